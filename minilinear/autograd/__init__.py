@@ -1,0 +1,44 @@
+"""Automatic differentiation whose language is plain NumPy.
+
+Read in this order: `core` (what a Tensor is), `primitive` (what a gradient rule is), `backward` (the engine, one
+function), `ops/` (the rules), `checking` (how to know that a rule is right).
+"""
+
+from .backward import grad
+from .checking import gradcheck
+from .core import Array, Tensor, no_grad, tensor, unwrap
+from .ops import (
+    cross_entropy,
+    linear,
+    log_softmax,
+    logsumexp,
+    sigmoid,
+    silu,
+    softmax,
+    softplus,
+    solve_triangular,
+)
+from .primitive import Primitive, composition, constant, define
+
+__all__ = [
+    "Array",
+    "Primitive",
+    "Tensor",
+    "composition",
+    "constant",
+    "cross_entropy",
+    "define",
+    "grad",
+    "gradcheck",
+    "linear",
+    "log_softmax",
+    "logsumexp",
+    "no_grad",
+    "sigmoid",
+    "silu",
+    "softmax",
+    "softplus",
+    "solve_triangular",
+    "tensor",
+    "unwrap",
+]

@@ -1,0 +1,74 @@
+"""One number in, one number out. The engine sums over broadcast axes, so the rules do not."""
+
+# fmt: off
+import math
+import operator
+
+import numpy as np
+from scipy import special
+
+from ..core import unwrap
+from ..primitive import Primitive, composition, constant, define
+
+
+def log_or_zero(x):
+    return np.log(np.where(x > 0, x, 1))
+
+
+define(np.add,      lambda g, out, a, b: g,                            lambda g, out, a, b: g)
+define(np.subtract, lambda g, out, a, b: g,                            lambda g, out, a, b: -g)
+define(np.multiply, lambda g, out, a, b: g * b,                        lambda g, out, a, b: g * a)
+define(np.divide,   lambda g, out, a, b: g / b,                        lambda g, out, a, b: -g * out / b)
+define(np.power,    lambda g, out, a, b: g * b * a ** (b - (b != 0)),  # x ** 0 has slope 0, not 0 * inf
+                    lambda g, out, a, b: g * out * log_or_zero(a * np.ones_like(out)), forward=operator.pow)
+
+define(np.negative, lambda g, out, x: -g)
+define(np.abs,      lambda g, out, x: g * np.sign(x))
+define(np.square,   lambda g, out, x: 2 * g * x)
+define(np.sqrt,     lambda g, out, x: g / (2 * out))
+define(np.exp,      lambda g, out, x: g * out)
+define(np.expm1,    lambda g, out, x: g * (out + 1))
+define(np.log,      lambda g, out, x: g / x)
+define(np.log1p,    lambda g, out, x: g / (1 + x))
+define(np.sin,      lambda g, out, x: g * np.cos(x))
+define(np.cos,      lambda g, out, x: -g * np.sin(x))
+define(np.tanh,     lambda g, out, x: g * (1 - out * out))
+define(special.erf, lambda g, out, x: g * (2 / math.sqrt(math.pi)) * np.exp(-x * x))
+define(special.expit, lambda g, out, x: g * out * (1 - out))
+
+define(np.where, None, lambda g, out, where, x, y: np.where(where, g, 0), lambda g, out, where, x, y: np.where(where, 0, g))
+define(np.clip,        lambda g, out, x, a_min=None, a_max=None: np.where(out == x, g, 0))
+# Ties share the gradient evenly.
+define(np.maximum, lambda g, out, a, b: np.where(a == b, g / 2, np.where(a > b, g, 0)),
+                   lambda g, out, a, b: np.where(a == b, g / 2, np.where(a < b, g, 0)))
+define(np.minimum, lambda g, out, a, b: np.where(a == b, g / 2, np.where(a < b, g, 0)),
+                   lambda g, out, a, b: np.where(a == b, g / 2, np.where(a > b, g, 0)))
+
+# What NumPy lacks. They take arrays as well as Tensors.
+sigmoid = Primitive(special.expit, lambda g, out, x: g * out * (1 - out), name="sigmoid")
+# log(1 + e^x) without overflow: max(x, 0) + log(1 + e^-|x|)
+softplus = Primitive(lambda x: np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))), lambda g, out, x: g * sigmoid(x), name="softplus")
+
+
+def silu_rule(g, out, x):
+    """d (x s) / dx = s + x s (1 - s) = s + out (1 - s), with s = sigmoid(x)."""
+    s = sigmoid(x)
+    return g * (s + out * (1 - s))
+
+
+silu = Primitive(lambda x: x * special.expit(x), silu_rule, name="silu")
+# fmt: on
+
+converted = Primitive(lambda x, dtype: x.astype(dtype), lambda g, out, x, dtype: g.astype(x.dtype), name="astype")
+
+
+@composition("astype")
+def astype(x, dtype):
+    return converted(x, dtype) if np.dtype(dtype).kind == "f" else unwrap(x).astype(dtype)
+
+
+constant(
+    *(np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal, np.isnan, np.isfinite, np.sign),
+    *(np.floor, np.ceil, np.round, np.zeros_like, np.ones_like, np.full_like, np.empty_like, np.shape, np.ndim),
+    *(np.size, np.argmax, np.argmin, np.argsort, np.searchsorted, np.allclose, np.array_equal, np.any, np.all),
+)

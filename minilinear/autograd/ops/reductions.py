@@ -1,0 +1,146 @@
+"""Many numbers in, fewer out; and running sums."""
+
+import numpy as np
+
+from ...errors import explain
+from ..core import unwrap
+from ..primitive import Primitive, composition, define
+from .indexing import along, put_back
+
+
+def spread(g, x, axis, keepdims):
+    """A reduction's cotangent, back in the shape of what was reduced."""
+    if axis is not None and not keepdims:
+        g = np.expand_dims(g, axis)
+    return np.broadcast_to(g, x.shape)
+
+
+def to_extremes(g, out, x, axis=None, *, keepdims=False):
+    """To the largest entry; equal ones share evenly. The count is made in x's dtype: bool / int64 would be float64."""
+    winners = np.where(x == spread(out, x, axis, keepdims), np.ones_like(x), 0)
+    return spread(g, x, axis, keepdims) * (winners / winners.sum(axis=axis, keepdims=True))
+
+
+define(
+    np.sum,
+    lambda g, out, x, axis=None, *, keepdims=False: spread(g, x, axis, keepdims),
+    forward=lambda x, axis=None, *, keepdims=False: np.add.reduce(x, axis=axis, keepdims=keepdims),
+)
+define(
+    np.mean, lambda g, out, x, axis=None, *, keepdims=False: spread(g * (out.size / max(x.size, 1)), x, axis, keepdims)
+)
+define(np.max, to_extremes)
+define(np.min, to_extremes)
+define(np.cumsum, lambda g, out, x, axis=None: np.flip(np.cumsum(np.flip(g, axis), axis), axis).reshape(x.shape))
+
+
+def norm_rule(g, out, x, *, axis=None, keepdims=False):
+    """x / |x|, and 0 where |x| = 0."""
+    length = spread(out, x, axis, keepdims)
+    return spread(g, x, axis, keepdims) * x / np.where(length == 0, 1, length)
+
+
+define(np.linalg.norm, norm_rule)
+
+
+@composition(np.var)
+def var(x, axis=None, *, keepdims=False):
+    centred = x - np.mean(x, axis=axis, keepdims=True)
+    return np.mean(centred * centred, axis=axis, keepdims=keepdims)
+
+
+# Exponentials over an axis: the largest entry is taken out first, so that nothing overflows.
+
+
+def softmax_forward(x, axis=-1):
+    e = np.exp(x - x.max(axis=axis, keepdims=True))
+    return e / e.sum(axis=axis, keepdims=True)
+
+
+softmax = Primitive(
+    softmax_forward,
+    lambda g, out, x, axis=-1: out * (g - (g * out).sum(axis=axis, keepdims=True)),
+    name="softmax",
+)
+
+
+def log_softmax_forward(x, axis=-1):
+    shifted = x - x.max(axis=axis, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
+
+
+log_softmax = Primitive(
+    log_softmax_forward,
+    lambda g, out, x, axis=-1: g - np.exp(out) * g.sum(axis=axis, keepdims=True),
+    name="log_softmax",
+)
+
+
+def logsumexp(x, axis=-1, *, keepdims=False):
+    """log sum_i exp(x_i) along one axis. Works on arrays and Tensors; the largest entry carries no gradient."""
+    largest = np.max(unwrap(x), axis=axis, keepdims=True)
+    total = np.log(np.sum(np.exp(x - largest), axis=axis, keepdims=True)) + largest
+    return total if keepdims else np.squeeze(total, axis)
+
+
+def cross_entropy_backward(gs, outs, inputs, needs):
+    """d loss / d logits = (softmax - one-hot) / number of targets that count."""
+    (g, *_), (_, log_p, count), (_, targets) = gs, outs, inputs
+    counted = targets >= 0
+    index = along(np.where(counted, targets, 0)[..., None], -1)
+    one_hot = put_back(np.ones_like(log_p, shape=(*targets.shape, 1)), index, log_p.shape)
+    d = np.where(counted[..., None], np.exp(log_p) - one_hot, 0)
+    return d * (g / count), None
+
+
+def cross_entropy_forward(logits, targets):
+    log_p = log_softmax_forward(logits)
+    counted = targets >= 0
+    chosen = np.take_along_axis(log_p, np.where(counted, targets, 0)[..., None], -1)[..., 0]
+    count = np.maximum(counted.sum(), 1).astype(logits.dtype)
+    return -np.where(counted, chosen, 0).sum() / count, log_p, count
+
+
+def cross_entropy_definition(logits, targets):
+    counted = targets >= 0
+    log_p = np.take_along_axis(log_softmax(logits), np.where(counted, targets, 0)[..., None], -1)[..., 0]
+    return (-np.where(counted, log_p, 0).sum() / int(max(counted.sum(), 1)),)
+
+
+_cross_entropy = Primitive(
+    cross_entropy_forward, backward=cross_entropy_backward, reference=cross_entropy_definition, name="cross_entropy"
+)
+
+
+def cross_entropy(logits, targets):
+    """The mean of -log softmax(logits)[target], in nats, over the targets that are not negative.
+
+    Args:
+        logits: (..., classes), floating point.
+        targets: (...), integers below `classes`; negative ones do not count.
+
+    Returns:
+        One number. All targets negative: 0.
+
+    Raises:
+        ValueError: shapes that do not match, targets that are not integers or too large.
+
+    Cost:
+        One pass over the logits forward, one backward.
+    """
+    targets = unwrap(targets)
+    if targets.shape != logits.shape[:-1] or targets.dtype.kind not in "iu":
+        raise ValueError(
+            explain(
+                f"cross_entropy wants integer targets of shape {logits.shape[:-1]} for logits {logits.shape}.",
+                got=f"{targets.dtype}{targets.shape}",
+                fix="targets name a class each; they are not one-hot",
+            )
+        )
+    if targets.size and targets.max() >= logits.shape[-1]:
+        raise ValueError(
+            explain(
+                f"cross_entropy: targets are below the number of classes, {logits.shape[-1]}.", got=int(targets.max())
+            )
+        )
+    return _cross_entropy(logits, targets)[0]

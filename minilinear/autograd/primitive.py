@@ -1,0 +1,119 @@
+"""Primitives: the calls that are recorded, each with the rule of its gradient beside it.
+
+A rule is a pure function `rule(g, out, *inputs, **static)`, one per argument, None where there is no gradient: given
+the cotangent g of the output it returns the cotangent of that argument. It is written with np. and holds nothing:
+`backward` runs it on raw arrays, `grad(..., create_graph=True)` runs the same text on Tensors.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy import generic, ndarray
+
+from ..errors import explain
+from .core import IMPLEMENTATIONS, Node, Tensor, recording, unwrap
+
+Rule = Callable[..., Any]
+
+
+class Primitive:
+    """A function that is recorded when a Tensor meets it, and plain when only arrays do.
+
+    Args:
+        forward: computes on arrays; may return a tuple of arrays.
+        *rules: one per argument, `rule(g, out, *inputs, **static)`. The engine sums over broadcast axes.
+        backward: instead of rules, all gradients at once: `backward(cotangents, outs, inputs, needs, **static)` gives
+            one gradient (or None) per input. Cotangents of outputs that nobody used arrive as None. What a backward
+            wants to keep from its forward, the forward returns as further outputs.
+        reference: with `backward`, the plain definition; a second derivative goes through it.
+        name: for messages and graphs.
+
+    >>> cube = Primitive(lambda x: x**3, lambda g, out, x: 3 * g * x * x, name="cube")
+    >>> float(cube(np.float64(2)))
+    8.0
+    """
+
+    def __init__(self, forward, *rules: Rule | None, backward=None, reference=None, name: str | None = None):
+        self.forward, self.backward, self.reference = forward, backward, reference
+        self.rules = [rule or _no_gradient for rule in rules]
+        self.name = name or forward.__name__
+        known = next((rule for rule in rules if rule), None)
+        signature = dict(inspect.signature(known).parameters) if known else {}
+        self.options = list(signature)  # a caller may use what the rule knows, so that backward cannot be surprised
+        self.most = sum(p.kind is p.POSITIONAL_OR_KEYWORD for p in signature.values()) - 2 if rules else math.inf
+
+    def __call__(self, *inputs: Any, **static: Any) -> Any:
+        raw: list[Any] = []  # the inputs as arrays
+        wants = []  # the positions of those that want a gradient
+        for x in inputs:
+            if isinstance(x, Tensor):
+                if x._node is not None:
+                    wants.append(len(raw))
+                raw.append(x._array)
+            else:  # a NumPy scalar counts as the Python number it holds: t / np.sqrt(2) and t / np.prod(shape) stay float32
+                raw.append(x.item() if isinstance(x, generic) else x)
+        if static or len(inputs) > self.most:
+            self._check_call(inputs, static)
+        if not wants and not any(isinstance(x, Tensor) for x in inputs):
+            return self.forward(*inputs, **static)  # a rule on its way through raw arrays
+        out = self.forward(*raw, **static)
+        outputs = out if type(out) is tuple else (out if type(out) is ndarray else as_array(out),)
+        node = Node(self, inputs, raw, wants, static, outputs) if wants and recording.get() else None
+        if outputs is out:
+            return tuple([Tensor(y, node, i) for i, y in enumerate(out)])
+        return Tensor(outputs[0], node)
+
+    def _check_call(self, inputs, static) -> None:
+        unknown = static.keys() - set(self.options) if self.rules else ()
+        if unknown or len(inputs) > self.most:
+            known = ", ".join(self.options[2 + len(self.rules) :]) or "no options"
+            got = ", ".join(unknown) or f"{len(inputs)} arguments by position"
+            raise TypeError(explain(f"np.{self.name} of a Tensor takes {known}.", got=got, fix="leave the others out"))
+        for name, value in static.items():
+            if isinstance(value, Tensor):
+                raise TypeError(
+                    explain(f"np.{self.name}: {name} is differentiated, so it goes by position.", got=f"{name}=Tensor")
+                )
+
+    def __repr__(self) -> str:
+        return f"Primitive({self.name})"
+
+
+def _no_gradient(*args: Any, **static: Any) -> None:
+    return None
+
+
+def define(function: Any, *rules: Rule | None, forward: Any = None, name: str | None = None) -> None:
+    """A primitive that is a NumPy function: define(np.exp, lambda g, out, x: g * out)."""
+    IMPLEMENTATIONS[function] = Primitive(
+        forward or function, *rules, name=name or getattr(function, "__name__", function)
+    )
+
+
+def composition(function: Any) -> Callable[[Callable], Callable]:
+    """Decorate the text of a NumPy function that is written with others that have rules."""
+
+    def register(implementation):
+        IMPLEMENTATIONS[function] = implementation
+        return implementation
+
+    return register
+
+
+def constant(*functions: Any) -> None:
+    """Functions without a slope (comparisons, argsort, shapes, ...): the result is a plain array."""
+
+    def on_arrays(function):
+        return lambda *args, **kwargs: function(*map(unwrap, args), **{k: unwrap(v) for k, v in kwargs.items()})
+
+    IMPLEMENTATIONS.update({function: on_arrays(function) for function in functions})
+
+
+def as_array(x: Any) -> Any:
+    """NumPy's full reductions give scalars, CuPy's give 0-d arrays: from here on everything is an array."""
+    return np.asarray(x) if isinstance(x, generic) else x

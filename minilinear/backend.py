@@ -1,0 +1,148 @@
+"""Where arrays live, which implementation of a fused primitive runs, and how its work is shared out.
+
+*Where* is answered by the arrays themselves: every function here and above is written with `np.`, which CuPy arrays
+and Tensors answer in their own way. *Which implementation* is answered by `use`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
+from functools import cache
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import scipy.linalg
+from threadpoolctl import ThreadpoolController
+
+from .errors import BackendError, explain
+
+BACKENDS = ("numpy", "cupy", "cpucuda")
+_chosen: ContextVar[str | None] = ContextVar("backend", default=None)
+
+
+def current_backend() -> str:
+    """The backend in force: the one chosen by `use`, else $MINILINEAR_BACKEND, else "numpy"."""
+    return _chosen.get() or _checked(os.environ.get("MINILINEAR_BACKEND", "numpy"))
+
+
+class use:
+    """Choose a backend, as a statement or as a context manager.
+
+    >>> use("numpy")
+    use('numpy')
+    >>> with use("numpy"):
+    ...     current_backend()
+    'numpy'
+
+    Raises:
+        BackendError: an unknown name, or a backend that this installation does not have.
+    """
+
+    def __init__(self, name: str):
+        self.name = _checked(name)
+        self._before = _chosen.get()
+        _chosen.set(self.name)
+
+    def __enter__(self) -> use:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        _chosen.set(self._before)
+
+    def __repr__(self) -> str:
+        return f"use({self.name!r})"
+
+
+def _checked(name: str) -> str:
+    if name not in BACKENDS:
+        raise BackendError(
+            explain(
+                f"A backend is one of {', '.join(BACKENDS)}.",
+                got=repr(name),
+                fix='ml.use("numpy"), or unset MINILINEAR_BACKEND',
+            )
+        )
+    if name != "numpy" and name not in importlib.import_module("minilinear.gpu").KERNELS:
+        raise BackendError(
+            explain(
+                f"minilinear.gpu has no kernels for {name!r} in this version.",
+                fix='ml.use("numpy"): the reference runs everywhere',
+            )
+        )
+    return name
+
+
+def solve_triangular(a: Any, b: Any, lower: bool) -> Any:
+    """Solve a x = b for batches of triangular matrices. On the CPU SciPy solves them one by one (LAPACK trtrs)."""
+    if not isinstance(a, np.ndarray):
+        return np.linalg.solve(np.tril(a) if lower else np.triu(a), b)
+    batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    a = np.broadcast_to(a, batch + a.shape[-2:]).reshape(-1, *a.shape[-2:])
+    b = np.broadcast_to(b, batch + b.shape[-2:])
+    x = np.empty(b.shape, np.result_type(a, b))
+    solutions = x.reshape(-1, *b.shape[-2:])
+    for a_i, b_i, x_i in zip(a, b.reshape(solutions.shape), solutions):
+        x_i[...] = scipy.linalg.solve_triangular(a_i, b_i, lower=lower, check_finite=False)
+    return x
+
+
+# Threads. NumPy releases the interpreter inside its loops and matrix products, so the heads of a batch, which never
+# speak to each other, can be worked on side by side. Inside, BLAS keeps to one thread: two pools on the same cores
+# get in each other's way, and a result must not depend on how many threads there were.
+
+
+def threads() -> int:
+    """How many threads the chunk forms use: $MINILINEAR_THREADS, else one for each core this process may run on."""
+    wanted = os.environ.get("MINILINEAR_THREADS")
+    if wanted is None:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if not wanted.isdigit() or int(wanted) < 1:
+        raise BackendError(
+            explain("MINILINEAR_THREADS is a number of threads, 1 or more.", got=repr(wanted), fix="unset it, or set 1")
+        )
+    return int(wanted)
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
+@cache
+def _pool(workers: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(workers, thread_name_prefix="minilinear")
+
+
+def single_threaded_blas() -> Any:
+    """A context in which BLAS keeps to one thread."""
+    return _blas().limit(limits=1, user_api="blas")
+
+
+def in_slices(
+    work: Callable[[slice], None], n: int, floats: int, *, small: int = 1 << 17, large: int = 1 << 19
+) -> None:
+    """Call `work(slice)` over contiguous slices of range(n), on `threads()` threads.
+
+    Args:
+        work: writes its results into arrays of its own slice.
+        n: how many independent parts there are (B * H).
+        floats: roughly how many numbers one part holds.
+        small: with fewer numbers than this in all, threads cost more than they bring.
+        large: a slice is cut further once it holds more numbers than this, so that it stays in a core's cache.
+    """
+    workers = min(threads(), n) if n * floats >= small else 1
+    pieces = max(workers, min(n, -(-n * floats // large)))
+    pieces = -(-pieces // workers) * workers  # as many for each thread
+    cuts = [n * i // pieces for i in range(pieces + 1)]
+    slices = [slice(a, b) for a, b in pairwise(cuts) if a < b]
+    with single_threaded_blas():
+        if workers == 1:
+            for part in slices:
+                work(part)
+        else:
+            list(_pool(workers).map(work, slices))
