@@ -7,6 +7,7 @@ and Tensors answer in their own way. *Which implementation* is answered by `use`
 from __future__ import annotations
 
 import importlib
+import math
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +20,7 @@ import numpy as np
 import scipy.linalg
 from threadpoolctl import ThreadpoolController
 
-from .errors import BackendError, explain
+from .errors import BackendError, ShapeError, explain
 
 BACKENDS = ("numpy", "cupy", "cpucuda")
 _chosen: ContextVar[str | None] = ContextVar("backend", default=None)
@@ -79,13 +80,20 @@ def _checked(name: str) -> str:
 
 def solve_triangular(a: Any, b: Any, lower: bool) -> Any:
     """Solve a x = b for batches of triangular matrices. On the CPU SciPy solves them one by one (LAPACK trtrs)."""
+    if b.ndim < 2:
+        raise ShapeError(
+            explain(
+                "solve_triangular wants b of shape (..., n, columns).", got=b.shape, fix="b[:, None] for one column"
+            )
+        )
     if not isinstance(a, np.ndarray):
         return np.linalg.solve(np.tril(a) if lower else np.triu(a), b)
     batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-    a = np.broadcast_to(a, batch + a.shape[-2:]).reshape(-1, *a.shape[-2:])
+    many = math.prod(batch)
+    a = np.broadcast_to(a, batch + a.shape[-2:]).reshape(many, *a.shape[-2:])
     b = np.broadcast_to(b, batch + b.shape[-2:])
     x = np.empty(b.shape, np.result_type(a, b))
-    solutions = x.reshape(-1, *b.shape[-2:])
+    solutions = x.reshape(many, *b.shape[-2:])
     for a_i, b_i, x_i in zip(a, b.reshape(solutions.shape), solutions):
         x_i[...] = scipy.linalg.solve_triangular(a_i, b_i, lower=lower, check_finite=False)
     return x
@@ -123,26 +131,30 @@ def single_threaded_blas() -> Any:
     return _blas().limit(limits=1, user_api="blas")
 
 
-def in_slices(
-    work: Callable[[slice], None], n: int, floats: int, *, small: int = 1 << 17, large: int = 1 << 19
-) -> None:
-    """Call `work(slice)` over contiguous slices of range(n), on `threads()` threads.
+def in_parts(work: Callable[[slice, slice], None], B: int, H: int, floats: int) -> None:
+    """Call `work(b, h)` for slices b of the batch and h of the heads that together cover all of both.
 
     Args:
-        work: writes its results into arrays of its own slice.
-        n: how many independent parts there are (B * H).
-        floats: roughly how many numbers one part holds.
-        small: with fewer numbers than this in all, threads cost more than they bring.
-        large: a slice is cut further once it holds more numbers than this, so that it stays in a core's cache.
+        work: writes its results into arrays of its own part.
+        B, H: batch and heads.
+        floats: roughly how many numbers one head of one batch element holds.
     """
-    workers = min(threads(), n) if n * floats >= small else 1
-    pieces = max(workers, min(n, -(-n * floats // large)))
-    pieces = -(-pieces // workers) * workers  # as many for each thread
-    cuts = [n * i // pieces for i in range(pieces + 1)]
-    slices = [slice(a, b) for a, b in pairwise(cuts) if a < b]
+    workers = min(threads(), B * H) if B * H * floats >= SMALL else 1
+    pieces = max(workers, min(B * H, -(-B * H * floats // LARGE)))
+    over_batch = min(B, -(-pieces // workers) * workers)  # as many for each thread
+    parts = [(b, h) for b in _cut(B, over_batch) for h in _cut(H, -(-pieces // max(over_batch, 1)))]
     with single_threaded_blas():
         if workers == 1:
-            for part in slices:
-                work(part)
+            for b, h in parts:
+                work(b, h)
         else:
-            list(_pool(workers).map(work, slices))
+            list(_pool(workers).map(lambda part: work(*part), parts))
+
+
+SMALL = 1 << 17  # with fewer numbers than this in all, threads cost more than they bring
+LARGE = 1 << 20  # a part is cut further once it holds more numbers than this, so that it stays near a core's cache
+
+
+def _cut(n: int, pieces: int) -> list[slice]:
+    cuts = [n * i // pieces for i in range(pieces + 1)] if n else [0]
+    return [slice(a, b) for a, b in pairwise(cuts) if a < b]

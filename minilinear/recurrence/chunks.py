@@ -1,0 +1,88 @@
+"""Sequences cut into chunks: the bookkeeping that the chunk forms share.
+
+Tokens go in as (B, T, ..., H, D) and are worked on as (B, H, N, C, ..., D): N chunks of C tokens. The last chunk of a
+sequence is filled up with zeros, which change nothing: a zero key writes nothing, a zero gate keeps everything. With
+`cu_seqlens` several sequences lie one after the other in a batch of one; each starts a chunk of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from ..errors import ShapeError, explain
+
+
+class Chunks:
+    """Where the tokens of a batch go.
+
+    Args:
+        T: the number of tokens.
+        chunk: the largest number of tokens in a chunk, a power of two; short sequences get shorter chunks.
+        cu_seqlens: where packed sequences start, and T: (0, ..., T).
+
+    Attributes:
+        C, N: tokens in a chunk, chunks in all.
+        bounds: for each sequence, the number of its first chunk and the one past its last.
+    """
+
+    def __init__(self, T: int, chunk: int, cu_seqlens: Sequence[int] | None = None):
+        starts = (0, T) if cu_seqlens is None else tuple(cu_seqlens)
+        lengths = [b - a for a, b in pairwise(starts)]
+        self.T, self.C = T, min(chunk, 1 << (max(*lengths, 1) - 1).bit_length())
+        counts = [-(-n // self.C) for n in lengths]
+        ends = np.cumsum(counts).tolist()
+        self.bounds = list(zip([0, *ends], ends))
+        self.N, self.sequences = ends[-1], len(lengths)
+        self.packed = cu_seqlens is not None
+        self.slots: Any = slice(0, T)  # where in N C places each token goes
+        if cu_seqlens is not None:
+            self.slots = np.concatenate([np.arange(n) + a * self.C for n, (a, _) in zip(lengths, self.bounds)])
+
+    def cut(self, x: Any) -> Any:
+        """(b, T, h, *rest) -> (b, h, N, C, *rest)."""
+        x = np.moveaxis(x, 2, 1)
+        places = np.zeros_like(x, shape=(*x.shape[:2], self.N * self.C, *x.shape[3:]))
+        places[:, :, self.slots] = x
+        return places.reshape(*x.shape[:2], self.N, self.C, *x.shape[3:])
+
+    def paste(self, out: Any, x: Any) -> None:
+        """The inverse, into `out` (b, T, h, *rest)."""
+        places = x.reshape(*x.shape[:2], self.N * self.C, *x.shape[4:])
+        out[...] = np.moveaxis(places[:, :, self.slots], 1, 2)
+
+    def states_in(self, S: Any) -> Any:
+        """(B, H, K, V), or (sequences, H, K, V) if packed -> (B, H, sequences in a batch element, K, V), a view."""
+        return np.moveaxis(S, 0, 1)[None] if self.packed else S[:, :, None]
+
+    def states_out(self, S: Any) -> Any:
+        """The inverse of `states_in`."""
+        return np.moveaxis(S[0], 1, 0) if self.packed else S[:, :, 0]
+
+
+def check_chunk(chunk: int) -> None:
+    if not isinstance(chunk, int) or chunk < 1 or chunk & (chunk - 1):
+        raise ValueError(explain("chunk is a power of two: it is halved again and again.", got=chunk, fix="chunk=64"))
+
+
+def check_cu_seqlens(cu_seqlens: Any, batch: int, T: int) -> tuple[int, ...] | None:
+    """Packed sequences as a tuple of Python ints, checked."""
+    if cu_seqlens is None:
+        return None
+    starts = tuple(int(t) for t in cu_seqlens)
+    if batch != 1:
+        raise ShapeError(
+            explain("Packed sequences lie in a batch of one.", got=f"B = {batch}", fix="x.reshape(1, B * T, ...)")
+        )
+    if len(starts) < 2 or starts[0] != 0 or starts[-1] != T or any(a > b for a, b in pairwise(starts)):
+        raise ValueError(
+            explain(
+                f"cu_seqlens counts up from 0 to T = {T}: where each sequence starts, then the end.",
+                got=starts,
+                fix="np.cumsum([0, *lengths])",
+            )
+        )
+    return starts
