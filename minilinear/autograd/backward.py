@@ -47,6 +47,14 @@ def grad(
     Cost:
         About two forwards; 1.6 times that with create_graph.
     """
+    if not isinstance(output, Tensor):
+        raise NoGradient(
+            explain(
+                "The output of grad() is a Tensor.",
+                got=type(output).__name__,
+                fix="compute it from ml.tensor(x, requires_grad=True), with np. functions",
+            )
+        )
     targets = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
     for i, t in enumerate(targets):
         if not isinstance(t, Tensor) or t._node is None:

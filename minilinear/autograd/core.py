@@ -42,7 +42,8 @@ class Node:
 def spelled(function: Any) -> str:
     """The name under which a reader knows a function: np.exp, np.linalg.solve, scipy.special.erf."""
     name = getattr(function, "__name__", str(function))
-    return f"{getattr(function, '__module__', None) or 'numpy'}.{name}".replace("numpy", "np")
+    home = getattr(function, "__module__", None) or ("numpy" if hasattr(np, name) else "scipy.special")
+    return f"{home}.{name}".replace("numpy", "np")
 
 
 class Implementations(dict):
@@ -147,9 +148,13 @@ class Tensor:
             raise ValueError(
                 explain("Only a leaf holds a .grad.", got=repr(self), fix="ml.tensor(..., requires_grad=True)")
             )
-        if array is not None and array.shape != self.shape:
+        array = unwrap(array)
+        if array is not None and getattr(array, "shape", None) != self.shape:
+            got = getattr(array, "shape", type(array).__name__)
             raise ShapeError(
-                explain(f".grad has the Tensor's shape {self.shape}.", got=array.shape, fix="t.grad = None clears it")
+                explain(
+                    f".grad is an array of the Tensor's shape {self.shape}.", got=got, fix="t.grad = None clears it"
+                )
             )
         self._node.grad = array
 
@@ -181,8 +186,14 @@ class Tensor:
                     fix="assign to the parameter it was computed from",
                 )
             )
-        if array.shape != self.shape:
-            raise ShapeError(explain(f"assign_ keeps the shape {self.shape}.", got=array.shape))
+        array = unwrap(array)
+        if getattr(array, "shape", None) != self.shape:
+            got = getattr(array, "shape", type(array).__name__)
+            raise ShapeError(
+                explain(
+                    f"assign_ takes an array of the shape {self.shape}.", got=got, fix="np.broadcast_to, or reshape"
+                )
+            )
         self._array = array.astype(self.dtype, copy=True)
 
     def backward(self, grad: Any = None) -> None:

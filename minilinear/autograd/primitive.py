@@ -45,6 +45,7 @@ class Primitive:
         known = next((rule for rule in rules if rule), None)
         signature = dict(inspect.signature(known).parameters) if known else {}
         self.options = list(signature)  # a caller may use what the rule knows, so that backward cannot be surprised
+        self.least, self.differentiated = len(rules), len(rules) or math.inf
         self.most = sum(p.kind is p.POSITIONAL_OR_KEYWORD for p in signature.values()) - 2 if rules else math.inf
 
     def __call__(self, *inputs: Any, **static: Any) -> Any:
@@ -55,30 +56,40 @@ class Primitive:
                 if x._node is not None:
                     wants.append(len(raw))
                 raw.append(x._array)
-            else:  # a NumPy scalar counts as the Python number it holds: t / np.sqrt(2) and t / np.prod(shape) stay float32
+            else:  # a NumPy scalar counts as the Python number it holds: t / np.sqrt(2), t / np.prod(s) stay float32
                 raw.append(x.item() if isinstance(x, generic) else x)
-        if static or len(inputs) > self.most:
-            self._check_call(inputs, static)
+        if static or not self.least <= len(inputs) <= self.most or (wants and wants[-1] >= self.differentiated):
+            self._check_call(inputs, static, wants)
         if not wants and not any(isinstance(x, Tensor) for x in inputs):
             return self.forward(*inputs, **static)  # a rule on its way through raw arrays
         out = self.forward(*raw, **static)
-        outputs = out if type(out) is tuple else (out if type(out) is ndarray else as_array(out),)
+        several = type(out) is tuple
+        outputs = tuple(map(as_array, out)) if several else (out if type(out) is ndarray else as_array(out),)
         node = Node(self, inputs, raw, wants, static, outputs) if wants and recording.get() else None
-        if outputs is out:
-            return tuple([Tensor(y, node, i) for i, y in enumerate(out)])
+        if several:
+            return tuple([Tensor(y, node, i) for i, y in enumerate(outputs)])
         return Tensor(outputs[0], node)
 
-    def _check_call(self, inputs, static) -> None:
-        unknown = static.keys() - set(self.options) if self.rules else ()
-        if unknown or len(inputs) > self.most:
-            known = ", ".join(self.options[2 + len(self.rules) :]) or "no options"
-            got = ", ".join(unknown) or f"{len(inputs)} arguments by position"
-            raise TypeError(explain(f"np.{self.name} of a Tensor takes {known}.", got=got, fix="leave the others out"))
+    def _check_call(self, inputs, static, wants) -> None:
         for name, value in static.items():
             if isinstance(value, Tensor):
                 raise TypeError(
-                    explain(f"np.{self.name}: {name} is differentiated, so it goes by position.", got=f"{name}=Tensor")
+                    explain(f"{self.name}: a Tensor goes by position.", got=f"{name}=Tensor", fix=f"leave {name}= out")
                 )
+        unknown = static.keys() - set(self.options) if self.rules else ()
+        if unknown or not self.least <= len(inputs) <= self.most:
+            known = ", ".join(self.options[2 + self.least :]) or "no options"
+            got = ", ".join(unknown) or f"{len(inputs)} arguments by position"
+            rule = f"{self.name} of a Tensor takes {self.least} by position, and {known}."
+            raise TypeError(explain(rule, got=got, fix="leave the others out"))
+        if wants and wants[-1] >= self.differentiated:
+            raise TypeError(
+                explain(
+                    f"{self.name} has gradients for {self.least} of its arguments only.",
+                    got=f"a Tensor with requires_grad as argument {wants[-1]}",
+                    fix="t.detach(), or other functions: np.maximum and np.minimum for np.clip",
+                )
+            )
 
     def __repr__(self) -> str:
         return f"Primitive({self.name})"
@@ -89,7 +100,10 @@ def _no_gradient(*args: Any, **static: Any) -> None:
 
 
 def define(function: Any, *rules: Rule | None, forward: Any = None, name: str | None = None) -> None:
-    """A primitive that is a NumPy function: define(np.exp, lambda g, out, x: g * out)."""
+    """Give a NumPy function its rules, one per argument.
+
+    >>> define(np.exp, lambda g, out, x: g * out)
+    """
     IMPLEMENTATIONS[function] = Primitive(
         forward or function, *rules, name=name or getattr(function, "__name__", function)
     )

@@ -1,0 +1,62 @@
+"""The command line: `minilinear train`, `minilinear generate`.
+
+Exit codes: 0 done; 1 the job failed; 2 wrong usage; 3 the environment refused; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from .. import __version__
+from ..errors import BackendError, ConfigError, RunError, TrainingFailed
+from .generate import generate
+from .train import train
+
+_UNICODE = (sys.stdout.encoding or "").lower().startswith("utf")  # rich's boxes need more than ASCII
+
+app = typer.Typer(
+    name="minilinear",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich" if _UNICODE else None,
+    help="Learn, check and run modern linear sequence models.",
+)
+app.command()(train)
+app.command()(generate)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"minilinear {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    try:
+        app()
+    except ConfigError as error:
+        sys.exit(_say(error, 2))
+    except TrainingFailed as error:
+        sys.exit(_say(error, 1))
+    except (RunError, BackendError) as error:
+        sys.exit(_say(error, 3))
+
+
+def _say(error: Exception, code: int) -> int:
+    encoding = sys.stderr.encoding or "ascii"
+    print(f"error: {error}".encode(encoding, "backslashreplace").decode(encoding), file=sys.stderr)
+    return code

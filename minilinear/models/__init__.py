@@ -1,0 +1,9 @@
+"""Models, and the tables of names they are built from: mixers, feed-forward layers, norms, presets."""
+
+from ..delta.delta_product import PRESETS as DELTA_PRODUCT_PRESETS
+from .block import Block
+from .language_model import FEED_FORWARDS, MIXERS, NORMS, LanguageModel, LanguageModelConfig, sample
+
+PRESETS = {"delta_product": DELTA_PRODUCT_PRESETS}  # mixer -> preset -> options
+
+__all__ = ["FEED_FORWARDS", "MIXERS", "NORMS", "PRESETS", "Block", "LanguageModel", "LanguageModelConfig", "sample"]

@@ -132,9 +132,11 @@ def _rows(x: Any) -> Any:
 
 def _lower(C: int, same: Any) -> Any:
     """The mask of E: 1 where the column's token is earlier, `same` (r, R) where it is the same token."""
-    return np.kron(np.tri(C, k=-1, dtype=same.dtype, like=same), np.ones_like(same)) + np.kron(
-        np.eye(C, dtype=same.dtype, like=same), same
-    )
+    (r, R), dtype = same.shape, same.dtype
+    mask = np.zeros_like(same, shape=(C, r, C, R))
+    mask += np.tri(C, k=-1, dtype=dtype, like=same)[:, None, :, None]
+    mask += np.eye(C, dtype=dtype, like=same)[:, None, :, None] * same[:, None]
+    return mask.reshape(C * r, C * R)
 
 
 class NoDecay:

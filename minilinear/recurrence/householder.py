@@ -93,7 +93,7 @@ def delta_product(
     cu_seqlens = _checked(q, k, v, beta, g, erase_key, initial_state, form, chunk, cu_seqlens)
     if check:
         _check_values(*map(unwrap, (q, k, v, beta, g, erase_key)))
-    run = {"chunk": _chunk, "recurrent": recurrent, "parallel": parallel}[form]
+    run: Any = {"chunk": _chunk, "recurrent": recurrent, "parallel": parallel}[form]
     scale = q.shape[-1] ** -0.5 if scale is None else float(scale)
     out, final, states, *_ = run(
         q, k, v, beta, g, erase_key, initial_state, scale=scale, chunk=chunk, cu_seqlens=cu_seqlens
@@ -396,8 +396,8 @@ def chunk_backward(cotangents, outs, inputs, needs, *, scale, chunk, cu_seqlens)
         chunks.paste(_by_step(dk[b, :, :, h]), dk_)
         chunks.paste(_by_step(dv[b, :, :, h]), dv_)
         chunks.paste(_by_step(dbeta[b, :, :, h]), d_beta)
-        if needs[4]:
-            d_gate = decay.gradient()
+        d_gate = decay.gradient()
+        if g is not None and d_gate is not None:
             chunks.paste(dg[b, :, h], d_gate if g.ndim == 4 else d_gate[..., 0])
 
     backend.in_parts(work, B, H, floats=chunks.N * chunks.C * R * (6 * K + 4 * V + chunks.C * R))

@@ -7,7 +7,7 @@ import operator
 import numpy as np
 from scipy import special
 
-from ..core import unwrap
+from ..core import IMPLEMENTATIONS, unwrap
 from ..primitive import Primitive, composition, constant, define
 
 
@@ -36,7 +36,7 @@ define(np.tanh,     lambda g, out, x: g * (1 - out * out))
 define(special.erf, lambda g, out, x: g * (2 / math.sqrt(math.pi)) * np.exp(-x * x))
 define(special.expit, lambda g, out, x: g * out * (1 - out))
 
-define(np.where, None, lambda g, out, where, x, y: np.where(where, g, 0), lambda g, out, where, x, y: np.where(where, 0, g))
+define(np.where, None, lambda g, out, c, x, y: np.where(c, g, 0),      lambda g, out, c, x, y: np.where(c, 0, g))
 define(np.clip,        lambda g, out, x, a_min=None, a_max=None: np.where(out == x, g, 0))
 # Ties share the gradient evenly.
 define(np.maximum, lambda g, out, a, b: np.where(a == b, g / 2, np.where(a > b, g, 0)),
@@ -47,7 +47,8 @@ define(np.minimum, lambda g, out, a, b: np.where(a == b, g / 2, np.where(a < b, 
 # What NumPy lacks. They take arrays as well as Tensors.
 sigmoid = Primitive(special.expit, lambda g, out, x: g * out * (1 - out), name="sigmoid")
 # log(1 + e^x) without overflow: max(x, 0) + log(1 + e^-|x|)
-softplus = Primitive(lambda x: np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))), lambda g, out, x: g * sigmoid(x), name="softplus")
+softplus = Primitive(lambda x: np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))),
+                     lambda g, out, x: g * sigmoid(x), name="softplus")
 
 
 def silu_rule(g, out, x):
@@ -69,6 +70,8 @@ def astype(x, dtype):
 
 constant(
     *(np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal, np.isnan, np.isfinite, np.sign),
-    *(np.floor, np.ceil, np.round, np.zeros_like, np.ones_like, np.full_like, np.empty_like, np.shape, np.ndim),
+    *(np.floor, np.ceil, np.round, np.zeros_like, np.ones_like, np.empty_like, np.shape, np.ndim),
     *(np.size, np.argmax, np.argmin, np.argsort, np.searchsorted, np.allclose, np.array_equal, np.any, np.all),
 )
+# The value to fill with stays a Tensor, so that NumPy refuses it: its gradient would be lost.
+IMPLEMENTATIONS[np.full_like] = lambda x, fill_value, **options: np.full_like(unwrap(x), fill_value, **options)

@@ -12,7 +12,7 @@ from ..primitive import Primitive, composition, define
 def scatter(g, index, shape):
     """Zeros of `shape` with g added at index. Where an index repeats, its entries add up."""
     parts = index if isinstance(index, tuple) else (index,)
-    if len(parts) == 1 and isinstance(g, np.ndarray) and _counts_rows(parts[0]):
+    if len(parts) == 1 and isinstance(g, np.ndarray) and g.dtype.char in "fd" and _counts_rows(parts[0]):
         return _scatter_rows(g, parts[0], shape)
     out = np.zeros_like(g, shape=shape)
     if all(p is None or p is Ellipsis or isinstance(p, (int, np.integer, slice)) for p in parts):
@@ -30,9 +30,10 @@ def _scatter_rows(g, index, shape):
     """Whole rows by number, as in an embedding: a sparse matrix of ones, times g. Eight times as fast as np.add.at."""
     rows, n = shape[0], index.size
     width = math.prod(shape[1:])
-    ones = np.ones(n, g.dtype)
-    where = (index.ravel() % rows, np.arange(n)) if n else (index.ravel(), np.arange(n))  # -1 counts from the end
-    return (sparse.csr_matrix((ones, where), shape=(rows, n)) @ g.reshape(n, width)).reshape(shape)
+    row = index.ravel().astype(np.intp)  # uint8 holds a token, but not the number of rows
+    row = np.where(row < 0, row + rows, row)  # -1 counts from the end
+    ones = sparse.csr_matrix((np.ones(n, g.dtype), (row, np.arange(n))), shape=(rows, n))
+    return (ones @ g.reshape(n, width)).reshape(shape)
 
 
 put_back = Primitive(scatter, lambda g, out, x, index, shape: g[index], name="put_back")
@@ -51,11 +52,19 @@ def along(indices, axis):
     return tuple(index)
 
 
-define(np.take_along_axis, lambda g, out, x, indices, axis=-1: put_back(g, along(indices, axis), x.shape))
+def take_along_axis_rule(g, out, x, indices, axis=-1):
+    if axis is None:
+        return put_back(g, indices, (x.size,)).reshape(x.shape)
+    return put_back(g, along(indices, axis), x.shape)
+
+
+define(np.take_along_axis, take_along_axis_rule)
 
 
 def sort_rule(g, out, x, axis=-1):
     """Each cotangent goes back where its entry came from; entries that tie get the mean of their group."""
+    if axis is None:
+        return sort_rule(g, out, x.reshape(-1)).reshape(x.shape)
     g, out, x = (np.moveaxis(a, axis, -1) for a in (g, out, x))
     first = np.zeros_like(x, shape=(*x.shape[:-1], 1), dtype=bool)
     new = np.concatenate([first, out[..., 1:] != out[..., :-1]], -1)[..., : x.shape[-1]]

@@ -1,5 +1,7 @@
 """Products and solves. Batch axes broadcast; the engine sums them back."""
 
+import math
+
 import numpy as np
 
 from ... import backend
@@ -20,7 +22,7 @@ def matmul_b(g, out, a, b):
         return a[..., None] * g[..., None, :] if b.ndim > 1 else g * a
     if b.ndim == 1:
         return (a.mT @ g[..., None])[..., 0]
-    if b.ndim == 2 < a.ndim:
+    if b.ndim == 2 < a.ndim and b.size:
         return a.reshape(-1, a.shape[-1]).mT @ g.reshape(-1, g.shape[-1])
     return a.mT @ g
 
@@ -30,15 +32,16 @@ define(np.matmul, matmul_a, matmul_b)
 
 def linear_forward(x, weight, bias):
     """One matrix product for all leading axes (NumPy would make one for each), and the bias in place."""
-    out = x.reshape(-1, x.shape[-1]) @ weight
-    out += bias
+    out = x.reshape(math.prod(x.shape[:-1]), x.shape[-1]) @ weight
+    if bias is not None:
+        out += bias
     return out.reshape(*x.shape[:-1], weight.shape[-1])
 
 
-# y = x W + b: what nn.Linear calls. x (..., D), W (D, E), b (E,)
-linear = Primitive(
+# y = x W + b: what nn.Linear calls. x (..., D), W (D, E), b (E) or None
+linear: Primitive = Primitive(
     linear_forward,
-    lambda g, out, x, weight, bias: g @ weight.mT,
+    lambda g, out, x, weight, bias: linear(g, weight.mT, None),
     lambda g, out, x, weight, bias: matmul_b(g, out, x, weight),
     lambda g, out, x, weight, bias: g,
     name="linear",
@@ -47,7 +50,7 @@ linear = Primitive(
 
 def einsum_backward(gs, outs, arrays, needs, subscripts, optimize):
     """Operand i's gradient is the same contraction with g in its place. A letter that only operand i has was summed
-    away: its gradient is the same all along that axis, so the axis is left out and broadcast back.
+    away: its gradient is the same all along that axis, so the axis is left out, and ones carry it back.
     """
     left, target = subscripts.split("->")
     terms = left.split(",")
@@ -59,8 +62,7 @@ def einsum_backward(gs, outs, arrays, needs, subscripts, optimize):
         contraction = ",".join([target] + [terms[j] for j in others]) + "->" + kept
         g = np.einsum(contraction, gs[0], *(arrays[j] for j in others), optimize=optimize)
         if kept != terms[i]:
-            lost = tuple(k - len(terms[i]) for k, c in enumerate(terms[i]) if c not in present)
-            g = np.broadcast_to(np.expand_dims(g, lost), arrays[i].shape)
+            g = np.einsum(f"{kept},{terms[i]}->{terms[i]}", g, np.ones_like(arrays[i]))
         return g
 
     return [gradient(i) if need else None for i, need in enumerate(needs)]
@@ -75,17 +77,17 @@ contracted = Primitive(
 
 @composition(np.einsum)
 def einsum(subscripts, *arrays, optimize=False):
-    subscripts = subscripts.replace(" ", "")
-    terms = subscripts.split("->")[0].replace(".", "").split(",")
-    if "->" not in subscripts or any(len(set(term)) < len(term) for term in terms):
+    letters = subscripts.replace(" ", "") if isinstance(subscripts, str) else ""
+    terms = letters.split("->")[0].replace(".", "").split(",")
+    if "->" not in letters or any(len(set(term)) < len(term) for term in terms):
         raise ValueError(
             explain(
-                "einsum on Tensors wants an arrow, and no letter twice in a term.",
+                "einsum on Tensors wants its letters first, an arrow, and no letter twice in a term.",
                 got=repr(subscripts),
                 fix="'ij,jk->ik'; np.diagonal and sums for the rest",
             )
         )
-    return contracted(*arrays, subscripts=subscripts, optimize=optimize)
+    return contracted(*arrays, subscripts=letters, optimize=optimize)
 
 
 # x = a^-1 b:  db = a^-T dx,  da = -db x^T

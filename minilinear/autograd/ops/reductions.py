@@ -129,11 +129,12 @@ def cross_entropy(logits, targets):
         One pass over the logits forward, one backward.
     """
     targets = unwrap(targets)
-    if targets.shape != logits.shape[:-1] or targets.dtype.kind not in "iu":
+    shape, dtype = getattr(targets, "shape", None), getattr(targets, "dtype", None)
+    if shape != logits.shape[:-1] or getattr(dtype, "kind", "") not in ("i", "u"):
         raise ValueError(
             explain(
                 f"cross_entropy wants integer targets of shape {logits.shape[:-1]} for logits {logits.shape}.",
-                got=f"{targets.dtype}{targets.shape}",
+                got=f"{dtype}{shape}" if dtype else type(targets).__name__,
                 fix="targets name a class each; they are not one-hot",
             )
         )

@@ -59,6 +59,8 @@ IMPLEMENTATIONS["unstack"] = unstacked
 
 @composition(np.concatenate)
 def concatenate(arrays, axis=0):
+    if axis is None:
+        return concatenated(*(np.reshape(x, -1) for x in arrays), axis=0)
     return concatenated(*arrays, axis=axis)
 
 

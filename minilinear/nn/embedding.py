@@ -1,0 +1,38 @@
+"""A row of numbers for every token."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..autograd import Array
+from ..errors import explain
+from .init import normal
+from .module import Module, Parameter
+
+
+class Embedding(Module):
+    """Look tokens up: ids (...) -> rows (..., D).
+
+    Args:
+        vocabulary: how many tokens there are.
+        D: numbers in a row.
+        std: standard deviation of the initial rows.
+        rng: where they are drawn from.
+
+    Cost:
+        A copy; backward, a sparse product with one entry per token.
+    """
+
+    def __init__(self, vocabulary: int, D: int, *, std: float = 0.02, rng: np.random.Generator):
+        self.weight = Parameter(normal(rng, vocabulary, D, std=std))
+
+    def __call__(self, ids: Any) -> Array:
+        vocabulary = self.weight.shape[0]
+        if ids.dtype.kind not in "iu" or (ids.size and not 0 <= int(ids.min()) <= int(ids.max()) < vocabulary):
+            got = ids.dtype if ids.dtype.kind not in "iu" else f"{int(ids.min())} .. {int(ids.max())}"
+            raise ValueError(
+                explain(f"Token ids are integers from 0 to {vocabulary - 1}.", got=got, fix="encode with the task")
+            )
+        return self.weight[ids]

@@ -1,0 +1,320 @@
+"""The table of operations: one line each, and every check of an operation runs over the table.
+
+To test a new operation, add `"name": case(function, shape, shape, ...)`. What stands before a colon is the name of the
+operation that the case is about; what stands behind tells several cases of one operation apart.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, mutually_broadcastable_shapes
+from scipy import special
+
+from minilinear import autograd as ag
+
+
+class Case(NamedTuple):
+    """An operation at work.
+
+    Attributes:
+        function: of arrays or Tensors.
+        shapes: of its inputs.
+        of: how to fill the inputs, `maker(rng, shape) -> float64 array`; a tuple for one maker each.
+        draw: a Hypothesis strategy for (shapes, options of the function); None: the function fits `shapes` only.
+        value: the same function in NumPy or SciPy; None: `function` itself is, when it is given arrays.
+    """
+
+    function: Callable
+    shapes: tuple
+    of: Any
+    draw: Any
+    value: Callable | None
+
+    def inputs(self, shapes=None) -> list[np.ndarray]:
+        rng, shapes = np.random.default_rng(0), self.shapes if shapes is None else shapes
+        makers = self.of if isinstance(self.of, tuple) else (self.of,) * len(shapes)
+        return [make(rng, shape) for make, shape in zip(makers, shapes, strict=True)]
+
+
+# Inputs
+
+
+def normal(rng, shape):
+    return rng.standard_normal(shape)
+
+
+def positive(rng, shape):
+    return rng.uniform(0.5, 2.0, shape)
+
+
+def invertible(rng, shape):
+    return 3 * np.eye(shape[-1]) + 0.3 * rng.standard_normal(shape)
+
+
+def case(function, *shapes, of=normal, draw=None, value=None) -> Case:
+    return Case(function, shapes, of, draw, value)
+
+
+# Shapes: up to three axes of length 0 to 3
+
+ANY = array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3)
+one = ANY.map(lambda shape: ((shape,), {}))
+rows = array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=3).map(lambda shape: ((shape,), {}))
+matrices = array_shapes(min_dims=2, max_dims=3, min_side=0, max_side=3).map(lambda shape: ((shape,), {}))
+
+
+def broadcast(n, signature=None):
+    """n shapes that broadcast against each other, or the shapes that a signature like "(i,j),(j)->(i)" allows."""
+    which = {"signature": signature} if signature else {"num_shapes": n}
+    drawn = mutually_broadcastable_shapes(**which, max_dims=2, min_side=0, max_side=3)
+    return drawn.map(lambda shapes: (shapes.input_shapes, {}))
+
+
+@st.composite
+def along(draw, *, empty=False, none=False):
+    """A shape and one of its axes, which is not empty unless that makes sense."""
+    shape = list(draw(array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=3)))
+    axis = draw(st.integers(-len(shape), len(shape) - 1))
+    if not empty:
+        shape[axis] = max(shape[axis], 1)
+    return (tuple(shape),), {"axis": None if none and draw(st.booleans()) else axis}
+
+
+@st.composite
+def reduction(draw, *, empty=False, most=3):
+    """A shape, and axis= and keepdims= of a reduction."""
+    shape = list(draw(ANY))
+    axes = draw(st.lists(st.integers(0, len(shape) - 1), unique=True, max_size=most)) if shape else []
+    axes = [axis - draw(st.sampled_from([0, len(shape)])) for axis in axes]
+    axis = draw(st.sampled_from([None, axes[0], tuple(axes)])) if axes else None
+    if not empty:
+        for i in range(len(shape)) if axis is None else axes:
+            shape[i] = max(shape[i], 1)
+    return (tuple(shape),), {"axis": axis, "keepdims": draw(st.booleans())}
+
+
+@st.composite
+def rearranged(draw):
+    """A shape and a permutation of its axes, some counted from the end."""
+    shape = draw(ANY)
+    axes = draw(st.permutations(range(len(shape))))
+    return (shape,), {"axes": tuple(axis - draw(st.sampled_from([0, len(shape)])) for axis in axes)}
+
+
+@st.composite
+def joined(draw, *, same):
+    """Three shapes that agree (but along one axis), and that axis."""
+    shape = draw(array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=3))
+    axis = draw(st.integers(-len(shape), len(shape) - 1))
+    shapes = [list(shape) for _ in range(3)]
+    if not same:
+        for s in shapes:
+            s[axis] = draw(st.integers(0, 3))
+    return tuple(map(tuple, shapes)), {"axis": axis}
+
+
+@st.composite
+def contraction(draw):
+    """Shapes and subscripts for einsum: every letter one length, the result any of the letters."""
+    terms = draw(st.lists(st.lists(st.sampled_from("ijkl"), unique=True, max_size=3), min_size=1, max_size=3))
+    lengths = {letter: draw(st.integers(0, 3)) for letter in "ijkl"}
+    letters = sorted({letter for term in terms for letter in term})
+    target = draw(st.lists(st.sampled_from(letters), unique=True)) if letters else []
+    subscripts = ",".join(map("".join, terms)) + "->" + "".join(target)
+    return tuple(tuple(lengths[letter] for letter in term) for term in terms), {"subscripts": subscripts}
+
+
+@st.composite
+def several(draw):
+    """A shape (..., D), a weight (D, E) and a bias (E,)."""
+    lead, d, e = draw(ANY), draw(st.integers(0, 3)), draw(st.integers(0, 3))
+    return ((*lead, d), (d, e), (e,)), {}
+
+
+# What the functions below need
+
+
+def like(x, values):
+    """Constants where x lives."""
+    return np.asarray(values, like=ag.unwrap(x))
+
+
+def mean_nll(logits, targets):
+    chosen = np.take_along_axis(special.log_softmax(logits, -1), np.maximum(targets, 0)[..., None], -1)[..., 0]
+    return -chosen[targets >= 0].mean()
+
+
+def cross_entropy_case(shape, targets) -> Case:
+    function = lambda logits: ag.cross_entropy(logits, like(logits, targets))
+    return case(function, shape, value=lambda logits: mean_nll(logits, np.array(targets)))
+
+
+def log_of_sum_of_exp(x, axis=-1, keepdims=False):
+    return np.log(np.sum(np.exp(x), axis=axis, keepdims=keepdims))
+
+
+def linear_in_numpy(x, weight, bias):
+    return x @ weight + bias
+
+
+CASES = {
+    "np.add": case(np.add, (3, 4), (4,), draw=broadcast(2)),
+    "np.add: Python number": case(lambda a: 1 + a + 2.0, (3,), draw=one),
+    "np.subtract": case(np.subtract, (3, 1), (1, 4), draw=broadcast(2)),
+    "np.subtract: from a number": case(lambda a: 1.0 - a, (3,), draw=one),
+    "np.multiply": case(np.multiply, (2, 3, 4), (3, 1), draw=broadcast(2)),
+    "np.multiply: with itself": case(lambda a: a * a, (3,), draw=one),
+    "np.divide": case(np.divide, (3, 4), (4,), of=(normal, positive), draw=broadcast(2)),
+    "np.divide: a number": case(lambda a: 2.0 / a, (3,), of=positive, draw=one),
+    "np.power": case(np.power, (3, 4), (4,), of=(positive, normal), draw=broadcast(2)),
+    "np.power: square": case(lambda a: a**2, (3, 4), draw=one),
+    "np.power: cube of a negative": case(lambda a: -(a**3), (3, 4), draw=one),
+    "np.power: root": case(lambda a: a**0.5, (3,), of=positive, draw=one),
+    "np.power: of zero": case(lambda a: a**0, (3,), draw=one),
+    "np.power: of a number": case(lambda b: 2.0**b, (3,), draw=one),
+    "np.negative": case(np.negative, (3,), draw=one),
+    "np.absolute": case(np.abs, (5,), draw=one),
+    "np.square": case(np.square, (3,), draw=one),
+    "np.sqrt": case(np.sqrt, (3,), of=positive, draw=one),
+    "np.exp": case(np.exp, (3, 4), draw=one),
+    "np.expm1": case(np.expm1, (3,), draw=one),
+    "np.log": case(np.log, (3,), of=positive, draw=one),
+    "np.log1p": case(np.log1p, (3,), of=positive, draw=one),
+    "np.sin": case(np.sin, (3,), draw=one),
+    "np.cos": case(np.cos, (3,), draw=one),
+    "np.tanh": case(np.tanh, (3, 4), draw=one),
+    "scipy.special.erf": case(special.erf, (5,), draw=one),
+    "scipy.special.expit": case(special.expit, (5,), draw=one),
+    "sigmoid": case(ag.sigmoid, (5,), draw=one, value=lambda x: 1 / (1 + np.exp(-x))),
+    "softplus": case(ag.softplus, (5,), draw=one, value=lambda x: np.logaddexp(0, x)),
+    "silu": case(ag.silu, (5,), draw=one, value=lambda x: x / (1 + np.exp(-x))),
+    "np.where": case(lambda x, y: np.where(x > 0, x, y), (3, 4), (4,), draw=broadcast(2)),
+    "np.where: else a number": case(lambda x: np.where(x > 0, x, 0.0), (3, 4), draw=one),
+    "np.maximum": case(np.maximum, (3, 4), (4,), draw=broadcast(2)),
+    "np.maximum: with a number": case(lambda x: np.maximum(x, 0.0), (3, 4), draw=one),
+    "np.minimum": case(np.minimum, (3, 4), (4,), draw=broadcast(2)),
+    "np.clip": case(lambda x: np.clip(x, -0.5, 0.5), (7,), draw=one),
+    "np.clip: one side": case(lambda x: np.clip(x, None, 0.5), (7,), draw=one),
+    "astype": case(lambda x: x.astype(x.dtype), (3,), draw=one),
+    # Reductions and running sums
+    "np.sum": case(np.sum, (3, 4), draw=reduction(empty=True)),
+    "np.sum: two axes": case(lambda x: np.sum(x, axis=(0, 2)), (3, 4, 2)),
+    "np.sum: keepdims": case(lambda x: x.sum(axis=1, keepdims=True), (3, 4)),
+    "np.mean": case(np.mean, (3, 4), draw=reduction()),
+    "np.mean: last axis": case(lambda x: np.mean(x, axis=-1, keepdims=True), (3, 4)),
+    "np.var": case(np.var, (3, 4), draw=reduction()),
+    "np.var: last axis": case(lambda x: np.var(x, axis=-1, keepdims=True), (3, 4)),
+    "np.max": case(np.max, (3, 4), draw=reduction()),
+    "np.max: rows": case(lambda x: np.max(x, axis=1), (3, 4)),
+    "np.min": case(np.min, (3, 4), draw=reduction()),
+    "np.linalg.norm": case(np.linalg.norm, (3, 4), draw=reduction(empty=True, most=2)),
+    "np.linalg.norm: rows": case(lambda x: np.linalg.norm(x, axis=-1, keepdims=True), (3, 4)),
+    "np.cumsum": case(np.cumsum, (3, 4), draw=along(empty=True, none=True)),
+    "np.cumsum: rows": case(lambda x: np.cumsum(x, 1), (3, 4)),
+    "softmax": case(ag.softmax, (3, 4), draw=along(), value=lambda x, axis=-1: special.softmax(x, axis)),
+    "softmax: columns": case(lambda x: ag.softmax(x, 0), (3, 4), value=lambda x: special.softmax(x, 0)),
+    "log_softmax": case(ag.log_softmax, (3, 4), draw=along(), value=lambda x, axis=-1: special.log_softmax(x, axis)),
+    "logsumexp": case(ag.logsumexp, (3, 4), draw=reduction(), value=log_of_sum_of_exp),
+    "cross_entropy": cross_entropy_case((3, 4), [2, 0, 3]),
+    "cross_entropy: ignored": cross_entropy_case((2, 2, 3), [[2, -1], [-100, 0]]),
+    # Arrangement
+    "np.reshape": case(lambda x: np.reshape(x, (2, -1)), (3, 4)),
+    "np.reshape: flat": case(lambda x: x.reshape(-1), (3, 4), draw=one),
+    "np.transpose": case(np.transpose, (3, 4), draw=one),
+    "np.transpose: permutation": case(lambda x, axes=(1, 2, 0): np.transpose(x, axes), (3, 4, 2), draw=rearranged()),
+    "mT": case(lambda x: x.mT, (2, 3, 4), draw=matrices),
+    "np.swapaxes": case(lambda x: np.swapaxes(x, 0, -1), (3, 4, 2), draw=rows),
+    "np.moveaxis": case(lambda x: np.moveaxis(x, 0, -1), (3, 4, 2), draw=rows),
+    "np.expand_dims": case(lambda x: np.expand_dims(x, (0, -1)), (3, 4), draw=one),
+    "np.squeeze": case(np.squeeze, (1, 3, 1), draw=one),
+    "np.squeeze: axis": case(lambda x: np.squeeze(x, 0), (1, 3, 1)),
+    "np.flip": case(np.flip, (3, 4), draw=along(empty=True, none=True)),
+    "np.tril": case(lambda x: np.tril(x, -1), (2, 4, 4), draw=matrices),
+    "np.triu": case(lambda x: np.triu(x, 1), (4, 4), draw=matrices),
+    "np.broadcast_to": case(lambda x: np.broadcast_to(x, (2, 3, 4)), (3, 1)),
+    "np.broadcast_to: in front": case(lambda x: np.broadcast_to(x, (2, *x.shape)), (3,), draw=one),
+    "np.concatenate": case(
+        lambda x, y, z, axis=-1: np.concatenate([x, y, z], axis), (3, 4), (3, 2), (3, 1), draw=joined(same=False)
+    ),
+    "np.concatenate: flat": case(lambda x, y: np.concatenate([x, y], None), (3, 4), (2,)),
+    "np.stack": case(lambda x, y, z, axis=1: np.stack([x, y, z], axis), (3, 4), (3, 4), (3, 4), draw=joined(same=True)),
+    "np.split": case(lambda x: np.split(x, [1, 3], axis=-1)[1], (2, 4)),
+    "np.split: all parts": case(lambda x: tuple(np.split(x, 3)), (6, 2)),
+    "unstack": case(lambda x: sum(r * (i + 1) for i, r in enumerate(x) if i != 1), (3, 4)),
+    # Indexing
+    "getitem": case(lambda x: x[1:, None, ::2], (3, 4)),
+    "getitem: everything": case(lambda x: x[...], (3, 4), draw=one),
+    "getitem: integer": case(lambda x: x[..., -1], (3, 4)),
+    "getitem: number": case(lambda x: x[0] * x[2], (3,)),
+    "getitem: array": case(lambda x: x[like(x, [2, 0, 2, -1])], (3, 4)),
+    "getitem: two arrays": case(lambda x: x[like(x, [2, 0, 2]), like(x, [1, 1, 1])], (3, 4)),
+    "getitem: mask": case(lambda x: x[x > 0], (3, 4), draw=one),
+    "np.take_along_axis": case(lambda x, axis=1: np.take_along_axis(x, np.argsort(x, axis=axis)[:, :2], axis), (3, 4)),
+    "np.take_along_axis: first": case(
+        lambda x, axis=0: np.take_along_axis(x, np.argmax(x, axis=axis, keepdims=True), axis), (3, 4), draw=along()
+    ),
+    "np.take_along_axis: flat": case(lambda x: np.take_along_axis(x, like(x, [5, 0, 5]), None), (2, 3)),
+    "np.sort": case(np.sort, (3, 4), draw=along(empty=True, none=True)),
+    "np.sort: columns": case(lambda x: np.sort(x, axis=0)[1:], (3, 4)),
+    # Products and solves
+    "np.matmul": case(np.matmul, (3, 4), (4, 2), draw=broadcast(2, np.matmul.signature)),
+    "np.matmul: batches": case(np.matmul, (2, 1, 3, 4), (5, 4, 2)),
+    "np.matmul: one right factor": case(np.matmul, (5, 3, 4), (4, 2)),
+    "np.matmul: vector right": case(np.matmul, (2, 3, 4), (4,)),
+    "np.matmul: vector left": case(np.matmul, (4,), (2, 4, 3)),
+    "np.matmul: two vectors": case(np.matmul, (4,), (4,)),
+    "linear": case(ag.linear, (5, 3), (3, 4), (4,), draw=several(), value=linear_in_numpy),
+    "linear: without bias": case(lambda x, w: ag.linear(x, w, None), (2, 5, 3), (3, 4), value=np.matmul),
+    "linear: a batch of rows": case(ag.linear, (2, 5, 3), (3, 4), (4,), value=linear_in_numpy),
+    "np.einsum": case(
+        lambda *xs, subscripts="bik,bjk->bij": np.einsum(subscripts, *xs), (2, 3, 4), (2, 5, 4), draw=contraction()
+    ),
+    "np.einsum: optimized": case(
+        lambda a, b, c: np.einsum("bi, bj, bij -> b", a, b, c, optimize=True), (2, 3), (2, 4), (2, 3, 4)
+    ),
+    "np.einsum: summed away": case(lambda a, b: np.einsum("bij,bk->kb", a, b), (2, 3, 4), (2, 5)),
+    "np.einsum: ellipsis": case(lambda a, b: np.einsum("...ij,...jk->...ik", a, b), (2, 3, 4), (4, 2)),
+    "np.einsum: summed beside an ellipsis": case(
+        lambda a, b: np.einsum("i...j,...k->...k", a, b), (3, 2, 1, 5), (1, 4, 2)
+    ),
+    "np.linalg.solve": case(
+        np.linalg.solve, (2, 3, 3), (2, 3, 2), of=(invertible, normal), draw=broadcast(2, "(n,n),(n,m)->(n,m)")
+    ),
+    "np.linalg.solve: vector": case(np.linalg.solve, (3, 3), (3,), of=(invertible, normal)),
+    "solve_triangular": case(
+        ag.solve_triangular,
+        *((2, 3, 3), (2, 3, 2)),
+        of=(invertible, normal),
+        draw=broadcast(2, "(n,n),(n,m)->(n,m)"),
+        value=lambda a, b: np.linalg.solve(np.tril(a), b),
+    ),
+    "solve_triangular: upper": case(
+        lambda a, b: ag.solve_triangular(a, b, lower=False),
+        *((3, 3), (3, 2)),
+        of=(invertible, normal),
+        value=lambda a, b: np.linalg.solve(np.triu(a), b),
+    ),
+}
+
+
+# How the tests look at them
+
+
+def leaf(array):
+    return ag.tensor(array, requires_grad=True)
+
+
+def parts(outputs):
+    return outputs if isinstance(outputs, tuple) else (outputs,)
+
+
+def curved(function, **options):
+    """The function, squared: the second derivative of a linear one would be zero whatever its rule says."""
+    return lambda *inputs: tuple(y * y for y in parts(function(*inputs, **options)))
+
+
+def loss(outputs):
+    """One number whose gradient differs from entry to entry."""
+    return sum((y * np.arange(1, y.size + 1, dtype=y.dtype).reshape(y.shape)).sum() for y in parts(outputs))

@@ -1,0 +1,17 @@
+"""What holds for every test: one thread, and the same examples on every run."""
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+# BLAS reads these when NumPy is loaded, which the test modules do after this file (hypothesis alone does not).
+# One thread each, because two pytest workers share two cores. A value set by hand stays: running the suite with other
+# numbers is how one sees that results do not depend on them.
+for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "MINILINEAR_THREADS"):
+    os.environ.setdefault(name, "1")
+
+# A busy machine is no reason to fail: no deadline, no complaint about slow examples.
+settings.register_profile(
+    "minilinear", derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("minilinear")

@@ -1,0 +1,1 @@
+"""The tasks: groups, given tables, texts."""

@@ -1,0 +1,176 @@
+"""Choosing a backend and a number of threads, and sharing out work."""
+
+import threading
+
+import numpy as np
+import pytest
+import threadpoolctl
+
+import minilinear as ml
+from minilinear import backend
+from minilinear.errors import BackendError, ShapeError
+
+
+@pytest.fixture(autouse=True)
+def nothing_chosen(monkeypatch):
+    """No choice by the environment, and none left behind."""
+    monkeypatch.delenv("MINILINEAR_BACKEND", raising=False)
+    monkeypatch.setattr("minilinear.gpu.KERNELS", {})
+    token = backend._chosen.set(None)
+    yield
+    backend._chosen.reset(token)
+
+
+@pytest.fixture
+def cpucuda(monkeypatch):
+    monkeypatch.setattr("minilinear.gpu.KERNELS", {"cpucuda": {}})
+
+
+# Which implementation
+
+
+def test_numpy_is_the_default():
+    assert ml.current_backend() == "numpy"
+
+
+def test_use_as_a_statement_stays(cpucuda):
+    assert repr(ml.use("cpucuda")) == "use('cpucuda')"
+    assert ml.current_backend() == "cpucuda"
+
+
+def test_use_as_a_block_ends_with_it(cpucuda):
+    with ml.use("cpucuda"):
+        with ml.use("numpy") as inner:
+            assert inner.name == ml.current_backend() == "numpy"
+        assert ml.current_backend() == "cpucuda"
+    assert ml.current_backend() == "numpy"
+
+
+def test_a_block_ends_on_an_error_too(cpucuda):
+    with pytest.raises(BackendError), ml.use("cpucuda"):
+        ml.use("fortran")
+    assert ml.current_backend() == "numpy"
+
+
+def test_the_environment_chooses_until_use_does(monkeypatch, cpucuda):
+    monkeypatch.setenv("MINILINEAR_BACKEND", "cpucuda")
+    assert ml.current_backend() == "cpucuda"
+    with ml.use("numpy"):
+        assert ml.current_backend() == "numpy"
+
+
+def test_a_choice_holds_for_its_own_thread(cpucuda):
+    seen = []
+    with ml.use("cpucuda"):
+        thread = threading.Thread(target=lambda: seen.append(ml.current_backend()))
+        thread.start()
+        thread.join()
+    assert seen == ["numpy"]
+
+
+UNKNOWN = r"one of numpy, cupy, cpucuda\.\n  got: 'fortran'\n  fix: ml\.use\(\"numpy\"\), or unset MINILINEAR_BACKEND"
+
+
+def test_an_unknown_backend_is_refused_by_use_and_from_the_environment(monkeypatch):
+    with pytest.raises(BackendError, match=UNKNOWN):
+        ml.use("fortran")
+    assert ml.current_backend() == "numpy"
+    monkeypatch.setenv("MINILINEAR_BACKEND", "fortran")
+    with pytest.raises(BackendError, match=UNKNOWN):
+        ml.current_backend()
+
+
+@pytest.mark.parametrize("name", ["cupy", "cpucuda"])
+def test_a_backend_without_kernels_is_refused(name):
+    with pytest.raises(BackendError, match=rf"no kernels for '{name}' in this version\.\n  fix: ml\.use\(\"numpy\"\)"):
+        ml.use(name)
+
+
+# How many threads
+
+
+def test_threads_come_from_the_environment_or_the_machine(monkeypatch):
+    monkeypatch.setenv("MINILINEAR_THREADS", "3")
+    assert backend.threads() == 3
+    monkeypatch.delenv("MINILINEAR_THREADS")
+    assert backend.threads() >= 1
+
+
+@pytest.mark.parametrize("wanted", ["0", "-1", "two", "", "1.5"])
+def test_a_number_of_threads_is_one_or_more(monkeypatch, wanted):
+    monkeypatch.setenv("MINILINEAR_THREADS", wanted)
+    with pytest.raises(
+        BackendError, match=rf"MINILINEAR_THREADS.*1 or more\.\n  got: '{wanted}'\n  fix: unset it, or set 1"
+    ):
+        backend.threads()
+
+
+@pytest.mark.parametrize("threads", ["1", "2", "5"])
+@pytest.mark.parametrize(("B", "H"), [(1, 1), (1, 7), (3, 2), (5, 1), (16, 4), (0, 3), (3, 0)])
+@pytest.mark.parametrize("floats", [1, backend.SMALL, 3 * backend.LARGE])
+def test_parts_cover_every_head_once(monkeypatch, threads, B, H, floats):
+    monkeypatch.setenv("MINILINEAR_THREADS", threads)
+    seen = np.zeros((B, H), int)
+    backend.in_parts(lambda b, h: np.add.at(seen, (b, h), 1), B, H, floats)
+    assert (seen == 1).all()
+
+
+@pytest.mark.parametrize(("floats", "stays"), [(1, True), (backend.SMALL, False)])
+def test_small_work_stays_in_the_calling_thread_and_large_work_does_not(monkeypatch, floats, stays):
+    monkeypatch.setenv("MINILINEAR_THREADS", "2")
+    ids = []
+    backend.in_parts(lambda b, h: ids.append(threading.get_ident()), 4, 2, floats)
+    assert (set(ids) == {threading.get_ident()}) is stays
+
+
+def test_large_parts_are_cut_to_fit_a_cache(monkeypatch):
+    monkeypatch.setenv("MINILINEAR_THREADS", "1")
+    parts = []
+    backend.in_parts(lambda b, h: parts.append((b, h)), 4, 2, backend.LARGE)
+    assert len(parts) == 8
+
+
+@pytest.mark.parametrize("floats", [1, backend.SMALL])
+def test_blas_keeps_to_one_thread_inside(monkeypatch, floats):
+    monkeypatch.setenv("MINILINEAR_THREADS", "2")
+    blas_threads = lambda: {i["num_threads"] for i in threadpoolctl.threadpool_info() if i["user_api"] == "blas"}
+    inside = []
+    with threadpoolctl.threadpool_limits(2, "blas"):
+        before = blas_threads()
+        backend.in_parts(lambda b, h: inside.append(blas_threads()), 2, 2, floats)
+        assert blas_threads() == before
+    assert inside
+    assert all(seen == {1} for seen in inside)
+
+
+def test_an_error_in_a_part_is_raised(monkeypatch):
+    monkeypatch.setenv("MINILINEAR_THREADS", "2")
+
+    def fails(b, h):
+        raise ShapeError("here")
+
+    for floats in (1, backend.SMALL):
+        with pytest.raises(ShapeError, match="here"):
+            backend.in_parts(fails, 2, 2, floats)
+
+
+# Triangular solves
+
+
+@pytest.mark.parametrize("lower", [True, False])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_solve_triangular_of_batches_that_broadcast(lower, dtype):
+    rng = np.random.default_rng(0)
+    a = (3 * np.eye(4) + 0.3 * rng.standard_normal((2, 1, 4, 4))).astype(dtype)
+    b = rng.standard_normal((5, 4, 3)).astype(dtype)
+    x = backend.solve_triangular(a, b, lower)
+    assert x.dtype == dtype
+    assert x.shape == (2, 5, 4, 3)
+    np.testing.assert_allclose(
+        (np.tril if lower else np.triu)(a) @ x, b + 0 * x, atol=1e-5 if dtype == np.float32 else 1e-13
+    )
+
+
+@pytest.mark.parametrize(("a", "b"), [((0, 3, 3), (0, 3, 2)), ((2, 3, 3), (3, 0)), ((2, 0, 0), (0, 2))])
+def test_solve_triangular_of_nothing(a, b):
+    assert backend.solve_triangular(np.ones(a), np.ones(b), lower=True).size == 0
