@@ -9,9 +9,10 @@ from __future__ import annotations
 import importlib
 import math
 import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from functools import cache
 from itertools import pairwise
 from typing import Any
@@ -131,6 +132,9 @@ def single_threaded_blas() -> Any:
     return _blas().limit(limits=1, user_api="blas")
 
 
+_worker = threading.local()  # .busy: this thread already has one part of some work, and does not share it out again
+
+
 def in_parts(work: Callable[[slice, slice], None], B: int, H: int, floats: int) -> None:
     """Call `work(b, h)` for slices b of the batch and h of the heads that together cover all of both.
 
@@ -139,7 +143,8 @@ def in_parts(work: Callable[[slice, slice], None], B: int, H: int, floats: int) 
         B, H: batch and heads.
         floats: roughly how many numbers one head of one batch element holds.
     """
-    workers = min(threads(), B * H) if B * H * floats >= SMALL else 1
+    alone = B * H * floats < SMALL or getattr(_worker, "busy", False)
+    workers = 1 if alone else min(threads(), B * H)
     pieces = max(workers, min(B * H, -(-B * H * floats // LARGE)))
     over_batch = min(B, -(-pieces // workers) * workers)  # as many for each thread
     parts = [(b, h) for b in _cut(B, over_batch) for h in _cut(H, -(-pieces // max(over_batch, 1)))]
@@ -148,11 +153,29 @@ def in_parts(work: Callable[[slice, slice], None], B: int, H: int, floats: int) 
             for b, h in parts:
                 work(b, h)
         else:
-            list(_pool(workers).map(lambda part: work(*part), parts))
+            list(_pool(workers).map(lambda part: _as_worker(work, *part), parts))
 
 
 SMALL = 1 << 17  # with fewer numbers than this in all, threads cost more than they bring
 LARGE = 1 << 20  # a part is cut further once it holds more numbers than this, so that it stays near a core's cache
+
+
+def side_by_side(work: Callable[[slice], Any], n: int, workers: int) -> list[Any]:
+    """The results of `work(part)` for `workers` slices that together cover range(n), each in a thread of its own."""
+    parts = _cut(n, min(workers, n))
+    if len(parts) == 1 or getattr(_worker, "busy", False):
+        return [work(part) for part in parts]
+    contexts = [copy_context() for _ in parts]  # no_grad and use() hold in the threads as they hold here
+    with single_threaded_blas():
+        return list(_pool(workers).map(lambda context, part: context.run(_as_worker, work, part), contexts, parts))
+
+
+def _as_worker(work: Callable[..., Any], *part: slice) -> Any:
+    _worker.busy = True
+    try:
+        return work(*part)
+    finally:
+        _worker.busy = False
 
 
 def _cut(n: int, pieces: int) -> list[slice]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import sys
 import time
@@ -17,7 +18,7 @@ from ..svg import line_chart
 from ..tasks import GroupWords, Task, Text, task
 from ..training import Run, RunConfig, RunFolder, evaluate_text, evaluate_words
 from ..training.atomic import atomic_write
-from ..training.display import Display, new_table, speakable, speaks_unicode
+from ..training.display import Display, new_table, speakable
 from ..training.recipes import fitted_to, parse_changes, recipe
 
 RECORD_EVERY = 10  # steps between two lines of metrics.jsonl
@@ -98,7 +99,7 @@ def _task_options(name: str, file: Path | None, table: Path | None, length: int 
     if table is not None:
         options["table"] = table
     if length is not None:
-        options |= {"length": length} if name == "text" else {"lengths": (min(3, length), length)}
+        options |= {"length": length} if name == "text" else {"lengths": (max(1, length // 2), length)}
     return options
 
 
@@ -217,7 +218,7 @@ def accuracy_picture(result: dict[str, Any]) -> str:
             lines[f"R = {part['set']['R']}"] = points
     return line_chart(
         lines,
-        title=f"words of {result['task']}: trained on at most 32 letters",
+        title=f"words of {result['task']}: trained on at most {next(iter(result['accuracy']))} letters",
         x="letters in the word",
         y="accuracy, mean over positions",
         y_range=(0, 1),
@@ -226,57 +227,53 @@ def accuracy_picture(result: dict[str, Any]) -> str:
 
 
 def _report(console: Console, runs: list[Run], result: dict[str, Any]) -> None:
-    if "accuracy" in result:
-        _report_words(console, runs, result)
+    say = functools.partial(console.print, highlight=False, markup=False, soft_wrap=True)
+    if isinstance(runs[0].task, GroupWords):
+        _report_words(console, runs[0].task, result)
+        again = "s3 --set R=1 --set layers=2"
+        tries = {
+            f"minilinear train {again}": "one reflection, but two layers",
+            "minilinear train a5": "60 elements, the hard kind",
+            "minilinear train text --file FILE": "the same layer reads your text",
+        }
     else:
         bits, window = result["bits_per_character"], runs[0].task.config()["options"]["length"]
-        console.print(
-            f"\nheld-out text: {bits['windows']:.3f} bits per character in windows of {window}"
-            f", {bits['carried']:.3f} with the state carried through",
-            highlight=False,
-        )
-        console.print(f"next: minilinear generate {result['run']} --prompt 'The '", highlight=False, markup=False)
-    console.print(
-        f"{result['steps']} steps, {result['seconds']:.1f} s; everything is in {result['run']}", highlight=False
-    )
+        say(f"\nheld-out text, bits per character: {bits['windows']:.3f} in windows of {window}, "
+            f"{bits['carried']:.3f} with the state carried from each to the next")  # fmt: skip
+        tries = {f"minilinear generate {result['run']}": "let it write"}
+    say(f"{result['steps']} steps, {result['seconds']:.1f} s; everything is in {result['run']}")
+    say("Next:")
+    for command, why in tries.items():
+        say(speakable(f"  {command:<46}  {why}", console))
 
 
-def _report_words(console: Console, runs: list[Run], result: dict[str, Any]) -> None:
+def _report_words(console: Console, task: GroupWords, result: dict[str, Any]) -> None:
     lengths = list(result["accuracy"])
     shown = new_table(
-        console, "accuracy at length", *lengths, title=f"words of {result['task']}: mean over positions (last position)"
+        console,
+        *("letters", *lengths),
+        title=f"{result['mixer']} on words of {task.name}: right at all positions / at the last",
     )
     for part in (result, result.get("baseline")):
         if part is not None:
-            cells = [f"{part['accuracy'][n]['mean']:.3f} ({part['accuracy'][n]['last']:.3f})" for n in lengths]
-            shown.add_row(f"{part['mixer']} R={part['set']['R']}", *cells)
-    chance = runs[0].task.chance  # type: ignore[attr-defined]
-    shown.add_row("guessing", *[f"{chance:.3f}" for _ in lengths])
+            cells = [f"{part['accuracy'][n]['mean']:.3f} / {part['accuracy'][n]['last']:.3f}" for n in lengths]
+            shown.add_row(f"R={part['set']['R']}", *cells)
+    shown.add_row("guessing", *[f"{task.chance:.3f}" for _ in lengths])
     console.print(shown)
-    console.print(verdict(result, chance), highlight=False, style="bold" if speaks_unicode(console) else "")
-    name = result["task"]
-    tries = {
-        f"minilinear train {name} --set R=1 --set layers=2": "do two layers of one reflection do it?",
-        f"minilinear train {'a5' if name != 'a5' else 's5 --set R=4'}": "a group of 60 or more elements, the hard kind",
-        "minilinear train text --file FILE": "the same layer reads your text",
-    }
-    for command, why in tries.items():
-        console.print(speakable(f"  {command:<48} {why}", console), highlight=False, markup=False)
+    console.print(verdict(result, task.chance), highlight=False, markup=False, soft_wrap=True, style="bold")
 
 
 def verdict(result: dict[str, Any], chance: float) -> str:
-    """One sentence, and only what the numbers carry."""
-    name, at = CUPS.get(result["task"], f"words of {result['task']}"), "128"
-    R, mean = result["set"]["R"], result["accuracy"][at]["mean"]
-    scaled = (mean - chance) / (1 - chance)
-    many = {1: "one reflection", 2: "two reflections", 3: "three reflections", 4: "four reflections"}.get(
-        R, f"{R} reflections"
-    )
-    knows = "still know where the ball is" if result["task"] in CUPS else "still follow"
-    if "baseline" in result:
-        beside = (result["baseline"]["accuracy"][at]["mean"] - chance) / (1 - chance)
-        if scaled >= 0.85 and beside < 0.5:
-            return f"{name}, 128 shuffles: {many} per token {knows}, one is guessing."
-        found = result["baseline"]["accuracy"][at]["mean"]
-        return f"{name}, 128 shuffles: {many} per token are right at {mean:.0%} of the positions, one at {found:.0%}."
-    return f"{name}, 128 shuffles: {many} per token, right at {mean:.0%} of the positions; guessing is {chance:.0%}."
+    """One sentence about words four times as long as in training, and only what the numbers carry."""
+    length = list(result["accuracy"])[2]
+    R, mean = result["set"]["R"], result["accuracy"][length]["mean"]
+    many = f"{('zero', 'one', 'two', 'three', 'four', 'five')[R] if R < 6 else R} reflection{'s' * (R > 1)} per token"
+    about = f"{CUPS[result['task']]}, {length} shuffles" if result["task"] in CUPS else f"{length} letters"
+    knows = "still know where the ball is" if result["task"] in CUPS else "still know the product"
+    right, guessing = f"{about}: {many}, right at {mean:.0%} of the positions", f"guessing is {chance:.0%}."
+    if "baseline" not in result:
+        return f"{right}; {guessing}"
+    beside = result["baseline"]["accuracy"][length]["mean"]
+    if R > 1 and mean >= 0.9 and beside <= 0.6:
+        return f"{about}: {many} {knows}, one is guessing."
+    return f"{right}; with one, at {beside:.0%}; {guessing}"

@@ -56,7 +56,7 @@ class Task(Protocol):
         ...
 
 
-def _words(table: str | Path | list[list[int]], lengths: Sequence[int] = (3, 32)) -> Task:
+def _words(table: str | Path | list[list[int]], lengths: Sequence[int] = (16, 32)) -> Task:
     given = from_file(table) if isinstance(table, (str, Path)) else from_table(table)
     return GroupWords(given, lengths)
 
@@ -66,7 +66,7 @@ def _text(file: str | Path | None = None, length: int = 256, held_out: float = 0
 
 
 def _named_words(name: str) -> Callable[..., Task]:
-    def named(lengths: Sequence[int] = (3, 32)) -> Task:
+    def named(lengths: Sequence[int] = (16, 32)) -> Task:
         return GroupWords(group(name), lengths)
 
     return named
@@ -83,8 +83,8 @@ TASKS: dict[str, Callable[..., Task]] = {
 def task(name: str, **options: Any) -> Task:
     """The task of a name, with its options.
 
-    s3, s4, a5, z7, d4, ...   words of that group     lengths=(3, 32)
-    words                     words of your group     table=FILE or a list of rows, lengths=(3, 32)
+    s3, s4, a5, z7, d4, ...   words of that group     lengths=(16, 32)
+    words                     words of your group     table=FILE or a list of rows, lengths=(16, 32)
     text                      the next character      file=FILE or Python's topics, length=256, held_out=0.1
 
     Raises:

@@ -175,6 +175,8 @@ class GroupWords:
     Args:
         group: any group.
         lengths: shortest and longest word to train on, both included; each batch draws one length for all its words.
+            Long words on purpose: on short ones a model that cannot follow the group learns approximations that look
+            right (docs/gotchas.md has the figures).
 
     Raises:
         ConfigError: lengths that are not 1 <= shortest <= longest.
@@ -182,11 +184,11 @@ class GroupWords:
 
     preset = "state_tracking"
 
-    def __init__(self, group: Group, lengths: Sequence[int] = (3, 32)):
+    def __init__(self, group: Group, lengths: Sequence[int] = (16, 32)):
         pair = tuple(lengths) if isinstance(lengths, (list, tuple)) else ()
         if len(pair) != 2 or not all(type(n) is int for n in pair) or not 1 <= pair[0] <= pair[1]:
             raise ConfigError(
-                explain("lengths is the shortest and the longest word to train on.", got=lengths, fix="lengths=(3, 32)")
+                explain("lengths is the shortest and the longest word to train on.", got=lengths, fix="lengths=(16, 32)")
             )
         self.group, self.lengths = group, pair
         self.name = group.name

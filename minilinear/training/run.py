@@ -31,6 +31,7 @@ from .checkpoint import load_checkpoint, previous, save_checkpoint
 from .folder import RunFolder
 
 CHECKPOINT_EVERY = 30.0  # seconds
+SHARED_FROM = 1 << 15  # numbers in a layer, B T D: with fewer, the threads wait for the interpreter
 
 
 @dataclass(frozen=True)
@@ -154,15 +155,13 @@ class Run:
         start, config = time.perf_counter(), self.config
         inputs, targets = self.task.batch(stream(config.seed, "batch", self.step), config.batch)
         with backend.single_threaded_blas():
-            logits, _ = self.model(inputs)
-            loss = cross_entropy(logits, targets)
-            gradients = [g.data for g in grad(loss, self.parameters)]
+            loss, gradients = self._gradients(inputs, targets)
             gradients, norm = clip_by_global_norm(gradients, config.clip)
-            if not math.isfinite(loss.item()) or not math.isfinite(norm):
+            if not math.isfinite(loss) or not math.isfinite(norm):
                 raise TrainingFailed(
                     explain(
                         f"The loss is not finite any more at step {self.step}.",
-                        got=f"loss {loss.item()}, gradient length {norm}",
+                        got=f"loss {loss}, gradient length {norm}",
                         fix=f"a smaller learning rate: --lr {config.lr / 3:.1g}",
                     )
                 )
@@ -170,8 +169,23 @@ class Run:
             self.optimizer.step(gradients, lr)
         self.step += 1
         self.seconds += time.perf_counter() - start
-        progress = Progress(self.step, loss.item(), norm, lr, self.seconds, inputs.size)
-        return progress
+        return Progress(self.step, loss, norm, lr, self.seconds, inputs.size)
+
+    def _gradients(self, inputs: np.ndarray, targets: np.ndarray) -> tuple[float, list[np.ndarray]]:
+        """The loss and its gradient. Each thread takes a part of the batch; the parts' means are weighed by what they
+        counted, so their sum is the mean over the batch.
+        """
+        total = max(int((targets >= 0).sum()), 1)
+
+        def part(b: slice) -> tuple[float, list[np.ndarray]]:
+            weight = int((targets[b] >= 0).sum()) / total
+            logits, _ = self.model(inputs[b])
+            loss = cross_entropy(logits, targets[b]) * weight
+            return loss.item(), [g.data for g in grad(loss, self.parameters)]
+
+        work = inputs.size * self.model.config.D
+        parts = backend.side_by_side(part, len(inputs), backend.threads() if work >= SHARED_FROM else 1)
+        return sum(loss for loss, _ in parts), [sum(gs) for gs in zip(*(gradients for _, gradients in parts))]
 
     def record(self, progress: Progress) -> None:
         """Add a line to metrics.jsonl."""
@@ -197,15 +211,12 @@ def _of(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 # What a trained model can do. Evaluation draws from a stream of its own, the same for every model and seed.
 
 EVALUATION_SEED = 20_250_214
-LENGTHS = (32, 64, 128, 256)
 
 
-def evaluate_words(
-    model: LanguageModel, task: GroupWords, *, lengths: tuple[int, ...] = LENGTHS, words: int = 512
-) -> dict[str, dict[str, float]]:
-    """Accuracy on words of given lengths, at all positions ("mean") and at the last ("last")."""
+def evaluate_words(model: LanguageModel, task: GroupWords, *, words: int = 512) -> dict[str, dict[str, float]]:
+    """Accuracy at 1, 2, 4 and 8 times the longest training length: at all positions ("mean"), at the last ("last")."""
     found = {}
-    for length in lengths:
+    for length in (task.lengths[1] * times for times in (1, 2, 4, 8)):
         inputs, targets = task.evaluation(stream(EVALUATION_SEED, "evaluation", length), length, words)
         with no_grad(), backend.single_threaded_blas():
             logits, _ = model(inputs)
