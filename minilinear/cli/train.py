@@ -26,8 +26,9 @@ CUPS = {"s3": "three cups", "s4": "four cups", "s5": "five cups"}
 
 
 def train(
+    context: typer.Context,
     task_name: Annotated[
-        str, typer.Argument(metavar="[TASK]", help="s3 and other groups (s4, a5, z7, d4), words, or text.")
+        str, typer.Argument(metavar="TASK", help="s3 and other groups (s4, a5, z7, d4), words, or text.")
     ] = "s3",
     file: Annotated[
         Path | None, typer.Option(help="text: the UTF-8 file to learn; by default Python's own help texts.")
@@ -57,13 +58,15 @@ def train(
 ) -> None:
     """Train a model on a task and evaluate it beyond the training length.
 
-    Without arguments: one layer of DeltaProduct learns the words of S3, three cups being shuffled, with R=2 reflections
-    per token and, beside it, with R=1. About half a minute on two cores.
+    Without arguments, one layer of DeltaProduct learns the words of S3, three
+    cups being shuffled, with R=2 reflections per token and, beside it, with
+    R=1: about half a minute on two cores.
     """
     console = Console(stderr=as_json, quiet=as_json and not sys.stderr.isatty())
     started = time.perf_counter()
     with contextlib.ExitStack() as locks:
         if resume is not None:
+            _alone(context)
             runs = _resumed(resume, locks)
         else:
             options = _task_options(task_name, file, table, length)
@@ -89,6 +92,19 @@ def train(
 
 
 # Before.
+
+
+def _alone(context: typer.Context) -> None:
+    """--resume takes everything else from the run's config.json."""
+    on_the_line = [
+        name
+        for name in context.params
+        if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
+        and name not in ("resume", "as_json")
+    ]
+    if on_the_line:
+        given = ", ".join(name.removesuffix("_name").rstrip("_") for name in on_the_line)
+        raise ConfigError(explain("--resume goes on with a run as it was begun.", got=given, fix="leave it out"))
 
 
 def _task_options(name: str, file: Path | None, table: Path | None, length: int | None) -> dict[str, Any]:

@@ -130,6 +130,8 @@ class DeltaProduct(Module):
                 raise ConfigError(explain(f"{name} is 1 or more.", got=n))
         if activation not in ("silu", "none"):
             raise ConfigError(explain('activation is "silu" or "none".', got=repr(activation)))
+        if convolution < 0:
+            raise ConfigError(explain("convolution is a number of taps, 0 for none.", got=convolution))
         self.activation = silu if activation == "silu" else lambda x: x
         self.heads, self.key_dim, self.value_dim, self.R = heads, key_dim, value_dim, R
         self.beta_range = 2.0 if negative_eigenvalues else 1.0

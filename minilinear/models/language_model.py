@@ -59,6 +59,8 @@ class LanguageModelConfig:
         for name in ("vocabulary", "D", "layers"):
             if getattr(self, name) < 1:
                 raise ConfigError(explain(f"{name} is 1 or more.", got=getattr(self, name)))
+        if self.chunk < 1 or self.chunk & (self.chunk - 1):
+            raise ConfigError(explain("chunk is a power of two.", got=self.chunk, fix="chunk=64"))
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

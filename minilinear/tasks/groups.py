@@ -188,7 +188,7 @@ class GroupWords:
         pair = tuple(lengths) if isinstance(lengths, (list, tuple)) else ()
         if len(pair) != 2 or not all(type(n) is int for n in pair) or not 1 <= pair[0] <= pair[1]:
             raise ConfigError(
-                explain("lengths is the shortest and the longest word to train on.", got=lengths, fix="lengths=(16, 32)")
+                explain("lengths is the shortest and the longest word to train on.", got=lengths, fix="(16, 32)")
             )
         self.group, self.lengths = group, pair
         self.name = group.name

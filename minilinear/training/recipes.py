@@ -69,6 +69,12 @@ def recipe(
                 fix="check the spelling",
             )
         )
+    usual = {name: p.default for name, p in inspect.signature(MIXERS[mixer]).parameters.items()}
+    usual |= PRESETS[mixer][preset] | {"hidden": 1, "ffn": "", "norm": ""} | MODEL[preset]
+    for name, value in changes.items():
+        if not _alike(value, usual[name]):
+            kind = {bool: "true or false", int: "a whole number", float: "a number", str: "a name"}[type(usual[name])]
+            raise ConfigError(explain(f"{name} is {kind}.", got=repr(value), fix=f"--set {name}={usual[name]}"))
     options = PRESETS[mixer][preset] | {name: value for name, value in changes.items() if name in known}
     shape = MODEL[preset] | {name: value for name, value in changes.items() if name in OF_THE_MODEL}
     model = LanguageModelConfig(len(task.vocabulary), mixer=mixer, mixer_options=options, **shape)
@@ -80,6 +86,11 @@ def recipe(
         seed=seed,
         **(TRAINING[preset] | dict(training or {})),
     )
+
+
+def _alike(value: Any, usual: Any) -> bool:
+    """Whether a value is of the kind that an option usually has; a whole number will do for a number."""
+    return type(value) is type(usual) or (type(usual) is float and type(value) is int)
 
 
 def parse_changes(assignments: Sequence[str]) -> dict[str, Any]:

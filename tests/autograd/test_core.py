@@ -327,8 +327,9 @@ def test_data_is_read_only():
             view[...] = 0
 
 
-def test_assign_replaces_the_array_and_keeps_dtype_and_old_views():
-    w, new = leaf(f32(3, 3)), np.zeros((3, 3))
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_assign_replaces_the_array_and_keeps_dtype_and_old_views(dtype):
+    w, new = leaf(f32(3, 3)), np.zeros((3, 3), dtype)
     old = w.data
     w.assign_(new)
     new[:] = 1  # assign_ took a copy

@@ -57,6 +57,13 @@ def test_the_gradient_starts_where_the_output_lives():
     assert isinstance(np.zeros((2,), t.dtype, like=t), Strict)
 
 
+def test_rows_chosen_by_a_numpy_array_of_ids():
+    table = leaf(strict(np.zeros((3, 2), np.float32)))
+    g = ml.grad(table[np.array([2, 0, 2])].sum(), table).data
+    assert isinstance(g, Strict)
+    assert g.value.tolist() == [[1, 1], [0, 0], [2, 2]]
+
+
 # Is the stand-in as strict as it says?
 
 a, b = strict(np.ones((3, 3))), np.ones((3, 3))

@@ -164,6 +164,12 @@ def test_astype_brings_the_gradient_back_to_the_type_it_came_from():
 # Solving
 
 
+@pytest.mark.parametrize("order", [1, 2])
+def test_solve_of_one_vector_for_a_batch_of_matrices(order):
+    a = np.eye(3) + 0.1 * np.arange(18.0).reshape(2, 3, 3)
+    ml.gradcheck(lambda a, b: np.linalg.solve(a, b) ** 2, [a, [1, 2, 3]], order=order)
+
+
 def test_solve_triangular_looks_at_its_triangle_only():
     a, b = np.arange(1.0, 10).reshape(3, 3), np.ones((3, 1))
     for lower, triangle in ((True, np.tril), (False, np.triu)):
