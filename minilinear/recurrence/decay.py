@@ -25,27 +25,7 @@ from typing import Any
 
 import numpy as np
 
-
-def join(blocks: Any, corners: Any) -> Any:
-    """Pairs of lower triangular blocks (..., 2n, r, c) and what stands below and left of each pair (..., n, r, c):
-    lower triangular blocks of twice the size, (..., n, 2r, 2c).
-    """
-    *lead, n, r, c = corners.shape
-    joined = np.zeros_like(corners, shape=(*lead, n, 2 * r, 2 * c))
-    joined[..., :r, :c] = blocks[..., 0::2, :, :]
-    joined[..., r:, c:] = blocks[..., 1::2, :, :]
-    joined[..., r:, :c] = corners
-    return joined
-
-
-def part(joined: Any) -> tuple[Any, Any]:
-    """The transpose of `join`: the diagonal blocks and the corners of (..., n, 2r, 2c)."""
-    *lead, n, rows, columns = joined.shape
-    r, c = rows // 2, columns // 2
-    blocks = np.empty_like(joined, shape=(*lead, 2 * n, r, c))
-    blocks[..., 0::2, :, :] = joined[..., :r, :c]
-    blocks[..., 1::2, :, :] = joined[..., r:, c:]
-    return blocks, joined[..., r:, :c]
+from .triangular import join, part
 
 
 def halves(x: Any, s: int) -> tuple[Any, Any]:

@@ -35,7 +35,8 @@ from .. import backend
 from ..autograd import Array, Primitive, solve_triangular, unwrap
 from ..errors import check_axes, explain
 from .chunks import Chunks, check_chunk, check_cu_seqlens
-from .decay import decay_of, join
+from .decay import decay_of
+from .triangular import unit_lower_inverse
 
 FORMS = ("chunk", "recurrent", "parallel")
 
@@ -315,12 +316,13 @@ def chunk_forward(q, k, v, beta, g, p, S0, *, scale, chunk, cu_seqlens):
     def work(b, h):
         """For the batch elements b and heads h: every array here is (b, h, N, ...)."""
         cut = _Cut(chunks, b, h, q, k, v, beta, g, p, scale)
-        q_, k_, v_, p_, decay = cut.q, cut.k, cut.v, cut.p, cut.decay
-        M[b, h] = decay.scores(q_, k_, cut.every)
-        T[b, h] = unit_lower_inverse(decay.scores(p_, k_, cut.earlier))
-        W[b, h] = T[b, h] @ _rows(decay.read(p_))
-        X[b, h] = T[b, h] @ _rows(v_)  # U, until W S is taken off
+        decay, k_ = cut.decay, cut.k
+        M[b, h], A = _query_and_erase(decay.scores(cut.reads, k_, cut.sees), R)
+        q_read, p_read = _query_and_erase(_rows(decay.read(cut.reads)), R)
         k_written = _rows(decay.write(k_)).mT
+        T[b, h] = unit_lower_inverse(A)
+        W[b, h] = T[b, h] @ p_read
+        X[b, h] = T[b, h] @ _rows(cut.v)  # U, until W S is taken off
         for i, (first, end) in enumerate(chunks.bounds):
             state = initial[b, h, i]
             for n in range(first, end):
@@ -328,7 +330,7 @@ def chunk_forward(q, k, v, beta, g, p, S0, *, scale, chunk, cu_seqlens):
                 X[b, h, n] -= W[b, h, n] @ state
                 state = decay.kept(state, n) + k_written[:, :, n] @ X[b, h, n]
             final[b, h, i] = state
-        o = _rows(decay.read(q_)) @ S[b, h]
+        o = q_read @ S[b, h]
         o += M[b, h] @ X[b, h]
         chunks.paste(out[b, :, h], o)
 
@@ -360,11 +362,12 @@ def chunk_backward(cotangents, outs, inputs, needs, *, scale, chunk, cu_seqlens)
 
     def work(b, h):
         cut = _Cut(chunks, b, h, q, k, v, beta, g, p, scale)
-        q_, k_, v_, p_, decay = cut.q, cut.k, cut.v, cut.p, cut.decay
+        decay, k_ = cut.decay, cut.k
+        read, k_written = decay.read(cut.reads), decay.write(k_)
+        q_read, _ = _query_and_erase(_rows(read), R)
         do = chunks.cut(d_out[b, :, h])
-        q_read, k_written, p_read = decay.read(q_), decay.write(k_), decay.read(p_)
         dX = M[b, h].mT @ do
-        from_out = _rows(q_read).mT @ do
+        from_out = q_read.mT @ do
         dS_after = np.empty_like(S[b, h])  # the cotangent of the state that leaves each chunk
         for i, (first, end) in enumerate(chunks.bounds):
             dS = d_final[b, h, i]
@@ -377,14 +380,11 @@ def chunk_backward(cotangents, outs, inputs, needs, *, scale, chunk, cu_seqlens)
             dS0[b, h, i] = dS
         decay.keep_backward(dS_after, S[b, h])
         dR = T[b, h].mT @ dX
-        X_, S_ = X[b, h].mT, S[b, h].mT
-        dq_, dk_ = decay.scores_backward(do @ X_, q_, k_, cut.every)
-        dp_, dk_erasing = decay.scores_backward(-dR @ X_, p_, k_, cut.earlier)
-        dq_ += decay.read_backward((do @ S_).reshape(q_.shape), q_read)
-        dp_ += decay.read_backward((-dR @ S_).reshape(p_.shape), p_read)
+        d_seen = _rows_of_both(do, -dR, R)  # cotangents of what queries and erase keys saw: (b, h, N, C (1 + R), V)
+        d_reads, dk_ = decay.scores_backward(d_seen @ X[b, h].mT, cut.reads, k_, cut.sees)
+        d_reads += decay.read_backward((d_seen @ S[b, h].mT).reshape(read.shape), read)
         dk_ += decay.write_backward((X[b, h] @ dS_after.mT).reshape(k_.shape), k_written)
-        dk_ += dk_erasing
-        dv_ = dR.reshape(v_.shape)
+        dq_, dp_, dv_ = d_reads[..., 0, :], d_reads[..., 1:, :], dR.reshape(cut.v.shape)
         d_beta = np.einsum("...d,...d->...", dp_, cut.erase_key) + np.einsum("...d,...d->...", dv_, cut.values)
         dp_ *= cut.beta
         dv_ *= cut.beta
@@ -392,7 +392,8 @@ def chunk_backward(cotangents, outs, inputs, needs, *, scale, chunk, cu_seqlens)
             dk_ += dp_
         else:
             chunks.paste(_by_step(dp[b, :, :, h]), dp_)
-        chunks.paste(dq[b, :, h], scale * dq_[..., 0, :])
+        dq_ *= scale
+        chunks.paste(dq[b, :, h], dq_)
         chunks.paste(_by_step(dk[b, :, :, h]), dk_)
         chunks.paste(_by_step(dv[b, :, :, h]), dv_)
         chunks.paste(_by_step(dbeta[b, :, :, h]), d_beta)
@@ -405,23 +406,43 @@ def chunk_backward(cotangents, outs, inputs, needs, *, scale, chunk, cu_seqlens)
 
 
 class _Cut:
-    """The inputs of some batch elements and heads, cut into chunks: tokens in axis 3, the rows of a token in axis 4."""
+    """The inputs of some batch elements and heads, cut into chunks: tokens in axis 3, the rows of a token in axis 4.
+
+    A token reads its state 1 + R times: with its query, after all its corrections, and with each erase key, before
+    that correction. The scores of both kinds are those of one array, `reads`.
+    """
 
     def __init__(self, chunks, b, h, q, k, v, beta, g, p, scale):
-        self.q = chunks.cut(q[b, :, h])[..., None, :]  # (b, h, N, C, 1, K)
-        self.q *= scale
+        R = k.shape[2]
         self.k = chunks.cut(_by_step(k[b, :, :, h]))  # (b, h, N, C, R, K)
         self.values = chunks.cut(_by_step(v[b, :, :, h]))  # (b, h, N, C, R, V)
         self.beta = chunks.cut(_by_step(beta[b, :, :, h]))[..., None]  # (b, h, N, C, R, 1)
         self.erase_key = self.k if p is None else chunks.cut(_by_step(p[b, :, :, h]))
-        self.p, self.v = self.beta * self.erase_key, self.beta * self.values
+        self.v = self.beta * self.values
+        self.reads = np.empty_like(self.v, shape=(*self.k.shape[:4], 1 + R, self.k.shape[5]))
+        np.multiply(chunks.cut(q[b, :, h]), scale, out=self.reads[..., 0, :])
+        np.multiply(self.beta, self.erase_key, out=self.reads[..., 1:, :])
         if g is not None:
             g = chunks.cut(g[b, :, h])
             g = g[..., None] if g.ndim == 4 else g  # (b, h, N, C, 1 or K)
         self.decay = decay_of(g)
-        R = k.shape[2]
-        self.every = np.ones_like(self.p, shape=(1, R))  # the query of a token sees all its corrections,
-        self.earlier = np.tril(np.ones_like(self.p, shape=(R, R)), -1)  # a correction sees the ones before it
+        # Which corrections of its own token a row sees: the query all of them, an erase key the ones before it.
+        self.sees = np.tril(np.ones_like(self.v, shape=(1 + R, R)), -2)
+        self.sees[0] = 1
+
+
+def _query_and_erase(x, R):
+    """The rows of the queries and of the erase keys in (b, h, N, C (1 + R), D): (..., C, D) and (..., C R, D)."""
+    *lead, rows, D = x.shape
+    by_token = x.reshape(*lead, rows // (1 + R), 1 + R, D)
+    return by_token[..., 0, :], by_token[..., 1:, :].reshape(*lead, rows // (1 + R) * R, D)
+
+
+def _rows_of_both(query, erase, R):
+    """The inverse of `_query_and_erase`."""
+    *lead, C, D = query.shape
+    by_token = np.concatenate([query[..., None, :], erase.reshape(*lead, C, R, D)], -2)
+    return by_token.reshape(*lead, C * (1 + R), D)
 
 
 def _by_step(x):
@@ -432,39 +453,6 @@ def _by_step(x):
 def _rows(x):
     """Tokens and their corrections as rows of one matrix: (b, h, N, C, r, D) -> (b, h, N, C r, D)."""
     return x.reshape(*x.shape[:3], x.shape[3] * x.shape[4], x.shape[5])
-
-
-def unit_lower_inverse(A: Any) -> Any:
-    """(I + A)^-1 for strictly lower triangular A (..., m, m).
-
-    Diagonal blocks of at most 16 rows by forward substitution, then pairs of blocks joined,
-
-        [[I + A11, 0], [A21, I + A22]]^-1 = [[T11, 0], [-T22 A21 T11, T22]],
-
-    so that every intermediate is a true inverse. Sums of powers of A, a tempting all-matmul way, are useless: with
-    equal keys the powers grow like binomials and cancel, to an error of 1e9 in float32 at m = 64.
-    """
-    m = size = A.shape[-1]
-    while size > 16 and size % 2 == 0:
-        size //= 2
-    T = _substituted(np.stack([A[..., a : a + size, a : a + size] for a in range(0, m, size)], -3))
-    while size < m:
-        A21 = np.stack([A[..., a + size : a + 2 * size, a : a + size] for a in range(0, m, 2 * size)], -3)
-        T = join(T, -T[..., 1::2, :, :] @ (A21 @ T[..., 0::2, :, :]))
-        size *= 2
-    return T[..., 0, :, :]
-
-
-def _substituted(A):
-    """Forward substitution, row by row: T_i = e_i - sum_{j<i} A_ij T_j. The batch comes last, so that each of the few
-    steps runs along it.
-    """
-    *batch, c, _ = A.shape
-    T = np.moveaxis(-A.reshape(-1, c, c), 0, -1).copy()  # (c, c, batch), without its diagonal of ones
-    for i in range(1, c):
-        T[i, :i] += np.einsum("jb,jkb->kb", T[i, :i], T[:i, :i])
-    T[np.arange(c), np.arange(c)] = 1
-    return np.moveaxis(T, -1, 0).reshape(*batch, c, c)
 
 
 _chunk = Primitive(chunk_forward, backward=chunk_backward, reference=recurrent, name="delta_product")
