@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from .triangular import join, part
+from .triangular import read_corners, write_corners
 
 
 def halves(x: Any, s: int) -> tuple[Any, Any]:
@@ -52,16 +52,14 @@ class HalvingSums:
 
     def __init__(self, g: Any):
         C = g.shape[3]
-        prefix, suffix = g, np.zeros_like(g)  # inclusive and exclusive sums inside blocks of s = 1 token
+        prefix, suffix = g.copy(), np.zeros_like(g)  # inclusive and exclusive sums inside blocks of s = 1 token
         self.levels: list[tuple[Any, Any]] = []
         s = 1
         while s < C:
             (left_prefix, right_prefix), (left_suffix, _) = halves(prefix, s), halves(suffix, s)
             self.levels.append((np.exp(left_suffix), np.exp(right_prefix)))
-            left_total, right_total = left_prefix[..., -1:, :], right_prefix[..., -1:, :]
-            prefix, suffix = prefix.copy(), suffix.copy()
-            halves(prefix, s)[1][...] += left_total
-            halves(suffix, s)[0][...] += right_total
+            left_suffix += right_prefix[..., -1:, :]  # the other half's total: now the sums reach over 2s tokens
+            right_prefix += left_prefix[..., -1:, :]
             s *= 2
         self.prefix, self.suffix = np.exp(prefix), np.exp(suffix)
         self._d_levels: list[list[Any]] = [[0, 0] for _ in self.levels]
@@ -154,10 +152,11 @@ class ScalarDecay:
 
     def __init__(self, g: Any):
         self.sums = HalvingSums(g)
-        D = np.ones_like(g, shape=(*g.shape[:4], 1, 1))
+        C = g.shape[3]
+        self.between = np.zeros_like(g, shape=(*g.shape[:3], C, C))  # the decay from token j to token r
+        self.between += np.eye(C, dtype=g.dtype, like=g)
         for left, right in self.sums.levels:
-            D = join(D, right * left.mT)
-        self.between = D[:, :, :, 0]  # (B, H, N, C, C): the decay from token j to token r
+            write_corners(self.between, right * left.mT)
         self.keep = self.sums.prefix[:, :, :, -1:, :]  # (B, H, N, 1, 1): what is left of a state after the chunk
 
     def _decayed(self, E: Any, x: Any, y: Any, same: Any) -> Any:
@@ -173,9 +172,9 @@ class ScalarDecay:
     def scores_backward(self, dE: Any, x: Any, y: Any, same: Any) -> tuple[Any, Any]:
         C, r, R = x.shape[3], x.shape[4], y.shape[4]
         dE = self._decayed(dE.copy(), x, y, same)
-        d_log = (dE * _products(x, y)).reshape(*dE.shape[:3], C, r, C, R).sum((4, 6))[:, :, :, None]
-        for i in reversed(range(len(self.sums.levels))):
-            d_log, corner = part(d_log)
+        d_log = (dE * _products(x, y)).reshape(*dE.shape[:3], C, r, C, R).sum((4, 6))
+        for i, (left, _) in enumerate(self.sums.levels):
+            corner = read_corners(d_log, left.shape[3])
             self.sums.collect_level(i, left=corner.sum(-2)[..., None], right=corner.sum(-1)[..., None])
         return (dE @ _rows(y)).reshape(x.shape), (dE.mT @ _rows(x)).reshape(y.shape)
 
@@ -222,33 +221,32 @@ class VectorDecay:
         return _in_blocks(x), _in_blocks(y)
 
     def scores(self, x: Any, y: Any, same: Any) -> Any:
-        E = x @ y.mT  # (B, H, N, C, r, R): inside a token
-        E *= same
+        C, r, R = x.shape[3], x.shape[4], y.shape[4]
+        E = np.zeros_like(x, shape=(*x.shape[:3], C * r, C * R))
+        t = np.arange(C)
+        by_token = E.reshape(*x.shape[:3], C, r, C, R)
+        by_token[:, :, :, t, :, t] = np.moveaxis((x @ y.mT) * same, 3, 0)
         for i in range(len(self.sums.levels)):
             x_right, y_left = self._level(i, x, y)
-            E = join(E, x_right @ y_left.mT)
-        return E[:, :, :, 0]
+            write_corners(E, x_right @ y_left.mT)
+        return E
 
     def scores_backward(self, dE: Any, x: Any, y: Any, same: Any) -> tuple[Any, Any]:
-        dE, dx, dy = dE[:, :, :, None], np.zeros_like(x), np.zeros_like(y)
-        for i in reversed(range(len(self.sums.levels))):
-            left, right = self.sums.levels[i]
+        C, r, R = x.shape[3], x.shape[4], y.shape[4]
+        t = np.arange(C)
+        d_same = np.moveaxis(dE.reshape(*x.shape[:3], C, r, C, R)[:, :, :, t, :, t], 0, 3) * same
+        dx, dy = d_same @ y, d_same.mT @ x
+        for i, (left, right) in enumerate(self.sums.levels):
             x_right, y_left = self._level(i, x, y)
-            dE, corner = part(dE)
-            dx_right = (corner @ y_left).reshape(halves(x, 1 << i)[1].shape)
-            dy_left = (corner.mT @ x_right).reshape(halves(y, 1 << i)[0].shape)
+            corner = read_corners(dE, left.shape[3])
+            dx_right, dy_left = corner @ y_left, corner.mT @ x_right
             self.sums.collect_level(
                 i,
-                left=(dy_left * y_left.reshape(dy_left.shape)).sum(-2),
-                right=(dx_right * x_right.reshape(dx_right.shape)).sum(-2),
+                left=(dy_left * y_left).reshape(*left.shape[:5], R, -1).sum(-2),
+                right=(dx_right * x_right).reshape(*right.shape[:5], r, -1).sum(-2),
             )
-            dx_right *= right[..., None, :]
-            dy_left *= left[..., None, :]
-            halves(dx, 1 << i)[1][...] += dx_right
-            halves(dy, 1 << i)[0][...] += dy_left
-        dE = dE * same
-        dx += dE @ y
-        dy += dE.mT @ x
+            halves(dx, 1 << i)[1][...] += dx_right.reshape(*right.shape[:5], r, -1) * right[..., None, :]
+            halves(dy, 1 << i)[0][...] += dy_left.reshape(*left.shape[:5], R, -1) * left[..., None, :]
         return dx, dy
 
     def read(self, x: Any) -> Any:

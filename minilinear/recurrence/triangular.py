@@ -1,8 +1,7 @@
-"""Lower triangular matrices, built from halves.
+"""Lower triangular matrices, cut in halves again and again.
 
 A block of 2s rows is two blocks of s rows on the diagonal and a full corner below and left of them. The chunk forms
-work that way from single rows up: `join` makes the larger blocks, `part` is its transpose, and the inverse of I + A
-follows the same halves.
+work that way from single rows up: level by level they read or write the corners of all blocks at once.
 """
 
 from __future__ import annotations
@@ -12,30 +11,27 @@ from typing import Any
 import numpy as np
 
 
-def join(blocks: Any, corners: Any) -> Any:
-    """Pairs of lower triangular blocks (..., 2n, r, c) and what stands below and left of each pair (..., n, r, c):
-    lower triangular blocks of twice the size, (..., n, 2r, 2c).
+def write_corners(E: Any, corners: Any) -> None:
+    """Put corners (..., n, r, c) where they stand in E (..., 2 n r, 2 n c): below and left of the cut of each of the n
+    blocks on the diagonal. `...` is the batch, the heads and the chunks.
     """
-    *lead, n, r, c = corners.shape
-    joined = np.zeros_like(corners, shape=(*lead, n, 2 * r, 2 * c))
-    joined[..., :r, :c] = blocks[..., 0::2, :, :]
-    joined[..., r:, c:] = blocks[..., 1::2, :, :]
-    joined[..., r:, :c] = corners
-    return joined
+    i = np.arange(corners.shape[3])
+    _in_quarters(E, corners.shape[3])[:, :, :, i, 1, :, i, 0] = np.moveaxis(corners, 3, 0)
 
 
-def part(joined: Any) -> tuple[Any, Any]:
-    """The transpose of `join`: the diagonal blocks and the corners of (..., n, 2r, 2c)."""
-    *lead, n, rows, columns = joined.shape
-    r, c = rows // 2, columns // 2
-    blocks = np.empty_like(joined, shape=(*lead, 2 * n, r, c))
-    blocks[..., 0::2, :, :] = joined[..., :r, :c]
-    blocks[..., 1::2, :, :] = joined[..., r:, c:]
-    return blocks, joined[..., r:, :c]
+def read_corners(E: Any, n: int) -> Any:
+    """The corners (..., n, r, c) of the n blocks on the diagonal of E (..., 2 n r, 2 n c)."""
+    i = np.arange(n)
+    return np.moveaxis(_in_quarters(E, n)[:, :, :, i, 1, :, i, 0], 0, 3)
+
+
+def _in_quarters(E: Any, n: int) -> Any:
+    *lead, rows, columns = E.shape
+    return E.reshape(*lead, n, 2, rows // (2 * n), n, 2, columns // (2 * n))
 
 
 def unit_lower_inverse(A: Any) -> Any:
-    """(I + A)^-1 for strictly lower triangular A (..., m, m).
+    """(I + A)^-1 for strictly lower triangular A (B, H, N, m, m).
 
     Diagonal blocks of at most 16 rows by forward substitution, then pairs of blocks joined,
 
@@ -47,15 +43,20 @@ def unit_lower_inverse(A: Any) -> Any:
     m = size = A.shape[-1]
     while size > 16 and size % 2 == 0:
         size //= 2
-    T = _substituted(np.stack([A[..., a : a + size, a : a + size] for a in range(0, m, size)], -3))
+    T = np.zeros_like(A)
+    starts = range(0, m, size)
+    inverses = _substituted(np.stack([A[..., a : a + size, a : a + size] for a in starts], -3))
+    for i, a in enumerate(starts):
+        T[..., a : a + size, a : a + size] = inverses[..., i, :, :]
     while size < m:
-        A21 = np.stack([A[..., a + size : a + 2 * size, a : a + size] for a in range(0, m, 2 * size)], -3)
-        T = join(T, -T[..., 1::2, :, :] @ (A21 @ T[..., 0::2, :, :]))
+        for a in range(0, m, 2 * size):
+            upper, lower = slice(a, a + size), slice(a + size, a + 2 * size)
+            T[..., lower, upper] = -T[..., lower, lower] @ (A[..., lower, upper] @ T[..., upper, upper])
         size *= 2
-    return T[..., 0, :, :]
+    return T
 
 
-def _substituted(A):
+def _substituted(A: Any) -> Any:
     """Forward substitution, row by row: T_i = e_i - sum_{j<i} A_ij T_j. The batch comes last, so that each of the few
     steps runs along it.
     """
