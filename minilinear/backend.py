@@ -6,6 +6,7 @@ and Tensors answer in their own way. *Which implementation* is answered by `use`
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import math
 import os
@@ -115,6 +116,24 @@ def threads() -> int:
             explain("MINILINEAR_THREADS is a number of threads, 1 or more.", got=repr(wanted), fix="unset it, or set 1")
         )
     return int(wanted)
+
+
+def keep_freed_memory() -> bool:
+    """Ask the C library to keep freed memory for the next array instead of giving it back to the system.
+
+    A chunk form makes and drops a dozen arrays of a few megabytes each time; getting every page anew from the system
+    costs up to a third of its time. The command line calls this; a script may. The process then stays as large as it
+    once was.
+
+    Returns:
+        Whether it was possible: on Linux with glibc.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError, TypeError):
+        return False
+    trim_threshold, top_pad, mmap_threshold = -1, -2, -3  # M_..., in malloc.h
+    return bool(mallopt(trim_threshold, 1 << 30) and mallopt(top_pad, 1 << 26) and mallopt(mmap_threshold, 1 << 25))
 
 
 @cache

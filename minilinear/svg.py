@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
-COLOURS = ("#0b6e99", "#c4511c", "#4a7c2a", "#7a4fa3")
+COLOURS = ("#0b6e99", "#c4511c", "#777777", "#4a7c2a", "#7a4fa3")
 WIDTH, HEIGHT = 640, 360
-LEFT, RIGHT, TOP, BOTTOM = 64, 24, 44, 52
+LEFT, RIGHT, TOP, BOTTOM = 64, 96, 44, 52
 
 
 def line_chart(
@@ -64,7 +64,7 @@ def line_chart(
             parts += [f'<circle cx="{px:.1f}" cy="{py:.1f}" r="3.5" fill="{colour}"/>' for px, py in placed]
         if placed:
             px, py = placed[-1]
-            parts.append(_text(px - 6, py - 10, name, anchor="end", fill=colour, weight="bold"))
+            parts.append(_text(px + 10, py + 4, name, fill=colour, weight="bold"))
     return "\n".join([*parts, "</svg>", ""])
 
 

@@ -1,5 +1,8 @@
 """Choosing a backend and a number of threads, and sharing out work."""
 
+import platform
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -152,6 +155,44 @@ def test_an_error_in_a_part_is_raised(monkeypatch):
     for floats in (1, backend.SMALL):
         with pytest.raises(ShapeError, match="here"):
             backend.in_parts(fails, 2, 2, floats)
+
+
+# Work shared out as a whole
+
+
+def test_side_by_side_covers_everything_once_and_in_order():
+    for n, workers in [(1, 4), (5, 2), (7, 3), (4, 4)]:
+        parts = backend.side_by_side(lambda part: (part.start, part.stop), n, workers)
+        assert [i for a, b in parts for i in range(a, b)] == list(range(n))
+        assert len(parts) == min(n, workers)
+
+
+def test_side_by_side_hands_contexts_to_its_threads():
+    with ml.no_grad():
+        t = ml.tensor([1.0], requires_grad=True)
+        assert backend.side_by_side(lambda part: (t * 2).requires_grad, 2, 2) == [False, False]
+
+
+def test_work_inside_work_is_not_shared_out_again(monkeypatch):
+    """Two pools waiting for each other would stand still for ever."""
+    monkeypatch.setenv("MINILINEAR_THREADS", "2")
+
+    def outer(part):
+        here, inner = threading.get_ident(), []
+        backend.in_parts(lambda b, h: inner.append(threading.get_ident()), 4, 2, backend.SMALL)
+        inner += backend.side_by_side(lambda part: threading.get_ident(), 2, 2)
+        return set(inner) == {here}
+
+    assert backend.side_by_side(outer, 2, 2) == [True, True]
+
+
+def test_freed_memory_can_be_kept():
+    """In a process of its own, since it lasts."""
+    code = "import minilinear.backend as b; print(b.keep_freed_memory())"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    assert out in ("True", "False")
+    if sys.platform == "linux" and "glibc" in platform.libc_ver():
+        assert out == "True"
 
 
 # Triangular solves

@@ -1,4 +1,4 @@
-"""The command line: `minilinear train`, `minilinear generate`.
+"""The command line: `minilinear train`, `minilinear generate`, `minilinear bench`.
 
 Exit codes: 0 done; 1 the job failed; 2 wrong usage; 3 the environment refused; 130 interrupted.
 """
@@ -11,7 +11,9 @@ from typing import Annotated
 import typer
 
 from .. import __version__
+from ..backend import keep_freed_memory
 from ..errors import BackendError, ConfigError, RunError, TrainingFailed
+from .bench import bench
 from .generate import generate
 from .train import train
 
@@ -27,6 +29,7 @@ app = typer.Typer(
 )
 app.command()(train)
 app.command()(generate)
+app.command()(bench)
 
 
 def _version(wanted: bool) -> None:
@@ -46,6 +49,7 @@ def _root(
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    keep_freed_memory()
     try:
         app()
     except ConfigError as error:

@@ -198,6 +198,7 @@ def _evaluated(runs: list[Run], seconds: float) -> dict[str, Any]:
     result: dict[str, Any] = {"task": run.task.name, "mixer": config.model["mixer"], "set": dict(config.set)}
     if isinstance(run.task, GroupWords):
         result["accuracy"] = evaluate_words(run.model, run.task)
+        result["chance"] = run.task.chance
         for beside in runs[1:]:
             accuracy = evaluate_words(beside.model, run.task)
             result["baseline"] = {"mixer": result["mixer"], "set": dict(beside.config.set), "accuracy": accuracy}
@@ -232,6 +233,7 @@ def accuracy_picture(result: dict[str, Any]) -> str:
         if part is not None:
             points = [(int(length), found["mean"]) for length, found in part["accuracy"].items()]
             lines[f"R = {part['set']['R']}"] = points
+    lines["guessing"] = [(int(length), result["chance"]) for length in result["accuracy"]]
     return line_chart(
         lines,
         title=f"words of {result['task']}: trained on at most {next(iter(result['accuracy']))} letters",
@@ -276,17 +278,17 @@ def _report_words(console: Console, task: GroupWords, result: dict[str, Any]) ->
             shown.add_row(f"R={part['set']['R']}", *cells)
     shown.add_row("guessing", *[f"{task.chance:.3f}" for _ in lengths])
     console.print(shown)
-    console.print(verdict(result, task.chance), highlight=False, markup=False, soft_wrap=True, style="bold")
+    console.print(verdict(result), highlight=False, markup=False, soft_wrap=True, style="bold")
 
 
-def verdict(result: dict[str, Any], chance: float) -> str:
+def verdict(result: dict[str, Any]) -> str:
     """One sentence about words four times as long as in training, and only what the numbers carry."""
     length = list(result["accuracy"])[2]
     R, mean = result["set"]["R"], result["accuracy"][length]["mean"]
     many = f"{('zero', 'one', 'two', 'three', 'four', 'five')[R] if R < 6 else R} reflection{'s' * (R > 1)} per token"
     about = f"{CUPS[result['task']]}, {length} shuffles" if result["task"] in CUPS else f"{length} letters"
     knows = "still know where the ball is" if result["task"] in CUPS else "still know the product"
-    right, guessing = f"{about}: {many}, right at {mean:.0%} of the positions", f"guessing is {chance:.0%}."
+    right, guessing = f"{about}: {many}, right at {mean:.0%} of the positions", f"guessing is {result['chance']:.0%}."
     if "baseline" not in result:
         return f"{right}; {guessing}"
     beside = result["baseline"]["accuracy"][length]["mean"]

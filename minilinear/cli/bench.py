@@ -1,0 +1,308 @@
+"""`minilinear bench`: how fast this is here, against the same computations by hand and in torch.
+
+Speed is a ratio: on one machine, in one sitting. Every implementation runs in a process of its own, so that no library
+meets another's threads; the processes take turns, A B C A B C ..., so that a busy moment hits them alike; what counts
+is the median over rounds of each round's median. Before that, all of them have to agree on the results.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import importlib.util
+import json
+import math
+import os
+import platform
+import shlex
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+
+from .. import backend
+from ..errors import ConfigError, RunError, explain
+from ..training.atomic import atomic_write
+from ..training.display import new_table, speakable, speaks_unicode
+from ..training.run import versions
+from .benchmarks import ROWS, Row
+
+SECONDS = 0.5  # one turn of one implementation
+TOLERANCE = 1e-3  # of the largest entry, in float32, after a step of training
+INSTALL = "not installed: pip install 'minilinear[peers]'"
+SLOPE = 1.1  # the largest exponent of memory in T that still counts as linear
+
+
+def bench(
+    only: Annotated[
+        list[str], typer.Option(metavar="ROW", help=f"Measure this row only: {', '.join(ROWS)}. Repeatable.")
+    ] = [],  # noqa: B006
+    rounds: Annotated[int, typer.Option(min=1, help="Turns of each implementation.")] = 5,
+    threads: Annotated[int | None, typer.Option(min=1, help="For every implementation; by default all cores.")] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Small sizes and short turns: shows that all runs; the numbers say nothing.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="Write the JSON document to this file too.")] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")
+    ] = False,
+) -> None:
+    """Measure speed and memory here, as ratios to NumPy by hand and to torch, if it is installed.
+
+    Takes about ten minutes with torch, most of it compiling and the slow footnotes; leave the machine alone meanwhile.
+    """
+    unknown = sorted(set(only) - ROWS.keys())
+    if unknown:
+        raise ConfigError(explain(f"--only takes {', '.join(ROWS)}.", got=", ".join(unknown)))
+    if out is not None and not out.parent.is_dir():  # said now, not after ten minutes
+        raise ConfigError(explain("--out names a file in a folder that is there.", got=out.parent))
+    console = Console(stderr=as_json, quiet=as_json and not sys.stderr.isatty())
+    threads = threads or backend.threads()
+    results = []
+    for name in only or ROWS:
+        with console.status(ROWS[name].title) if console.is_terminal else contextlib.nullcontext():
+            results.append(measured(name, rounds, threads, quick))
+        _show(console, results[-1])
+    document = {**_circumstances(threads, rounds, quick), "rows": results, "groups": _geometric_means(results)}
+    _show_groups(console, document["groups"])
+    text = json.dumps(document, indent=None if out is None else 1)
+    if out is not None:
+        atomic_write(out, f"{text}\n".encode())
+    if as_json:
+        print(text)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Measuring.
+
+
+def measured(name: str, rounds: int, threads: int, quick: bool) -> dict[str, Any]:
+    """One row: start its processes, compare what they compute, then let them take turns."""
+    row = ROWS[name]
+    results: dict[str, dict[str, Any]] = {}
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        workers: dict[str, Worker] = {}
+        for i, (implementation, made) in enumerate(row.implementations.items()):
+            result = results[implementation] = {"implementation": implementation, "footnote": made.footnote}
+            if made.needs is not None and importlib.util.find_spec(made.needs) is None:
+                result["failed"] = INSTALL
+                continue
+            worker = stack.enter_context(Worker(name, implementation, Path(folder) / f"{i}.npz", threads, quick))
+            failed = worker.started() or (row.checked and _disagreement(workers, worker, result))
+            if failed:
+                result["failed"] = failed
+            else:
+                workers[implementation] = worker
+                result["rounds"] = []
+        for _ in range(rounds):
+            for implementation, worker in workers.items():
+                results[implementation]["rounds"].append(worker.round(0.01 if quick else SECONDS))
+    return _compared(name, row, list(results.values()))
+
+
+class Worker:
+    """A process that measures one implementation whenever it is its turn."""
+
+    def __init__(self, row: str, implementation: str, check: Path, threads: int, quick: bool):
+        count, self.check = str(threads), check
+        names = "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "MINILINEAR_THREADS"
+        module = f"{__package__}.benchmarks.worker"
+        self.process: Any = subprocess.Popen(
+            [sys.executable, "-m", module, row, implementation, str(check), *(["--quick"] if quick else [])],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            encoding="utf-8",
+            env=os.environ | dict.fromkeys(names, count),
+        )
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+    def _messages(self) -> Iterator[dict[str, Any]]:
+        for line in self.process.stdout:
+            if line.startswith("{"):
+                yield json.loads(line)
+        yield {"failed": f"its process ended with exit code {self.process.wait()}"}
+
+    def started(self) -> str | None:
+        """Wait until it is ready; why it is not, otherwise."""
+        return next(message.get("failed") for message in self._messages() if message.keys() & {"ready", "failed"})
+
+    def round(self, seconds: float) -> float:
+        """The median of one turn."""
+        values = []
+        with contextlib.suppress(OSError):  # then the next message says why
+            print(seconds, file=self.process.stdin, flush=True)
+        for message in self._messages():
+            if "failed" in message:
+                raise RunError(explain("A benchmark broke off.", got=message["failed"]))
+            if "round" in message:
+                break
+            values.append(message["value"])
+        return statistics.median(values)
+
+
+def _disagreement(workers: dict[str, Worker], worker: Worker, result: dict[str, Any]) -> str | None:
+    """How far its arrays are from those of the row's first implementation; a reason if that is too far."""
+    if not workers:
+        return None
+    first, reference = next(iter(workers.items()))
+    result["error"] = max(_difference(a, b) for a, b in zip(_saved(worker.check), _saved(reference.check)))
+    if result["error"] <= TOLERANCE:
+        return None
+    return f"disagrees with {first}: an entry is off by {result['error']:.1g} of the largest"
+
+
+def _saved(path: Path) -> list[np.ndarray]:
+    with np.load(path, allow_pickle=False) as arrays:
+        return list(arrays.values())
+
+
+def _difference(a: np.ndarray, b: np.ndarray) -> float:
+    """The largest difference in units of the largest entry; infinite where shapes differ or a number is not finite."""
+    if a.shape != b.shape or not (np.isfinite(a).all() and np.isfinite(b).all()):
+        return math.inf
+    return float(np.abs(a - b).max() / (np.abs(b).max() or 1))
+
+
+def _compared(name: str, row: Row, results: list[dict[str, Any]]) -> dict[str, Any]:
+    """The row of the document: medians, ratios to the first implementation, goals."""
+    per = row.tokens or 1
+    found: dict[str, Any] = {
+        "row": name,
+        "title": row.title,
+        "group": row.group,
+        "unit": "bytes" if row.sizes else "seconds per token" if row.tokens else "seconds",
+        "implementations": results,
+    }
+    first = results[0].get("rounds")
+    for result, made in zip(results, row.implementations.values()):
+        if made.goal is not None:
+            result |= {"goal": made.goal, "floor": made.floor}
+        if "rounds" not in result:
+            continue
+        if first and result is not results[0] and not row.sizes:
+            ratios = sorted(theirs / ours for ours, theirs in zip(first, result["rounds"]))
+            result["ratio"] = statistics.median(result["rounds"]) / statistics.median(first)
+            result["ratio_range"] = [ratios[0], ratios[-1]]
+    for result in results:
+        if "rounds" in result:
+            result["rounds"] = [value / per for value in result["rounds"]]
+            result["median"] = statistics.median(result["rounds"])
+    if row.sizes and all("median" in result for result in results):
+        peaks = [result["median"] for result in results]
+        found |= {"log_log_slope": float(np.polyfit(np.log(row.sizes), np.log(peaks), 1)[0]), "largest_slope": SLOPE}
+    return found
+
+
+def _geometric_means(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """For each group of rows and each peer that ran in all of them, the geometric mean of the ratios."""
+    means = []
+    for group in dict.fromkeys(row["group"] for row in results if row["group"]):
+        rows = [row["implementations"] for row in results if row["group"] == group]
+        for alike in zip(*rows):
+            ratios = [result["ratio"] for result in alike if "ratio" in result]
+            if len(ratios) == len(rows) > 1:
+                mean = {"group": group, "ratio": statistics.geometric_mean(ratios)}
+                keys = ("implementation", "footnote", "goal", "floor")
+                means.append(mean | {key: alike[0][key] for key in keys if key in alike[0]})
+    return means
+
+
+def _circumstances(threads: int, rounds: int, quick: bool) -> dict[str, Any]:
+    """Where, when and with what."""
+    found = versions()
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        found["torch"] = importlib.metadata.version("torch")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {
+        "command": shlex.join(["minilinear", *sys.argv[1:]]),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": {"cpu": _cpu(), "cores": cores, "system": found.pop("machine")},
+        "versions": found,
+        "threads": threads,
+        "rounds": rounds,
+        "quick": quick,
+    }
+
+
+def _cpu() -> str:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Showing.
+
+
+def _show(console: Console, row: dict[str, Any]) -> None:
+    columns = ("peak",) if row["unit"] == "bytes" else ("each", "ratio", "lowest to highest", "goal (floor)")
+    console.print(f"\n{row['row']}: {row['title']}", highlight=False, markup=False, soft_wrap=True)
+    table = new_table(console, "", *columns)
+    for result in row["implementations"]:
+        name = f"{result['implementation']}{' (footnote)' if result['footnote'] else ''}"
+        if "failed" in result:
+            continue
+        cells = [_amount(result["median"], row["unit"])]
+        if "ratio" in result:
+            low, high = result["ratio_range"]
+            cells += [_times(result["ratio"]), f"{_times(low)} to {_times(high)}", _goal(result, console)]
+        table.add_row(name, *cells)
+    console.print(table)
+    for result in row["implementations"]:
+        if "failed" in result:
+            text = speakable(f"  {result['implementation']}: {result['failed']}", console)
+            console.print(text, highlight=False, markup=False)
+    if "log_log_slope" in row:
+        slope = row["log_log_slope"]
+        verdict = "linear" if slope <= SLOPE else f"more than the {SLOPE} that is allowed"
+        console.print(f"  memory grows like T^{slope:.2f}: {verdict}", highlight=False)
+
+
+def _show_groups(console: Console, means: Sequence[dict[str, Any]]) -> None:
+    if means:
+        table = new_table(console, "", "ratio", "goal (floor)", title="geometric means")
+        for mean in means:
+            name = f"{mean['group']}: {mean['implementation']}{' (footnote)' if mean['footnote'] else ''}"
+            table.add_row(name, _times(mean["ratio"]), _goal(mean, console))
+        console.print(table)
+    console.print("ratio: its time over the time of the row's first; 2x is twice as slow as the first", highlight=False)
+
+
+def _amount(value: float, unit: str) -> str:
+    if unit == "bytes":
+        return f"{value / 2**20:,.1f} MiB"
+    if unit == "seconds per token":
+        return f"{1 / value:,.0f} tokens/s"
+    return f"{value * 1e3:,.2f} ms" if value >= 1e-3 else f"{value * 1e6:,.0f} us"
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.2f}x" if ratio < 10 else f"{ratio:.0f}x"
+
+
+def _goal(result: dict[str, Any], console: Console) -> str:
+    if "goal" not in result:
+        return ""
+    goal, floor, ratio = result["goal"], result["floor"], result["ratio"]
+    text = _times(goal) + (f" ({_times(floor)})" if floor is not None else "")
+    reached, between, below = ("✓", "·", "✗") if speaks_unicode(console) else ("yes", "", "no")
+    if floor is None:
+        return text
+    return f"{text} {reached if ratio >= goal else between if ratio >= floor else below}"
