@@ -1,10 +1,16 @@
 """Every public name says what it is; the heart of the library also says what it costs and where it comes from."""
 
+import doctest
 import importlib
+import importlib.util
 import inspect
+import pkgutil
 import re
+from pathlib import Path
 
 import pytest
+
+import minilinear
 
 ROOMS = ["autograd", "recurrence", "nn", "norms", "mlp", "optim", "delta", "models", "tasks", "training"]
 PACKAGES = ["minilinear", *(f"minilinear.{room}" for room in ROOMS)]
@@ -51,3 +57,15 @@ def test_the_heart_says_what_goes_in_what_it_costs_and_where_it_comes_from(packa
     assert found, f"{package} exports nothing of the kind"
     missing = {name: lacking(value, sections) for name, value in found.items() if lacking(value, sections)}
     assert not missing
+
+
+def modules_with_examples() -> list[str]:
+    found = pkgutil.walk_packages(minilinear.__path__, "minilinear.")
+    files = {info.name: Path(importlib.util.find_spec(info.name).origin) for info in found}
+    return [name for name, file in files.items() if ">>>" in file.read_text("utf-8")]
+
+
+@pytest.mark.parametrize("name", modules_with_examples())
+def test_examples_in_docstrings_are_true(name):
+    results = doctest.testmod(importlib.import_module(name))
+    assert not results.failed
