@@ -164,7 +164,8 @@ class DeltaProduct(Module):
         check_axes("x", x, "B T D", {"D": self.qkv.weight.shape[0]})
         (B, T, _), H, K, V, R = x.shape, self.heads, self.key_dim, self.value_dim, self.R
         qkv = self.qkv(x)
-        cache = np.zeros_like(unwrap(qkv), shape=(B, 0, self.channels)) if state is None else state.convolution
+        sequences = B if cu_seqlens is None else len(cu_seqlens) - 1
+        cache = np.zeros_like(unwrap(qkv), shape=(sequences, 0, self.channels)) if state is None else state.convolution
         if self.convolution is not None:
             qkv, cache = self.convolution(qkv, None if state is None else cache, cu_seqlens=cu_seqlens)
         q, k, v = np.split(self.activation(qkv), self.cuts, -1)

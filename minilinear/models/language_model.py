@@ -5,6 +5,7 @@ The same model reads text and words of a group; what differs is the vocabulary a
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -59,6 +60,12 @@ class LanguageModelConfig:
         for name in ("vocabulary", "D", "layers"):
             if getattr(self, name) < 1:
                 raise ConfigError(explain(f"{name} is 1 or more.", got=getattr(self, name)))
+        known = inspect.signature(MIXERS[self.mixer]).parameters.keys() - {"D", "rng"}
+        unknown = self.mixer_options.keys() - known
+        if unknown:
+            raise ConfigError(
+                explain(f"{self.mixer} has the options {', '.join(sorted(known))}.", got=", ".join(sorted(unknown)))
+            )
         if self.chunk < 1 or self.chunk & (self.chunk - 1):
             raise ConfigError(explain("chunk is a power of two.", got=self.chunk, fix="chunk=64"))
 
@@ -109,7 +116,7 @@ class LanguageModel(Module):
     ) -> tuple[Array, tuple[Any, ...]]:
         """ids (B, T) and a state for each block -> logits (B, T, vocabulary) and the states after the last token."""
         x, after = self.embedding(ids), []
-        for block, before in zip(self.blocks, state or [None] * len(self.blocks)):
+        for block, before in zip(self.blocks, self._one_each(state)):
             x, state_after = block(x, before, cu_seqlens=cu_seqlens, form=form, chunk=self.config.chunk)
             after.append(state_after)
         return self.head(self.norm(x)), tuple(after)
@@ -117,10 +124,21 @@ class LanguageModel(Module):
     def step(self, ids_t: Any, state: Sequence[Any]) -> tuple[Array, tuple[Any, ...]]:
         """One token of each sequence: ids_t (B) -> logits (B, vocabulary), in time that does not depend on the past."""
         x, after = self.embedding(ids_t), []
-        for block, before in zip(self.blocks, state):
+        for block, before in zip(self.blocks, self._one_each(state)):
             x, state_after = block.step(x, before)
             after.append(state_after)
         return self.head(self.norm(x)), tuple(after)
+
+    def _one_each(self, state: Sequence[Any] | None) -> Sequence[Any]:
+        if state is not None and len(state) != len(self.blocks):
+            raise ValueError(
+                explain(
+                    f"A state has a part for each of the {len(self.blocks)} blocks.",
+                    got=len(state),
+                    fix="hand over what the last call returned, or model.initial_state(batch)",
+                )
+            )
+        return [None] * len(self.blocks) if state is None else state
 
     def initial_state(self, batch: int) -> tuple[Any, ...]:
         """The state before the first token, one for each block."""
@@ -141,8 +159,11 @@ class LanguageModel(Module):
             temperature: divides the scores: below 1 safer, above 1 wilder; 0 takes the likeliest token.
             top_k: draw from the k likeliest tokens only.
         """
+        prompt = np.asarray(prompt)
+        if prompt.ndim != 1 or not len(prompt):
+            raise ValueError(explain("A prompt is a row of token ids, at least one.", got=f"shape {prompt.shape}"))
         with no_grad():
-            logits, state = self(np.asarray(prompt)[None])
+            logits, state = self(prompt[None])
             scores = logits.numpy()[0, -1]
         while True:
             token = sample(scores, rng, temperature, top_k)

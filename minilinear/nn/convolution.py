@@ -16,6 +16,7 @@ import numpy as np
 
 from ..autograd import Array, Primitive, unwrap
 from ..errors import check_axes
+from ..recurrence.chunks import check_cu_seqlens
 from .init import normal
 from .module import Module, Parameter
 
@@ -66,7 +67,7 @@ def causal_convolution(
         y (B, T, D), and the cache for what follows, in the shape of `cache`.
 
     Raises:
-        ShapeError: axes that do not fit together.
+        ShapeError: axes that do not fit together. ValueError: cu_seqlens that do not count up to T.
 
     Cost:
         B T W D multiplications.
@@ -78,6 +79,7 @@ def causal_convolution(
     check_axes("x", x, "B T D", sizes)
     check_axes("weight", weight, "W D", sizes, example="x")
     (B, T, D), past = x.shape, weight.shape[0] - 1
+    cu_seqlens = check_cu_seqlens(cu_seqlens, B, T)
     sequences = B if cu_seqlens is None else len(cu_seqlens) - 1
     if cache is None:
         cache = np.zeros_like(unwrap(x), shape=(sequences, past, D))

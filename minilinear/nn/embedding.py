@@ -30,6 +30,7 @@ class Embedding(Module):
 
     def __call__(self, ids: Any) -> Array:
         vocabulary = self.weight.shape[0]
+        ids = np.asarray(ids)
         if ids.dtype.kind not in "iu" or (ids.size and not 0 <= int(ids.min()) <= int(ids.max()) < vocabulary):
             got = ids.dtype if ids.dtype.kind not in "iu" else f"{int(ids.min())} .. {int(ids.max())}"
             raise ValueError(

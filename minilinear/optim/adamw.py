@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from ..errors import ShapeError, explain
 from ..nn import Parameter
 
 
@@ -63,6 +64,15 @@ class AdamW:
 
     def step(self, gradients: Sequence, lr: float | None = None) -> None:
         """Change every parameter by its gradient, an array in its shape."""
+        shapes = [getattr(g, "shape", None) for g in gradients]
+        if shapes != [p.shape for p in self.parameters]:
+            raise ShapeError(
+                explain(
+                    f"step wants one gradient for each of the {len(self.parameters)} parameters, in its shape.",
+                    got=shapes if len(shapes) < 8 else f"{len(shapes)} gradients",
+                    fix="[g.data for g in ml.grad(loss, parameters)]",
+                )
+            )
         self.t += 1
         lr = self.lr if lr is None else lr
         for p, g, m, v in zip(self.parameters, gradients, self.m, self.v):
@@ -75,6 +85,11 @@ class AdamW:
         return moments | {"t": np.array(self.t)}
 
     def load_state_dict(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Go on from a checkpoint."""
+        if {k: v.shape for k, v in arrays.items()} != {k: v.shape for k, v in self.state_dict().items()}:
+            raise ShapeError(
+                explain("The averages belong to another list of parameters.", fix="load the checkpoint of this model")
+            )
         self.t = int(arrays["t"])
         for name in "mv":
             setattr(self, name, [arrays[f"{name}.{i}"].copy() for i in range(len(self.parameters))])

@@ -7,6 +7,7 @@ sequence is filled up with zeros, which change nothing: a zero key writes nothin
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -63,16 +64,22 @@ class Chunks:
         return np.moveaxis(S[0], 1, 0) if self.packed else S[:, :, 0]
 
 
-def check_chunk(chunk: int) -> None:
-    if not isinstance(chunk, int) or chunk < 1 or chunk & (chunk - 1):
-        raise ValueError(explain("chunk is a power of two: it is halved again and again.", got=chunk, fix="chunk=64"))
+def check_chunk(chunk: Any) -> int:
+    """A power of two as a Python int."""
+    n = _whole(chunk)
+    if n is None or n < 1 or n & (n - 1):
+        raise ValueError(
+            explain("chunk is a power of two: it is halved again and again.", got=repr(chunk), fix="chunk=64")
+        )
+    return n
 
 
 def check_cu_seqlens(cu_seqlens: Any, batch: int, T: int) -> tuple[int, ...] | None:
     """Packed sequences as a tuple of Python ints, checked."""
     if cu_seqlens is None:
         return None
-    starts = tuple(int(t) for t in cu_seqlens)
+    whole = [_whole(t) for t in cu_seqlens]
+    starts = tuple(-1 if t is None else t for t in whole)
     if batch != 1:
         raise ShapeError(
             explain("Packed sequences lie in a batch of one.", got=f"B = {batch}", fix="x.reshape(1, B * T, ...)")
@@ -81,8 +88,16 @@ def check_cu_seqlens(cu_seqlens: Any, batch: int, T: int) -> tuple[int, ...] | N
         raise ValueError(
             explain(
                 f"cu_seqlens counts up from 0 to T = {T}: where each sequence starts, then the end.",
-                got=starts,
+                got=tuple(cu_seqlens),
                 fix="np.cumsum([0, *lengths])",
             )
         )
     return starts
+
+
+def _whole(x: Any) -> int | None:
+    """A whole number of any kind as a Python int; None for anything else."""
+    try:
+        return operator.index(x)
+    except TypeError:
+        return None

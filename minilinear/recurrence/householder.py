@@ -91,7 +91,7 @@ def delta_product(
     Source:
         Siems et al. 2025, arXiv 2502.10297, equation 2; with `g`, section 3.2 of Yang et al. 2025, arXiv 2412.06464.
     """
-    cu_seqlens = _checked(q, k, v, beta, g, erase_key, initial_state, form, chunk, cu_seqlens)
+    chunk, cu_seqlens = _checked(q, k, v, beta, g, erase_key, initial_state, form, chunk, cu_seqlens)
     if check:
         _check_values(*map(unwrap, (q, k, v, beta, g, erase_key)))
     run: Any = {"chunk": _chunk, "recurrent": recurrent, "parallel": parallel}[form]
@@ -463,7 +463,7 @@ _chunk = Primitive(chunk_forward, backward=chunk_backward, reference=recurrent, 
 
 
 def _checked(q, k, v, beta, g, p, S0, form, chunk, cu_seqlens):
-    """Shapes and options; returns cu_seqlens as a tuple."""
+    """Shapes and options; returns chunk and cu_seqlens as Python ints."""
     sizes: dict[str, int] = {}
     check_axes("q", q, "B T H K", sizes)
     for name, x, axes in ("k", k, "B T R H K"), ("v", v, "B T R H V"), ("beta", beta, "B T R H"):
@@ -474,7 +474,7 @@ def _checked(q, k, v, beta, g, p, S0, form, chunk, cu_seqlens):
         check_axes("erase_key", p, "B T R H K", sizes, example="k")
     if form not in FORMS:
         raise ValueError(explain(f"form is one of {', '.join(FORMS)}.", got=repr(form), fix='form="chunk"'))
-    check_chunk(chunk)
+    chunk = check_chunk(chunk)
     cu_seqlens = check_cu_seqlens(cu_seqlens, q.shape[0], q.shape[1])
     if S0 is not None:
         sequences = q.shape[0] if cu_seqlens is None else len(cu_seqlens) - 1
@@ -482,7 +482,7 @@ def _checked(q, k, v, beta, g, p, S0, form, chunk, cu_seqlens):
     for name, x in ("q", q), ("k", k), ("v", v), ("beta", beta), ("g", g), ("erase_key", p), ("initial_state", S0):
         if x is not None and x.dtype.kind != "f":
             raise TypeError(explain(f"{name} is floating point.", got=x.dtype, fix="x.astype(np.float32)"))
-    return cu_seqlens
+    return chunk, cu_seqlens
 
 
 def _check_values(q, k, v, beta, g, p):

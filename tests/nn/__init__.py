@@ -1,0 +1,1 @@
+"""Modules, Parameters, and the parts models are made of."""

@@ -1,0 +1,1 @@
+"""The recurrences: one contract for all, arithmetic, identities, messages."""

@@ -1,0 +1,63 @@
+"""Sums by halving are the sums between any two tokens, and corners are read where they were written."""
+
+import numpy as np
+import pytest
+
+from minilinear.recurrence.decay import HalvingSums, decay_of
+from minilinear.recurrence.triangular import read_corners, write_corners
+from tests.recurrence.cases import close
+
+
+def between(g):
+    """exp(g_{j+1} + ... + g_r) for every pair of tokens of (..., C, G), 0 for j > r: (..., C, C, G), by definition."""
+    C = g.shape[-2]
+    decay = np.zeros((*g.shape[:-2], C, C, g.shape[-1]))
+    for r in range(C):
+        for j in range(r + 1):
+            decay[..., r, j, :] = np.exp(g[..., j + 1 : r + 1, :].sum(-2))
+    return decay
+
+
+def gates(C, G):
+    rng = np.random.default_rng(0)
+    g = -rng.exponential(size=(1, 2, 3, C, G))
+    return np.where(rng.random(g.shape) < 0.1, -1e4, g)
+
+
+@pytest.mark.parametrize("C", [1, 2, 8, 16])
+@pytest.mark.parametrize("G", [1, 3])
+def test_halving_sums_reach_from_the_start_to_the_end(C, G):
+    g = gates(C, G)
+    before = g.copy()
+    sums = HalvingSums(g)
+    assert (g == before).all()
+    assert len(sums.levels) == C.bit_length() - 1
+    close(sums.prefix, np.exp(np.cumsum(g, 3)), 1e-14)
+    close(sums.suffix, between(g)[..., -1, :, :], 1e-14)
+
+
+@pytest.mark.parametrize("C", [1, 2, 8, 16])
+@pytest.mark.parametrize("G", [None, 1, 5])
+@pytest.mark.parametrize(("r", "R"), [(1, 1), (3, 2)])
+def test_scores_decay_from_column_to_row(C, G, r, R):
+    rng = np.random.default_rng(1)
+    x, y = rng.standard_normal((1, 2, 3, C, r, 5)), rng.standard_normal((1, 2, 3, C, R, 5))
+    same = rng.integers(0, 2, (r, R)).astype(float)
+    g = None if G is None else gates(C, G)
+    D = between(np.zeros((1, 2, 3, C, 1)) if g is None else g)
+    D = np.broadcast_to(D, (1, 2, 3, C, C, 5))
+    wanted = np.einsum("bhnirk,bhnjsk,bhnijk->bhnirjs", x, y, D)
+    for t in range(C):
+        wanted[:, :, :, t, :, t, :] *= same
+    close(decay_of(g).scores(x, y, same), wanted.reshape(1, 2, 3, C * r, C * R), 1e-14)
+
+
+@pytest.mark.parametrize("n", [1, 2, 4])
+def test_corners_are_read_where_they_were_written(n):
+    corners = np.random.default_rng(0).standard_normal((2, 1, 3, n, 2, 5))
+    E = np.zeros((2, 1, 3, 4 * n, 10 * n))
+    write_corners(E, corners)
+    assert (read_corners(E, n) == corners).all()
+    for i in range(n):
+        assert (E[..., 4 * i + 2 : 4 * i + 4, 10 * i : 10 * i + 5] == corners[..., i, :, :]).all()
+    assert np.count_nonzero(E) == corners.size
