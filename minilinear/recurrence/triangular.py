@@ -37,8 +37,8 @@ def unit_lower_inverse(A: Any) -> Any:
 
         [[I + A11, 0], [A21, I + A22]]^-1 = [[T11, 0], [-T22 A21 T11, T22]],
 
-    so that every intermediate is a true inverse. Sums of powers of A, a tempting all-matmul way, are useless: with equal
-    keys the powers grow like binomials and cancel, to an error of 1e9 in float32 at m = 64.
+    so that every intermediate is a true inverse. Sums of powers of A, a tempting all-matmul way, are useless: with
+    equal keys the powers grow like binomials and cancel, to an error of 1e9 in float32 at m = 64.
     """
     m = size = A.shape[-1]
     while size > 16 and size % 2 == 0:

@@ -246,7 +246,7 @@ def test_sizes_are_one_or_more(name):
 
 
 def test_unknown_mixer_options_are_refused_with_the_ones_there_are():
-    with pytest.raises(ConfigError, match="has the options .*key_dim.*\n  got: hands"):
+    with pytest.raises(ConfigError, match=r"has the options .*key_dim.*\n  got: hands"):
         config(mixer_options={"hands": 3})
 
 
