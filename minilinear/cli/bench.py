@@ -66,12 +66,14 @@ def bench(
         raise ConfigError(explain("--out names a file in a folder that is there.", got=out.parent))
     console = Console(stderr=as_json, quiet=as_json and not sys.stderr.isatty())
     threads = threads or backend.threads()
-    results = []
+    circumstances, results = _circumstances(threads, rounds, quick), []
+    if (load := circumstances["machine"]["load"]) is not None and load > 0.5:
+        console.print(f"This machine is busy (load {load:.1f}): ratios may be far off.", highlight=False)
     for name in only or ROWS:
         with console.status(ROWS[name].title) if console.is_terminal else contextlib.nullcontext():
             results.append(measured(name, rounds, threads, quick))
         _show(console, results[-1])
-    document = {**_circumstances(threads, rounds, quick), "rows": results, "groups": _geometric_means(results)}
+    document = {**circumstances, "rows": results, "groups": _geometric_means(results)}
     _show_groups(console, document["groups"])
     text = json.dumps(document, indent=None if out is None else 1)
     if out is not None:
@@ -87,6 +89,7 @@ def bench(
 def measured(name: str, rounds: int, threads: int, quick: bool) -> dict[str, Any]:
     """One row: start its processes, compare what they compute, then let them take turns."""
     row = ROWS[name]
+    threads = row.threads or threads
     results: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         workers: dict[str, Worker] = {}
@@ -105,7 +108,7 @@ def measured(name: str, rounds: int, threads: int, quick: bool) -> dict[str, Any
         for _ in range(rounds):
             for implementation, worker in workers.items():
                 results[implementation]["rounds"].append(worker.round(0.01 if quick else SECONDS))
-    return _compared(name, row, list(results.values()))
+    return _compared(name, row, list(results.values())) | {"threads": threads}
 
 
 class Worker:
@@ -227,11 +230,12 @@ def _circumstances(threads: int, rounds: int, quick: bool) -> dict[str, Any]:
     found = versions()
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
         found["torch"] = importlib.metadata.version("torch")
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None  # of the minute before
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
         "command": shlex.join(["minilinear", *sys.argv[1:]]),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": {"cpu": _cpu(), "cores": cores, "system": found.pop("machine")},
+        "machine": {"cpu": _cpu(), "cores": cores, "load": load, "system": found.pop("machine")},
         "versions": found,
         "threads": threads,
         "rounds": rounds,
@@ -252,17 +256,17 @@ def _cpu() -> str:
 
 
 def _show(console: Console, row: dict[str, Any]) -> None:
-    columns = ("peak",) if row["unit"] == "bytes" else ("each", "ratio", "lowest to highest", "goal (floor)")
+    columns = ("peak",) if row["unit"] == "bytes" else ("each", "ratio", "range", "goal (floor)")
     console.print(f"\n{row['row']}: {row['title']}", highlight=False, markup=False, soft_wrap=True)
     table = new_table(console, "", *columns)
     for result in row["implementations"]:
-        name = f"{result['implementation']}{' (footnote)' if result['footnote'] else ''}"
+        name = f"{result['implementation']}{' *' if result['footnote'] else ''}"
         if "failed" in result:
             continue
         cells = [_amount(result["median"], row["unit"])]
         if "ratio" in result:
             low, high = result["ratio_range"]
-            cells += [_times(result["ratio"]), f"{_times(low)} to {_times(high)}", _goal(result, console)]
+            cells += [_times(result["ratio"]), f"{_times(low)}-{_times(high)}", _goal(result, console)]
         table.add_row(name, *cells)
     console.print(table)
     for result in row["implementations"]:
@@ -279,10 +283,10 @@ def _show_groups(console: Console, means: Sequence[dict[str, Any]]) -> None:
     if means:
         table = new_table(console, "", "ratio", "goal (floor)", title="geometric means")
         for mean in means:
-            name = f"{mean['group']}: {mean['implementation']}{' (footnote)' if mean['footnote'] else ''}"
+            name = f"{mean['group']}: {mean['implementation']}{' *' if mean['footnote'] else ''}"
             table.add_row(name, _times(mean["ratio"]), _goal(mean, console))
         console.print(table)
-    console.print("ratio: its time over the time of the row's first; 2x is twice as slow as the first", highlight=False)
+    console.print("ratio: its time over the time of the row's first. * no comparison of equals", highlight=False)
 
 
 def _amount(value: float, unit: str) -> str:
@@ -301,7 +305,7 @@ def _goal(result: dict[str, Any], console: Console) -> str:
     if "goal" not in result:
         return ""
     goal, floor, ratio = result["goal"], result["floor"], result["ratio"]
-    text = _times(goal) + (f" ({_times(floor)})" if floor is not None else "")
+    text = f"{goal:.3g}x" + (f" ({floor:.3g}x)" if floor is not None else "")
     reached, between, below = ("✓", "·", "✗") if speaks_unicode(console) else ("yes", "", "no")
     if floor is None:
         return text

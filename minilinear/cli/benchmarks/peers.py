@@ -11,7 +11,7 @@ Axes as in recurrence/householder.py; rows of a chunk are its tokens' steps, (B,
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 
@@ -454,14 +454,15 @@ def language_model(w: dict[str, Any], model: Any, ids: Any, chunks: Callable[...
     x = w["embedding.weight"][ids]
     for i, block in enumerate(model.blocks):
         at = f"blocks.{i}."
-        x = x + delta_product_layer(w, at + "mixer", block.mixer, norm(x, at + "mixer_norm"), norm, linear, chunks)
+        operator = partial(chunks, chunk=model.config.chunk)
+        x = x + delta_product_layer(w, at + "mixer", block.mixer, norm(x, at + "mixer_norm"), norm, linear, operator)
         gate, up = linear(norm(x, at + "feed_forward_norm"), at + "feed_forward.gate_up").chunk(2, -1)
         x = x + linear(F.silu(gate) * up, at + "feed_forward.down")
     return linear(norm(x, "norm"), "head") + w["head.bias"]
 
 
 def delta_product_layer(
-    w: dict[str, Any], at: str, mixer: Any, x: Any, norm: Any, linear: Any, chunks: Callable[..., Any]
+    w: dict[str, Any], at: str, mixer: Any, x: Any, norm: Any, linear: Any, operator: Callable[..., Any]
 ) -> Any:
     """y (B, T, D) of delta.DeltaProduct, with convolution and both gates."""
     import torch
@@ -475,6 +476,6 @@ def delta_product_layer(
     unit = lambda x: x * torch.rsqrt((x * x).sum(-1, keepdim=True) + 1e-6)
     beta = mixer.beta_range * torch.sigmoid(linear(x, f"{at}.beta")).reshape(B, T, R, H)
     g = -torch.exp(w[f"{at}.log_rate"]) * F.softplus(linear(x, f"{at}.forget") + w[f"{at}.forget_bias"])
-    o = chunks(unit(q.reshape(B, T, H, K)), unit(k.reshape(B, T, R, H, K)), v.reshape(B, T, R, H, V), beta, g)
+    o = operator(unit(q.reshape(B, T, H, K)), unit(k.reshape(B, T, R, H, K)), v.reshape(B, T, R, H, V), beta, g)
     o = norm(o, f"{at}.norm").reshape(B, T, H * V) * F.silu(linear(x, f"{at}.gate"))
     return linear(o, f"{at}.output")

@@ -22,6 +22,7 @@ from ...models import PRESETS, LanguageModel, LanguageModelConfig
 from ...randomness import stream
 from ...recurrence import delta_product, delta_rule
 from ...training import Run, RunConfig, RunFolder
+from ...training.recipes import MODEL
 from . import peers
 
 Compute = Callable[[], Sequence[np.ndarray]]
@@ -55,6 +56,7 @@ class Row:
         implementations: by name, ours first.
         group: rows whose ratios are put together in a geometric mean.
         checked: whether the implementations are to agree.
+        threads: how many, whatever was asked for.
         tokens: how many tokens one run makes, where speed is counted in tokens per second.
         sizes: one for each implementation, where the peak of memory is measured instead of time.
     """
@@ -64,6 +66,7 @@ class Row:
     implementations: Mapping[str, Implementation]
     group: str | None = None
     checked: bool = True
+    threads: int | None = None
     tokens: int | None = None
     sizes: tuple[int, ...] | None = None
 
@@ -177,7 +180,9 @@ def chunk_row(title: str, **options: Any) -> Row:
 
 
 def language_model_config(D: int = 128) -> LanguageModelConfig:
-    return LanguageModelConfig(96, D=D, layers=2, mixer_options=PRESETS["delta_product"]["language"])
+    """What `minilinear train text` trains, for 96 characters."""
+    shape: dict[str, Any] = {**MODEL["language"], "D": D}
+    return LanguageModelConfig(96, mixer_options=PRESETS["delta_product"]["language"], **shape)
 
 
 def training_inputs(quick: bool, hard: bool) -> dict[str, Any]:
@@ -240,6 +245,7 @@ ROWS: dict[str, Row] = {
             "NumPy, by hand": Implementation(perceptron_by_hand, goal=1 / 1.8, floor=1 / 2.0),
             "torch eager": Implementation(peers.perceptron, needs="torch", goal=1.15, floor=1.0),
         },
+        threads=1,  # nothing here is worth a second one; on a busy machine torch waits for it a thousand times as long
     ),
     "delta_rule": chunk_row("delta rule"),
     "delta_rule_scalar_gate": chunk_row("delta rule with a gate for each head", gate="scalar"),
