@@ -46,7 +46,8 @@ class Chunks:
     def cut(self, x: Any) -> Any:
         """(b, T, h, *rest) -> (b, h, N, C, *rest)."""
         x = np.moveaxis(x, 2, 1)
-        places = np.zeros_like(x, shape=(*x.shape[:2], self.N * self.C, *x.shape[3:]))
+        new = np.empty_like if self.T == self.N * self.C else np.zeros_like  # all places are taken: nothing to clear
+        places = new(x, order="C", shape=(*x.shape[:2], self.N * self.C, *x.shape[3:]))
         places[:, :, self.slots] = x
         return places.reshape(*x.shape[:2], self.N, self.C, *x.shape[3:])
 

@@ -126,7 +126,7 @@ class NoDecay:
         return E
 
     def scores_backward(self, dE: Any, x: Any, y: Any, same: Any) -> tuple[Any, Any]:
-        dE = dE * _lower(x.shape[3], same)
+        dE *= _lower(x.shape[3], same)
         return (dE @ _rows(y)).reshape(x.shape), (dE.mT @ _rows(x)).reshape(y.shape)
 
     def read(self, x: Any) -> Any:
@@ -162,8 +162,9 @@ class ScalarDecay:
     def _decayed(self, E: Any, x: Any, y: Any, same: Any) -> Any:
         C, r, R = x.shape[3], x.shape[4], y.shape[4]
         by_token = E.reshape(*E.shape[:3], C, r, C, R)
-        by_token *= self.between[:, :, :, :, None, :, None]
-        E *= _lower(C, same)
+        by_token *= self.between[:, :, :, :, None, :, None]  # 0 above the diagonal
+        t = np.arange(C)
+        by_token[:, :, :, t, :, t] *= same
         return E
 
     def scores(self, x: Any, y: Any, same: Any) -> Any:
@@ -171,8 +172,9 @@ class ScalarDecay:
 
     def scores_backward(self, dE: Any, x: Any, y: Any, same: Any) -> tuple[Any, Any]:
         C, r, R = x.shape[3], x.shape[4], y.shape[4]
-        dE = self._decayed(dE.copy(), x, y, same)
-        d_log = (dE * _products(x, y)).reshape(*dE.shape[:3], C, r, C, R).sum((4, 6))
+        dE = self._decayed(dE, x, y, same)
+        by_token = lambda E: E.reshape(*E.shape[:3], C, r, C, R)
+        d_log = np.einsum("...trsu,...trsu->...ts", by_token(dE), by_token(_products(x, y)))
         for i, (left, _) in enumerate(self.sums.levels):
             corner = read_corners(d_log, left.shape[3])
             self.sums.collect_level(i, left=corner.sum(-2)[..., None], right=corner.sum(-1)[..., None])
@@ -183,7 +185,7 @@ class ScalarDecay:
         return x * self.sums.prefix[..., None, :]
 
     def read_backward(self, dx_read: Any, x_read: Any) -> Any:
-        self.sums.collect(prefix=(dx_read * x_read).sum((-2, -1))[..., None])
+        self.sums.collect(prefix=np.einsum("...rk,...rk->...", dx_read, x_read)[..., None])
         return dx_read * self.sums.prefix[..., None, :]
 
     def write(self, y: Any) -> Any:
@@ -191,7 +193,7 @@ class ScalarDecay:
         return y * self.sums.suffix[..., None, :]
 
     def write_backward(self, dy_written: Any, y_written: Any) -> Any:
-        self.sums.collect(suffix=(dy_written * y_written).sum((-2, -1))[..., None])
+        self.sums.collect(suffix=np.einsum("...rk,...rk->...", dy_written, y_written)[..., None])
         return dy_written * self.sums.suffix[..., None, :]
 
     def kept(self, state: Any, n: int) -> Any:
@@ -200,7 +202,7 @@ class ScalarDecay:
 
     def keep_backward(self, d_after: Any, before: Any) -> None:
         """Cotangents of the states after each chunk and the states before it, (B, H, N, K, V)."""
-        self.sums.collect_whole((d_after * before).sum((-2, -1))[..., None] * self.keep[..., 0])
+        self.sums.collect_whole(np.einsum("...kv,...kv->...", d_after, before)[..., None] * self.keep[..., 0])
 
     def gradient(self) -> Any:
         return self.sums.gradient()
@@ -267,7 +269,7 @@ class VectorDecay:
         return state * self.keep[:, :, n]
 
     def keep_backward(self, d_after: Any, before: Any) -> None:
-        self.sums.collect_whole((d_after * before).sum(-1) * self.keep[..., 0])
+        self.sums.collect_whole(np.einsum("...v,...v->...", d_after, before) * self.keep[..., 0])
 
     def gradient(self) -> Any:
         return self.sums.gradient()

@@ -440,7 +440,8 @@ def _query_and_erase(x, R):
 def _rows_of_both(query, erase, R):
     """The inverse of `_query_and_erase`."""
     *lead, C, D = query.shape
-    by_token = np.concatenate([query[..., None, :], erase.reshape(*lead, C, R, D)], -2)
+    by_token = np.empty_like(query, shape=(*lead, C, 1 + R, D))
+    by_token[..., 0, :], by_token[..., 1:, :] = query, erase.reshape(*lead, C, R, D)
     return by_token.reshape(*lead, C * (1 + R), D)
 
 

@@ -33,7 +33,7 @@ def _in_quarters(E: Any, n: int) -> Any:
 def unit_lower_inverse(A: Any) -> Any:
     """(I + A)^-1 for strictly lower triangular A (B, H, N, m, m).
 
-    Diagonal blocks of at most 16 rows by forward substitution, then pairs of blocks joined,
+    Diagonal blocks of at most 32 rows by forward substitution, then pairs of blocks joined,
 
         [[I + A11, 0], [A21, I + A22]]^-1 = [[T11, 0], [-T22 A21 T11, T22]],
 
@@ -41,7 +41,7 @@ def unit_lower_inverse(A: Any) -> Any:
     equal keys the powers grow like binomials and cancel, to an error of 1e9 in float32 at m = 64.
     """
     m = size = A.shape[-1]
-    while size > 16 and size % 2 == 0:
+    while size > 32 and size % 2 == 0:
         size //= 2
     T = np.zeros_like(A)
     starts = range(0, m, size)
@@ -57,12 +57,9 @@ def unit_lower_inverse(A: Any) -> Any:
 
 
 def _substituted(A: Any) -> Any:
-    """Forward substitution, row by row: T_i = e_i - sum_{j<i} A_ij T_j. The batch comes last, so that each of the few
-    steps runs along it.
-    """
-    *batch, c, _ = A.shape
-    T = np.moveaxis(-A.reshape(-1, c, c), 0, -1).copy()  # (c, c, batch), without its diagonal of ones
-    for i in range(1, c):
-        T[i, :i] += np.einsum("jb,jkb->kb", T[i, :i], T[:i, :i])
-    T[np.arange(c), np.arange(c)] = 1
-    return np.moveaxis(T, -1, 0).reshape(*batch, c, c)
+    """Forward substitution, row by row: T_i = e_i - sum_{j<i} A_ij T_j."""
+    T = -A  # without its diagonal of ones
+    for i in range(1, A.shape[-1]):
+        T[..., i : i + 1, :i] += T[..., i : i + 1, :i] @ T[..., :i, :i]
+    T += np.eye(A.shape[-1], dtype=A.dtype, like=A)
+    return T

@@ -15,6 +15,12 @@ def log_or_zero(x):
     return np.log(np.where(x > 0, x, 1))
 
 
+def logistic(x):
+    """A quarter of the time of special.expit, which has no vector instructions. e^-x may become inf: 1 / inf is 0."""
+    with np.errstate(over="ignore"):
+        return 1 / (1 + np.exp(-x))
+
+
 define(np.add,      lambda g, out, a, b: g,                            lambda g, out, a, b: g)
 define(np.subtract, lambda g, out, a, b: g,                            lambda g, out, a, b: -g)
 define(np.multiply, lambda g, out, a, b: g * b,                        lambda g, out, a, b: g * a)
@@ -45,7 +51,7 @@ define(np.minimum, lambda g, out, a, b: np.where(a == b, g / 2, np.where(a < b, 
                    lambda g, out, a, b: np.where(a == b, g / 2, np.where(a > b, g, 0)))
 
 # What NumPy lacks. They take arrays as well as Tensors.
-sigmoid = Primitive(special.expit, lambda g, out, x: g * out * (1 - out), name="sigmoid")
+sigmoid = Primitive(logistic, lambda g, out, x: g * out * (1 - out), name="sigmoid")
 # log(1 + e^x) without overflow: max(x, 0) + log(1 + e^-|x|)
 softplus = Primitive(lambda x: np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))),
                      lambda g, out, x: g * sigmoid(x), name="softplus")
@@ -57,7 +63,7 @@ def silu_rule(g, out, x):
     return g * (s + out * (1 - s))
 
 
-silu = Primitive(lambda x: x * special.expit(x), silu_rule, name="silu")
+silu = Primitive(lambda x: x * logistic(x), silu_rule, name="silu")
 # fmt: on
 
 converted = Primitive(lambda x, dtype: x.astype(dtype), lambda g, out, x, dtype: g.astype(x.dtype), name="astype")
