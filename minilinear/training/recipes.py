@@ -22,7 +22,7 @@ from .run import Run, RunConfig
 
 MODEL = {
     "state_tracking": {"D": 32, "layers": 1, "hidden": 64, "chunk": 16},
-    "language": {"D": 128, "layers": 2, "chunk": 64},
+    "language": {"D": 128, "layers": 2, "chunk": 16},
 }
 TRAINING = {
     "state_tracking": {"steps": 500, "batch": 128, "lr": 5e-3, "warmup": 20, "weight_decay": 0.0},
