@@ -26,7 +26,7 @@ MODEL = {
 }
 TRAINING = {
     "state_tracking": {"steps": 500, "batch": 128, "lr": 5e-3, "warmup": 20, "weight_decay": 0.0},
-    "language": {"steps": 1000, "batch": 8, "lr": 3e-3, "warmup": 50, "weight_decay": 0.1},
+    "language": {"steps": 1000, "batch": 8, "lr": 3e-3, "warmup": 50, "weight_decay": 0.5},
 }
 OF_THE_MODEL = ("D", "layers", "hidden", "chunk", "ffn", "norm")
 
