@@ -25,7 +25,7 @@ MODEL = {
     "language": {"D": 128, "layers": 2, "chunk": 16},
 }
 TRAINING = {
-    "state_tracking": {"steps": 500, "batch": 128, "lr": 5e-3, "warmup": 20, "weight_decay": 0.0},
+    "state_tracking": {"steps": 800, "batch": 128, "lr": 5e-3, "warmup": 20, "weight_decay": 0.0},
     "language": {"steps": 1000, "batch": 8, "lr": 3e-3, "warmup": 50, "weight_decay": 0.5},
 }
 OF_THE_MODEL = ("D", "layers", "hidden", "chunk", "ffn", "norm")
