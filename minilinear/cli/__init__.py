@@ -26,6 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich" if _UNICODE else None,
     help="Learn, check and run modern linear sequence models.",
+    epilog="Exit codes: 0 done, 1 the job failed, 2 wrong usage, 3 the environment refused, 130 interrupted.",
 )
 app.command()(train)
 app.command()(generate)

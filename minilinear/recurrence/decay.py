@@ -101,10 +101,11 @@ def decay_of(g: Any | None) -> NoDecay | ScalarDecay | VectorDecay:
 
 def _products(x: Any, y: Any) -> Any:
     """All inner products of the rows of x (..., C, r, K) with those of y (..., C, R, K): (..., C r, C R)."""
-    return _rows(x) @ _rows(y).mT
+    return rows(x) @ rows(y).mT
 
 
-def _rows(x: Any) -> Any:
+def rows(x: Any) -> Any:
+    """The rows of all tokens as one matrix: (B, H, N, C, r, D) -> (B, H, N, C r, D)."""
     return x.reshape(*x.shape[:3], x.shape[3] * x.shape[4], x.shape[5])
 
 
@@ -127,7 +128,7 @@ class NoDecay:
 
     def scores_backward(self, dE: Any, x: Any, y: Any, same: Any) -> tuple[Any, Any]:
         dE *= _lower(x.shape[3], same)
-        return (dE @ _rows(y)).reshape(x.shape), (dE.mT @ _rows(x)).reshape(y.shape)
+        return (dE @ rows(y)).reshape(x.shape), (dE.mT @ rows(x)).reshape(y.shape)
 
     def read(self, x: Any) -> Any:
         return x
@@ -178,7 +179,7 @@ class ScalarDecay:
         for i, (left, _) in enumerate(self.sums.levels):
             corner = read_corners(d_log, left.shape[3])
             self.sums.collect_level(i, left=corner.sum(-2)[..., None], right=corner.sum(-1)[..., None])
-        return (dE @ _rows(y)).reshape(x.shape), (dE.mT @ _rows(x)).reshape(y.shape)
+        return (dE @ rows(y)).reshape(x.shape), (dE.mT @ rows(x)).reshape(y.shape)
 
     def read(self, x: Any) -> Any:
         """Rows as the state from before the chunk sees them: x_r exp(g_1 + ... + g_r)."""

@@ -36,7 +36,7 @@ from ..autograd import Array, Primitive, solve_triangular, unwrap
 from ..errors import check_axes
 from .arguments import check_arguments, check_values
 from .chunks import Chunks
-from .decay import decay_of
+from .decay import decay_of, rows
 from .triangular import unit_lower_inverse
 
 
@@ -317,11 +317,11 @@ def chunk_forward(q, k, v, beta, g, p, S0, *, scale, chunk, cu_seqlens):
         cut = _Cut(chunks, b, h, q, k, v, beta, g, p, scale)
         decay, k_ = cut.decay, cut.k
         M[b, h], A = _query_and_erase(decay.scores(cut.reads, k_, cut.sees), R)
-        q_read, p_read = _query_and_erase(_rows(decay.read(cut.reads)), R)
-        k_written = _rows(decay.write(k_)).mT
+        q_read, p_read = _query_and_erase(rows(decay.read(cut.reads)), R)
+        k_written = rows(decay.write(k_)).mT
         T[b, h] = unit_lower_inverse(A)
         W[b, h] = T[b, h] @ p_read
-        X[b, h] = T[b, h] @ _rows(cut.v)  # U, until W S is taken off
+        X[b, h] = T[b, h] @ rows(cut.v)  # U, until W S is taken off
         for i, (first, end) in enumerate(chunks.bounds):
             state = initial[b, h, i]
             for n in range(first, end):
@@ -363,7 +363,7 @@ def chunk_backward(cotangents, outs, inputs, needs, *, scale, chunk, cu_seqlens)
         cut = _Cut(chunks, b, h, q, k, v, beta, g, p, scale)
         decay, k_ = cut.decay, cut.k
         read, k_written = decay.read(cut.reads), decay.write(k_)
-        q_read, _ = _query_and_erase(_rows(read), R)
+        q_read, _ = _query_and_erase(rows(read), R)
         do = chunks.cut(d_out[b, :, h])
         dX = M[b, h].mT @ do
         from_out = q_read.mT @ do
@@ -372,7 +372,7 @@ def chunk_backward(cotangents, outs, inputs, needs, *, scale, chunk, cu_seqlens)
             dS = d_final[b, h, i]
             for n in reversed(range(first, end)):
                 dS_after[:, :, n] = dS
-                dX[:, :, n] += _rows(k_written)[:, :, n] @ dS
+                dX[:, :, n] += rows(k_written)[:, :, n] @ dS
                 dS = decay.kept(dS, n) + from_out[:, :, n] - W[b, h, n].mT @ dX[:, :, n]
                 if d_entering is not None:
                     dS = dS + d_entering[b, n, h]
@@ -432,9 +432,9 @@ class _Cut:
 
 def _query_and_erase(x, R):
     """The rows of the queries and of the erase keys in (b, h, N, C (1 + R), D): (..., C, D) and (..., C R, D)."""
-    *lead, rows, D = x.shape
-    by_token = x.reshape(*lead, rows // (1 + R), 1 + R, D)
-    return by_token[..., 0, :], by_token[..., 1:, :].reshape(*lead, rows // (1 + R) * R, D)
+    *lead, count, D = x.shape
+    by_token = x.reshape(*lead, count // (1 + R), 1 + R, D)
+    return by_token[..., 0, :], by_token[..., 1:, :].reshape(*lead, count // (1 + R) * R, D)
 
 
 def _rows_of_both(query, erase, R):
@@ -448,11 +448,6 @@ def _rows_of_both(query, erase, R):
 def _by_step(x):
     """(b, T, R, h, ...) -> (b, T, h, R, ...), a view."""
     return x.swapaxes(2, 3)
-
-
-def _rows(x):
-    """Tokens and their corrections as rows of one matrix: (b, h, N, C, r, D) -> (b, h, N, C r, D)."""
-    return x.reshape(*x.shape[:3], x.shape[3] * x.shape[4], x.shape[5])
 
 
 _chunk = Primitive(chunk_forward, backward=chunk_backward, reference=recurrent, name="delta_product")
