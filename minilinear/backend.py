@@ -165,7 +165,8 @@ def in_parts(work: Callable[[slice, slice], None], B: int, H: int, floats: int) 
     alone = B * H * floats < SMALL or getattr(_worker, "busy", False)
     workers = 1 if alone else min(threads(), B * H)
     pieces = max(workers, min(B * H, -(-B * H * floats // LARGE)))
-    over_batch = min(B, -(-pieces // workers) * workers)  # as many for each thread
+    pieces = -(-pieces // workers) * workers  # as many for each thread
+    over_batch = min(B, pieces)
     parts = [(b, h) for b in _cut(B, over_batch) for h in _cut(H, -(-pieces // max(over_batch, 1)))]
     with single_threaded_blas():
         if workers == 1:
@@ -176,7 +177,7 @@ def in_parts(work: Callable[[slice, slice], None], B: int, H: int, floats: int) 
 
 
 SMALL = 1 << 17  # with fewer numbers than this in all, threads cost more than they bring
-LARGE = 1 << 20  # a part is cut further once it holds more numbers than this, so that it stays near a core's cache
+LARGE = 1 << 22  # a part is cut further once it holds more numbers than this, so that memory stays small
 
 
 def side_by_side(work: Callable[[slice], Any], n: int, workers: int) -> list[Any]:

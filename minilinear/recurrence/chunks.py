@@ -44,12 +44,13 @@ class Chunks:
             self.slots = np.concatenate([np.arange(n) + a * self.C for n, (a, _) in zip(lengths, self.bounds)])
 
     def cut(self, x: Any) -> Any:
-        """(b, T, h, *rest) -> (b, h, N, C, *rest)."""
-        x = np.moveaxis(x, 2, 1)
-        new = np.empty_like if self.T == self.N * self.C else np.zeros_like  # all places are taken: nothing to clear
-        places = new(x, order="C", shape=(*x.shape[:2], self.N * self.C, *x.shape[3:]))
-        places[:, :, self.slots] = x
-        return places.reshape(*x.shape[:2], self.N, self.C, *x.shape[3:])
+        """(b, T, h, *rest) -> (b, h, N, C, *rest): to be read only, a view of x where no place stays empty."""
+        b, T, h, *rest = x.shape
+        if T == self.N * self.C:  # then the slots are all places in order
+            return np.moveaxis(x.reshape(b, self.N, self.C, h, *rest), 3, 1)
+        places = np.zeros_like(x, order="C", shape=(b, h, self.N * self.C, *rest))
+        places[:, :, self.slots] = np.moveaxis(x, 2, 1)
+        return places.reshape(b, h, self.N, self.C, *rest)
 
     def paste(self, out: Any, x: Any) -> None:
         """The inverse, into `out` (b, T, h, *rest)."""

@@ -1,19 +1,24 @@
 """Decay inside a chunk, exact for any gate.
 
-Between row j and a later row r of a chunk everything shrinks by exp(g_{j+1} + ... + g_r). The tempting way is to sum g
-once, G_r = g_1 + ... + g_r, and to take exp(G_r - G_j). It is wrong in float32: after one reset, g = -1e4, G is known
-only to 1e-3, and so is every later difference. So no two long sums are ever subtracted here. A chunk is cut in halves:
+Between row j and a later row r of a chunk everything shrinks by exp(g_{j+1} + ... + g_r). With E(X, Y) for the scores
+
+    E(X, Y)_rj = sum_d X_rd Y_jd exp(g_{j+1,d} + ... + g_{r,d})        for j <= r
+
+a chunk form needs E, what is left of a state when row r reads it, and what is left of a row when the chunk ends.
+
+The tempting way is to sum g once, G_r = g_1 + ... + g_r, and to take exp(G_r - G_j). It is wrong in float32: after one
+reset, g = -1e4, G is known only to 1e-3, and so is every later difference. So no two long sums are ever subtracted
+here. One gate for all channels (`ScalarDecay`) can afford every pair's own sum. A gate for every channel cannot:
+C x C x K numbers. Then (`VectorDecay`) a chunk is cut in halves:
 
     rows in the right half, columns in the left half:
         exp(g_{j+1} + ... + g_r) = exp(sum from j to the cut) * exp(sum from the cut to r)
     both in the same half: cut that half
 
 The sum up to the cut is a suffix sum of the left half, the sum from the cut a prefix sum of the right half; both are
-sums of their own terms and never positive, so nothing overflows and nothing cancels. With E(X, Y) for the scores
-
-    E(X, Y)_rj = sum_d X_rd Y_jd exp(g_{j+1,d} + ... + g_{r,d})        for j <= r
-
-each level of cuts is one batched matrix product, and the gradient of the gate flows back through the same tree.
+sums of their own terms and never positive, so nothing overflows and nothing cancels. Each level of cuts is one batched
+matrix product, and the gradient of the gate flows back through the same tree. And where no channel decays by more than
+exp(-60) over a chunk, one cut in the middle is enough (`MildVectorDecay`).
 
 A chunk has C tokens; a token may have several rows (R Householder steps), which share its decay: inside a token
 nothing decays. Arrays are (..., C, r, K): tokens, rows of a token, channels.
@@ -21,11 +26,194 @@ nothing decays. Arrays are (..., C, r, K): tokens, rows of a token, channels.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from .chunks import Chunks
 from .triangular import read_corners, write_corners
+
+MILD = 60.0  # exp(60) and exp(-60), times what is usual in a model, are far from the ends of float32
+
+
+def kind_of_decay(g: Any | None, chunks: Chunks) -> Callable[[Any], NoDecay | Decay]:
+    """What cares for a gate g, None, (B, T, H) or (B, T, H, K), in these chunks: a class, to be made for a cut gate
+    (B, H, N, C, 1 or K). The choice is one for all heads, so that results do not depend on how they are shared out.
+    """
+    if g is None:
+        return NoDecay
+    if g.ndim == 3:
+        return ScalarDecay
+    mild = bool((np.abs(chunks.cut(g)).sum(3) < MILD).all())
+    return MildVectorDecay if mild else VectorDecay
+
+
+def rows(x: Any) -> Any:
+    """The rows of all tokens as one matrix: (B, H, N, C, r, D) -> (B, H, N, C r, D)."""
+    return x.reshape(*x.shape[:3], x.shape[3] * x.shape[4], x.shape[5])
+
+
+def _seen(C: int, same: Any) -> Any:
+    """Where E is not zero: in columns of earlier tokens, and where `same` (r, R) says so in those of the same token."""
+    (r, R), dtype = same.shape, same.dtype
+    mask = np.zeros_like(same, shape=(C, r, C, R))
+    mask += np.tri(C, k=-1, dtype=dtype, like=same)[:, None, :, None]
+    mask += np.eye(C, dtype=dtype, like=same)[:, None, :, None] * same[:, None]
+    return mask.reshape(C * r, C * R)
+
+
+def pairwise_decay(g: Any | None, like: Any) -> tuple[Any, Any]:
+    """The decay between every two tokens of a sequence, for the parallel forms; differentiable.
+
+    Args:
+        g: None, (B, T, H) or (B, T, H, K).
+        like: an array (B, H, T, ...).
+
+    Returns:
+        exp(g_{s+1} + ... + g_t) for token t and an earlier or the same token s, else 0, (B, H, T, T, 1 or K), and
+        exp(g_1 + ... + g_t), (B, H, T, 1 or K). Each exponent is a sum of its own terms, the running sum over t of
+        those g_t with t > s: memory T^2 K for a vector gate.
+    """
+    B, H, T = like.shape[:3]
+    past = np.tri(T, dtype=like.dtype)[:, :, None]  # s <= t
+    if g is None:
+        return np.broadcast_to(past, (B, H, T, T, 1)), np.ones((B, H, T, 1), like.dtype)
+    g = np.moveaxis(g if g.ndim == 4 else g[..., None], 2, 1)  # (B, H, T, 1 or K)
+    sums = np.cumsum(np.expand_dims(g, 3) * np.tri(T, k=-1, dtype=like.dtype)[:, :, None], 2)
+    return np.exp(sums) * past, np.exp(np.cumsum(g, 2))
+
+
+class NoDecay:
+    """g absent: E(X, Y) is the lower triangle of X Y^T."""
+
+    def __init__(self, g: None = None):
+        """Nothing to prepare."""
+
+    def scores(self, x: Any, y: Any, same: Any, out: Any) -> None:
+        """E(x, y) into `out` (..., C r, C R); `same` (r, R) tells which rows of its own token a row sees: 1 or 0."""
+        np.matmul(rows(x), rows(y).mT, out=out)
+        out *= _seen(x.shape[3], same)
+
+    def scores_backward(self, dE: Any, E: Any, x: Any, y: Any, same: Any) -> tuple[Any, Any]:
+        """The cotangents of x and y for that of E, which may be used up."""
+        dE *= _seen(x.shape[3], same)
+        return (dE @ rows(y)).reshape(x.shape), (dE.mT @ rows(x)).reshape(y.shape)
+
+    def read(self, x: Any) -> Any:
+        return x
+
+    def read_backward(self, dx_read: Any, x_read: Any) -> Any:
+        return dx_read
+
+    write, write_backward = read, read_backward
+
+    def kept(self, state: Any, n: int) -> Any:
+        return state
+
+    def keep_backward(self, d_after: Any, before: Any) -> None:
+        """Nothing decays, so there is nothing to learn about a gate."""
+
+    def gradient(self) -> None:
+        return None
+
+
+class Decay:
+    """What all gates share: a state decays on its way to the row that reads it, a row on its way to the chunk's end.
+
+    Attributes:
+        prefix: exp(g_1 + ... + g_r), from the chunk's start to token r, (B, H, N, C, G), G = 1 or K.
+        suffix: exp(g_{r+1} + ... + g_C), from token r to the chunk's end.
+        keep: what is left of a state after a chunk, (B, H, N, G, 1).
+    """
+
+    prefix: Any
+    suffix: Any
+
+    def _finish(self) -> None:
+        self.keep = self.prefix[:, :, :, -1, :, None]
+
+    # Cotangents of the *sums* are collected, each by one call; a factor exp(sum) passes its own on times itself.
+
+    def _by_gate(self, d: Any) -> Any:
+        """The sum over a token's rows, and over the channels that share a gate: (..., C, r, K) -> (..., C, G)."""
+        d = d[..., 0, :] if d.shape[-2] == 1 else d.sum(-2)
+        return d if self.prefix.shape[-1] > 1 or d.shape[-1] == 1 else d.sum(-1, keepdims=True)
+
+    def read(self, x: Any) -> Any:
+        """Rows as the state from before the chunk sees them: x_r exp(g_1 + ... + g_r)."""
+        return x * self.prefix[..., None, :]
+
+    def read_backward(self, dx_read: Any, x_read: Any) -> Any:
+        self.d_prefix = self._by_gate(dx_read * x_read)
+        return dx_read * self.prefix[..., None, :]
+
+    def write(self, y: Any) -> Any:
+        """Rows as the state after the chunk sees them: y_r exp(g_{r+1} + ... + g_C)."""
+        return y * self.suffix[..., None, :]
+
+    def write_backward(self, dy_written: Any, y_written: Any) -> Any:
+        self.d_suffix = self._by_gate(dy_written * y_written)
+        return dy_written * self.suffix[..., None, :]
+
+    def kept(self, state: Any, n: int) -> Any:
+        """What is left of a state (B, H, K, V) after chunk n."""
+        return state * self.keep[:, :, n]
+
+    def keep_backward(self, d_after: Any, before: Any) -> None:
+        """Cotangents of the states after each chunk and the states before it, (B, H, N, K, V)."""
+        d = np.einsum("...kv,...kv->...k", d_after, before)
+        self.d_whole = self._by_gate(d[..., None, :]) * self.keep[..., 0]
+
+    def _sums_gradient(self) -> tuple[Any, Any]:
+        """Of the prefix sums, of which the last is the sum over the whole chunk, and of the suffix sums."""
+        self.d_prefix[:, :, :, -1] += self.d_whole
+        return self.d_prefix, self.d_suffix
+
+
+class ScalarDecay(Decay):
+    """One gate for all channels: E(X, Y) = X Y^T times a C x C matrix of decays, each the exp of its own sum."""
+
+    def __init__(self, g: Any):
+        C = g.shape[3]
+        sums = np.full_like(g, -np.inf, shape=(*g.shape[:3], C, C))  # from the column's token to the row's
+        sums[..., 0, 0] = 0
+        for r in range(1, C):
+            sums[..., r, :r] = sums[..., r - 1, :r] + g[..., r, :]
+            sums[..., r, r] = 0
+        self.between = np.exp(sums, out=sums)  # 0 above the diagonal
+        self.prefix, self.suffix = np.exp(np.cumsum(g, 3)), self.between[..., -1, :, None]
+        self._finish()
+
+    def _decay(self, E: Any, x: Any, y: Any, same: Any) -> None:
+        by_token = E.reshape(*E.shape[:3], x.shape[3], x.shape[4], y.shape[3], y.shape[4])
+        by_token *= self.between[:, :, :, :, None, :, None]
+        t = np.arange(x.shape[3])
+        by_token[:, :, :, t, :, t] *= same
+
+    def scores(self, x: Any, y: Any, same: Any, out: Any) -> None:
+        np.matmul(rows(x), rows(y).mT, out=out)
+        self._decay(out, x, y, same)
+
+    def scores_backward(self, dE: Any, E: Any, x: Any, y: Any, same: Any) -> tuple[Any, Any]:
+        C, r, R = x.shape[3], x.shape[4], y.shape[4]
+        d_sums = (dE * E).reshape(*E.shape[:3], C, r, C, R)
+        self.d_sums = d_sums[:, :, :, :, 0, :, 0]
+        for i, j in [(i, j) for i in range(r) for j in range(R)][1:]:
+            self.d_sums += d_sums[:, :, :, :, i, :, j]
+        self._decay(dE, x, y, same)
+        return (dE @ rows(y)).reshape(x.shape), (dE.mT @ rows(x)).reshape(y.shape)
+
+    def gradient(self) -> Any:
+        """g_t is in the sum from column j to row r for j < t <= r, and in every prefix from t on."""
+        d_prefix, d_suffix = self._sums_gradient()
+        self.d_sums[..., -1, :] += d_suffix[..., 0]
+        C, dtype = self.d_sums.shape[-1], self.d_sums.dtype
+        earlier = np.tri(C, k=-1, dtype=dtype, like=self.d_sums)
+        from_t_on = np.triu(np.ones_like(earlier))
+        between = from_t_on @ self.d_sums
+        between *= earlier
+        return between.sum(-1, keepdims=True) + from_t_on @ d_prefix
 
 
 def halves(x: Any, s: int) -> tuple[Any, Any]:
@@ -63,25 +251,14 @@ class HalvingSums:
             s *= 2
         self.prefix, self.suffix = np.exp(prefix), np.exp(suffix)
         self._d_levels: list[list[Any]] = [[0, 0] for _ in self.levels]
-        self._d_prefix, self._d_suffix = np.zeros_like(g), np.zeros_like(g)
-
-    # Cotangents of the *sums* are collected here; a factor exp(sum) passes its own on multiplied by itself.
-
-    def collect(self, *, prefix: Any = 0, suffix: Any = 0) -> None:
-        self._d_prefix += prefix
-        self._d_suffix += suffix
-
-    def collect_whole(self, d: Any) -> None:
-        """For the sum over the whole chunk, which is the last prefix."""
-        self._d_prefix[:, :, :, -1] += d
 
     def collect_level(self, i: int, left: Any, right: Any) -> None:
+        """Cotangents of the sums of one level."""
         self._d_levels[i][0] = self._d_levels[i][0] + left
         self._d_levels[i][1] = self._d_levels[i][1] + right
 
-    def gradient(self) -> Any:
-        """dg (B, H, N, C, G): the collected cotangents, pushed down the tree from the whole chunk to single tokens."""
-        d_prefix, d_suffix = self._d_prefix, self._d_suffix
+    def gradient(self, d_prefix: Any, d_suffix: Any) -> Any:
+        """dg (B, H, N, C, K): all cotangents, pushed down the tree from the whole chunk to single tokens."""
         for i in reversed(range(len(self.levels))):
             (left_prefix, right_prefix), (left_suffix, _) = halves(d_prefix, 1 << i), halves(d_suffix, 1 << i)
             left_prefix[..., -1, :] += right_prefix.sum(-2)  # the left half's total was added to every right prefix
@@ -92,129 +269,13 @@ class HalvingSums:
         return d_prefix  # inside one token the prefix is g itself, the suffix is empty
 
 
-def decay_of(g: Any | None) -> NoDecay | ScalarDecay | VectorDecay:
-    """The kind of decay that a cut gate asks for: none, (B, H, N, C, 1) for a scalar gate, (B, H, N, C, K) else."""
-    if g is None:
-        return NoDecay()
-    return ScalarDecay(g) if g.shape[-1] == 1 else VectorDecay(g)
-
-
-def _products(x: Any, y: Any) -> Any:
-    """All inner products of the rows of x (..., C, r, K) with those of y (..., C, R, K): (..., C r, C R)."""
-    return rows(x) @ rows(y).mT
-
-
-def rows(x: Any) -> Any:
-    """The rows of all tokens as one matrix: (B, H, N, C, r, D) -> (B, H, N, C r, D)."""
-    return x.reshape(*x.shape[:3], x.shape[3] * x.shape[4], x.shape[5])
-
-
-def _lower(C: int, same: Any) -> Any:
-    """The mask of E: 1 where the column's token is earlier, `same` (r, R) where it is the same token."""
-    (r, R), dtype = same.shape, same.dtype
-    mask = np.zeros_like(same, shape=(C, r, C, R))
-    mask += np.tri(C, k=-1, dtype=dtype, like=same)[:, None, :, None]
-    mask += np.eye(C, dtype=dtype, like=same)[:, None, :, None] * same[:, None]
-    return mask.reshape(C * r, C * R)
-
-
-class NoDecay:
-    """g absent: E(X, Y) is the lower triangle of X Y^T."""
-
-    def scores(self, x: Any, y: Any, same: Any) -> Any:
-        E = _products(x, y)
-        E *= _lower(x.shape[3], same)
-        return E
-
-    def scores_backward(self, dE: Any, x: Any, y: Any, same: Any) -> tuple[Any, Any]:
-        dE *= _lower(x.shape[3], same)
-        return (dE @ rows(y)).reshape(x.shape), (dE.mT @ rows(x)).reshape(y.shape)
-
-    def read(self, x: Any) -> Any:
-        return x
-
-    def read_backward(self, dx_read: Any, x_read: Any) -> Any:
-        return dx_read
-
-    write, write_backward = read, read_backward
-
-    def kept(self, state: Any, n: int) -> Any:
-        return state
-
-    def keep_backward(self, d_after: Any, before: Any) -> None:
-        """Nothing decays, so there is nothing to learn about a gate."""
-
-    def gradient(self) -> None:
-        return None
-
-
-class ScalarDecay:
-    """One gate for all channels: E(X, Y) = X Y^T times a C x C matrix of decays."""
+class VectorDecay(Decay):
+    """A gate for every channel, as strong as it likes: the scores go level by level down the tree of halves."""
 
     def __init__(self, g: Any):
         self.sums = HalvingSums(g)
-        C = g.shape[3]
-        self.between = np.zeros_like(g, shape=(*g.shape[:3], C, C))  # the decay from token j to token r
-        self.between += np.eye(C, dtype=g.dtype, like=g)
-        for left, right in self.sums.levels:
-            write_corners(self.between, right * left.mT)
-        self.keep = self.sums.prefix[:, :, :, -1:, :]  # (B, H, N, 1, 1): what is left of a state after the chunk
-
-    def _decayed(self, E: Any, x: Any, y: Any, same: Any) -> Any:
-        C, r, R = x.shape[3], x.shape[4], y.shape[4]
-        by_token = E.reshape(*E.shape[:3], C, r, C, R)
-        by_token *= self.between[:, :, :, :, None, :, None]  # 0 above the diagonal
-        t = np.arange(C)
-        by_token[:, :, :, t, :, t] *= same
-        return E
-
-    def scores(self, x: Any, y: Any, same: Any) -> Any:
-        return self._decayed(_products(x, y), x, y, same)
-
-    def scores_backward(self, dE: Any, x: Any, y: Any, same: Any) -> tuple[Any, Any]:
-        C, r, R = x.shape[3], x.shape[4], y.shape[4]
-        dE = self._decayed(dE, x, y, same)
-        by_token = lambda E: E.reshape(*E.shape[:3], C, r, C, R)
-        d_log = np.einsum("...trsu,...trsu->...ts", by_token(dE), by_token(_products(x, y)))
-        for i, (left, _) in enumerate(self.sums.levels):
-            corner = read_corners(d_log, left.shape[3])
-            self.sums.collect_level(i, left=corner.sum(-2)[..., None], right=corner.sum(-1)[..., None])
-        return (dE @ rows(y)).reshape(x.shape), (dE.mT @ rows(x)).reshape(y.shape)
-
-    def read(self, x: Any) -> Any:
-        """Rows as the state from before the chunk sees them: x_r exp(g_1 + ... + g_r)."""
-        return x * self.sums.prefix[..., None, :]
-
-    def read_backward(self, dx_read: Any, x_read: Any) -> Any:
-        self.sums.collect(prefix=np.einsum("...rk,...rk->...", dx_read, x_read)[..., None])
-        return dx_read * self.sums.prefix[..., None, :]
-
-    def write(self, y: Any) -> Any:
-        """Rows as the state after the chunk sees them: y_r exp(g_{r+1} + ... + g_C)."""
-        return y * self.sums.suffix[..., None, :]
-
-    def write_backward(self, dy_written: Any, y_written: Any) -> Any:
-        self.sums.collect(suffix=np.einsum("...rk,...rk->...", dy_written, y_written)[..., None])
-        return dy_written * self.sums.suffix[..., None, :]
-
-    def kept(self, state: Any, n: int) -> Any:
-        """What is left of a state (B, H, K, V) after chunk n."""
-        return state * self.keep[:, :, n]
-
-    def keep_backward(self, d_after: Any, before: Any) -> None:
-        """Cotangents of the states after each chunk and the states before it, (B, H, N, K, V)."""
-        self.sums.collect_whole(np.einsum("...kv,...kv->...", d_after, before)[..., None] * self.keep[..., 0])
-
-    def gradient(self) -> Any:
-        return self.sums.gradient()
-
-
-class VectorDecay:
-    """A gate for every channel: the scores go level by level, because each channel decays by itself."""
-
-    def __init__(self, g: Any):
-        self.sums = HalvingSums(g)
-        self.keep = self.sums.prefix[:, :, :, -1, :, None]  # (B, H, N, K, 1)
+        self.prefix, self.suffix = self.sums.prefix, self.sums.suffix
+        self._finish()
 
     def _level(self, i: int, x: Any, y: Any) -> tuple[Any, Any]:
         """Right rows decayed from the cut, left rows up to it: (..., C / 2s, s r, K) and (..., C / 2s, s R, K)."""
@@ -223,18 +284,17 @@ class VectorDecay:
         y = halves(y, 1 << i)[0] * left[..., None, :]
         return _in_blocks(x), _in_blocks(y)
 
-    def scores(self, x: Any, y: Any, same: Any) -> Any:
+    def scores(self, x: Any, y: Any, same: Any, out: Any) -> None:
         C, r, R = x.shape[3], x.shape[4], y.shape[4]
-        E = np.zeros_like(x, shape=(*x.shape[:3], C * r, C * R))
+        out[...] = 0
         t = np.arange(C)
-        by_token = E.reshape(*x.shape[:3], C, r, C, R)
+        by_token = out.reshape(*x.shape[:3], C, r, C, R)
         by_token[:, :, :, t, :, t] = np.moveaxis((x @ y.mT) * same, 3, 0)
         for i in range(len(self.sums.levels)):
             x_right, y_left = self._level(i, x, y)
-            write_corners(E, x_right @ y_left.mT)
-        return E
+            write_corners(out, x_right @ y_left.mT)
 
-    def scores_backward(self, dE: Any, x: Any, y: Any, same: Any) -> tuple[Any, Any]:
+    def scores_backward(self, dE: Any, E: Any, x: Any, y: Any, same: Any) -> tuple[Any, Any]:
         C, r, R = x.shape[3], x.shape[4], y.shape[4]
         t = np.arange(C)
         d_same = np.moveaxis(dE.reshape(*x.shape[:3], C, r, C, R)[:, :, :, t, :, t], 0, 3) * same
@@ -252,30 +312,61 @@ class VectorDecay:
             halves(dy, 1 << i)[0][...] += dy_left.reshape(*left.shape[:5], R, -1) * left[..., None, :]
         return dx, dy
 
-    def read(self, x: Any) -> Any:
-        return x * self.sums.prefix[..., None, :]
-
-    def read_backward(self, dx_read: Any, x_read: Any) -> Any:
-        self.sums.collect(prefix=(dx_read * x_read).sum(-2))
-        return dx_read * self.sums.prefix[..., None, :]
-
-    def write(self, y: Any) -> Any:
-        return y * self.sums.suffix[..., None, :]
-
-    def write_backward(self, dy_written: Any, y_written: Any) -> Any:
-        self.sums.collect(suffix=(dy_written * y_written).sum(-2))
-        return dy_written * self.sums.suffix[..., None, :]
-
-    def kept(self, state: Any, n: int) -> Any:
-        return state * self.keep[:, :, n]
-
-    def keep_backward(self, d_after: Any, before: Any) -> None:
-        self.sums.collect_whole(np.einsum("...v,...v->...", d_after, before) * self.keep[..., 0])
-
     def gradient(self) -> Any:
-        return self.sums.gradient()
+        return self.sums.gradient(*self._sums_gradient())
 
 
 def _in_blocks(x: Any) -> Any:
     """(B, H, N, n, s, r, K) -> (B, H, N, n, s r, K)."""
     return x.reshape(*x.shape[:4], x.shape[4] * x.shape[5], x.shape[6])
+
+
+class MildVectorDecay(Decay):
+    """A gate for every channel that decays by at most exp(-60) over a chunk: rows are brought to its middle.
+
+    With c_r the sum of g from the middle to row r, negative to the right of it and positive to the left,
+
+        E(X, Y)_rj = (X_r exp(c_r)) . (Y_j exp(-c_j))        for j <= r:        one matrix product.
+
+    Above the diagonal, where exponents are positive, it may come near the end of float32; that is cut away.
+    """
+
+    def __init__(self, g: Any):
+        C, middle = g.shape[3], g.shape[3] // 2
+        t = np.arange(C)
+        to_right = (t[:, None] >= t) & (t >= middle)
+        to_left = (t[:, None] < t) & (t < middle)
+        self.signs = np.zeros_like(g, shape=(C, C)) + to_right - to_left  # c = signs @ g
+        c = self.signs @ g
+        self.from_middle, self.to_middle = np.exp(c), np.exp(-c)
+        left, right = g[:, :, :, :middle].sum(3, keepdims=True), g[:, :, :, middle:].sum(3, keepdims=True)
+        self.prefix, self.suffix = self.from_middle * np.exp(left), self.to_middle * np.exp(right)
+        self._finish()
+
+    def _to_middle(self, x: Any, y: Any) -> tuple[Any, Any]:
+        return x * self.from_middle[..., None, :], y * self.to_middle[..., None, :]
+
+    def scores(self, x: Any, y: Any, same: Any, out: Any) -> None:
+        x, y = self._to_middle(x, y)
+        with np.errstate(over="ignore", invalid="ignore"):
+            np.matmul(rows(x), rows(y).mT, out=out)
+        np.copyto(out, 0, where=_seen(x.shape[3], same) == 0)
+
+    def scores_backward(self, dE: Any, E: Any, x: Any, y: Any, same: Any) -> tuple[Any, Any]:
+        x, y = self._to_middle(x, y)
+        dE *= _seen(x.shape[3], same)
+        dx, dy = (dE @ rows(y)).reshape(x.shape), (dE.mT @ rows(x)).reshape(y.shape)
+        self.d_c = self._by_gate(dx * x) - self._by_gate(dy * y)
+        dx *= self.from_middle[..., None, :]
+        dy *= self.to_middle[..., None, :]
+        return dx, dy
+
+    def gradient(self) -> Any:
+        """c is in the prefix, which has the sum of the left half besides, and, negative, in the suffix."""
+        d_prefix, d_suffix = self._sums_gradient()
+        self.d_c += d_prefix
+        self.d_c -= d_suffix
+        dg, middle = self.signs.mT @ self.d_c, self.d_c.shape[3] // 2
+        dg[:, :, :, :middle] += d_prefix.sum(3, keepdims=True)
+        dg[:, :, :, middle:] += d_suffix.sum(3, keepdims=True)
+        return dg

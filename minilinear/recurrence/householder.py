@@ -26,17 +26,17 @@ form, and 2025 (arXiv 2412.06464) with a gate; Siems et al. 2025 (arXiv 2502.102
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from .. import backend
-from ..autograd import Array, Primitive, solve_triangular, unwrap
+from ..autograd import Array, Primitive, solve_triangular
 from ..errors import check_axes
-from .arguments import check_arguments, check_values
+from .arguments import check_arguments, check_values, gate_axes
 from .chunks import Chunks
-from .decay import decay_of, rows
+from .decay import kind_of_decay, pairwise_decay, rows
+from .tokens import nothing, one_by_one, over_time, read, zero_state
 from .triangular import unit_lower_inverse
 
 
@@ -90,9 +90,17 @@ def delta_product(
     Source:
         Siems et al. 2025, arXiv 2502.10297, equation 2; with `g`, section 3.2 of Yang et al. 2025, arXiv 2412.06464.
     """
-    chunk, cu_seqlens = check_arguments(q, k, v, beta, g, erase_key, initial_state, form, chunk, cu_seqlens)
+    inputs = {
+        "q": (q, "B T H K"),
+        "k": (k, "B T R H K"),
+        "v": (v, "B T R H V"),
+        "beta": (beta, "B T R H"),
+        "g": (g, gate_axes(g)),
+        "erase_key": (erase_key, "B T R H K"),
+    }
+    chunk, cu_seqlens = check_arguments(inputs, initial_state, form, chunk, cu_seqlens)
     if check:
-        check_values(*map(unwrap, (q, k, v, beta, g, erase_key)))
+        check_values(inputs)
     run: Any = {"chunk": _chunk, "recurrent": recurrent, "parallel": parallel}[form]
     scale = q.shape[-1] ** -0.5 if scale is None else float(scale)
     out, final, states, *_ = run(
@@ -173,57 +181,23 @@ def delta_rule(
 def recurrent(q, k, v, beta, g, p, S, *, scale, chunk, cu_seqlens):
     """Token by token, correction by correction, as in the equations above. Plain NumPy, so it differentiates itself."""
     if cu_seqlens is not None:
-        return _one_by_one(recurrent, q, k, v, beta, g, p, S, scale=scale, chunk=chunk, cu_seqlens=cu_seqlens)
-    S = _zero_state(q, v) if S is None else S
+        return one_by_one(recurrent, (q, k, v, beta, g, p), S, scale=scale, chunk=chunk, cu_seqlens=cu_seqlens)
+    S = zero_state(q, v) if S is None else S
     p = k if p is None else p
     C = Chunks(q.shape[1], chunk).C
     outputs, entering = [], []
-    for t, (q_t, k_t, v_t, beta_t, p_t, g_t) in enumerate(zip(*map(_over_time, (q, k, v, beta, p, g)))):
+    for t, (q_t, k_t, v_t, beta_t, p_t, g_t) in enumerate(zip(*map(over_time, (q, k, v, beta, p, g)))):
         if t % C == 0:
             entering.append(S)
         if g is not None:
             S = np.exp(g_t).reshape(*g_t.shape[:2], -1, 1) * S
         for k_r, v_r, beta_r, p_r in zip(*(np.moveaxis(x, 1, 0) for x in (k_t, v_t, beta_t, p_t))):
-            u = beta_r[..., None] * (v_r - _read(S, p_r))
+            u = beta_r[..., None] * (v_r - read(S, p_r))
             S = S + k_r[..., :, None] * u[..., None, :]
-        outputs.append(_read(S, scale * q_t))
+        outputs.append(read(S, scale * q_t))
     if not outputs:
-        return _nothing(q, v, S)
+        return nothing(q, v, S)
     return np.stack(outputs, 1), S, np.stack(entering, 1)
-
-
-def _read(S, key):
-    """S^T key: (B, H, K, V), (B, H, K) -> (B, H, V)."""
-    return (key[..., None, :] @ S)[..., 0, :]
-
-
-def _over_time(x):
-    """An iterator over the tokens of x (B, T, ...), in one node of the graph; of nothing for x = None."""
-    return iter(lambda: None, 0) if x is None else iter(np.moveaxis(x, 1, 0))
-
-
-def _zero_state(q, v, n=None):
-    return np.zeros_like(unwrap(q), shape=(n or q.shape[0], q.shape[2], q.shape[3], v.shape[4]))
-
-
-def _nothing(q, v, S):
-    """What comes out of no tokens."""
-    B, H = q.shape[0], q.shape[2]
-    out, entering = (B, 0, H, v.shape[4]), (B, 0, *S.shape[1:])
-    return np.zeros_like(unwrap(q), shape=out), S, np.zeros_like(unwrap(q), shape=entering)
-
-
-def _one_by_one(run, q, k, v, beta, g, p, S, *, scale, chunk, cu_seqlens):
-    """Packed sequences, each by itself. They may differ in length, so each makes its own chunks."""
-    longest = max(b - a for a, b in pairwise(cu_seqlens))
-    chunk = Chunks(longest, chunk).C
-    S = _zero_state(q, v, len(cu_seqlens) - 1) if S is None else S
-    parts = []
-    for i, (a, b) in enumerate(pairwise(cu_seqlens)):
-        tokens = (None if x is None else x[:, a:b] for x in (q, k, v, beta, g, p))
-        parts.append(run(*tokens, S[i : i + 1], scale=scale, chunk=chunk, cu_seqlens=None))
-    outs, finals, states = zip(*parts)
-    return np.concatenate(outs, 1), np.concatenate(finals, 0), np.concatenate(states, 1)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -240,15 +214,16 @@ def _one_by_one(run, q, k, v, beta, g, p, S, *, scale, chunk, cu_seqlens):
 def parallel(q, k, v, beta, g, p, S, *, scale, chunk, cu_seqlens):
     """All tokens at once: one triangular system of T R rows. Plain NumPy, so it differentiates itself."""
     if cu_seqlens is not None:
-        return _one_by_one(parallel, q, k, v, beta, g, p, S, scale=scale, chunk=chunk, cu_seqlens=cu_seqlens)
+        return one_by_one(parallel, (q, k, v, beta, g, p), S, scale=scale, chunk=chunk, cu_seqlens=cu_seqlens)
     (B, T, R, H, _), V = k.shape, v.shape[-1]
-    S = _zero_state(q, v) if S is None else S
+    S = zero_state(q, v) if S is None else S
     if T == 0:
-        return _nothing(q, v, S)
+        return nothing(q, v, S)
     p, beta = k if p is None else p, beta[..., None]
     q = np.expand_dims(np.moveaxis(scale * q, 2, 1), 3)  # (B, H, T, 1, K)
     k, v, p = (np.moveaxis(x, 3, 1) for x in (k, beta * v, beta * p))  # (B, H, T, R, K or V)
-    D, start = _decays(g, q)  # from token s to token t, (B, H, T, T, 1 or K); from the start, (B, H, T, 1, 1 or K)
+    D, start = pairwise_decay(g, q)  # from token s to token t (B, H, T, T, 1 or K); from the start (B, H, T, 1 or K)
+    start = np.expand_dims(start, 3)
 
     def scores(x, y):  # (B, H, T, r, K), (B, H, T, R, K) -> (B, H, T r, T R)
         if D.shape[-1] == 1:
@@ -275,19 +250,6 @@ def _merged(x):
     return x.reshape(*x.shape[:2], -1, x.shape[-1])
 
 
-def _decays(g, like):
-    """exp(g_{s+1} + ... + g_t) for every pair of tokens, 0 for s > t; and exp(g_1 + ... + g_t). Each exponent is a sum
-    of its own terms, the running sum over t of those g_t with t > s: memory T^2 K for a vector gate.
-    """
-    B, H, T = like.shape[:3]
-    past = np.tri(T, dtype=like.dtype)[:, :, None]  # s <= t
-    if g is None:
-        return np.broadcast_to(past, (B, H, T, T, 1)), np.ones((B, H, T, 1, 1), like.dtype)
-    g = np.moveaxis(g if g.ndim == 4 else g[..., None], 2, 1)  # (B, H, T, 1 or K)
-    sums = np.cumsum(np.expand_dims(g, 3) * np.tri(T, k=-1, dtype=like.dtype)[:, :, None], 2)
-    return np.exp(sums) * past, np.expand_dims(np.exp(np.cumsum(g, 2)), 3)
-
-
 # ---------------------------------------------------------------------------------------------------------------------
 # The chunk form: the parallel form inside chunks of C tokens, the recurrence from chunk to chunk. With the decays of
 # decay.py (P~ read at a row, K~ written to the chunk's end, Gamma the sum of g over the chunk), for incoming S:
@@ -299,29 +261,36 @@ def _decays(g, like):
 
 
 def chunk_forward(q, k, v, beta, g, p, S0, *, scale, chunk, cu_seqlens):
-    """Arrays in, arrays out: o, the final and the entering states, and what the backward keeps: X, W, T, M."""
+    """Arrays in, arrays out: o, the final and the entering states, and what the backward keeps: X, W, T, E.
+
+    E holds M and A: a token reads with its query, after all its corrections, and with each erase key, before that
+    correction, so both are scores of one array of reads, 1 + R rows per token.
+    """
     (B, length, R, H, K), V = k.shape, v.shape[-1]
     chunks = Chunks(length, chunk, cu_seqlens)
     N, C = chunks.N, chunks.C
     dtype = np.result_type(*(x for x in (q, k, v, beta, g, p, S0) if x is not None))
 
     def new(*shape):
-        return np.empty_like(q, shape=shape, dtype=dtype)
+        return np.empty_like(q, shape=shape, dtype=dtype, order="C")
 
     out, final, S = new(B, length, H, V), new(B, H, chunks.sequences, K, V), new(B, H, N, K, V)
-    X, W, T, M = new(B, H, N, C * R, V), new(B, H, N, C * R, K), new(B, H, N, C * R, C * R), new(B, H, N, C, C * R)
+    X, W, T = new(B, H, N, C * R, V), new(B, H, N, C * R, K), new(B, H, N, C * R, C * R)
+    E = new(B, H, N, C * (1 + R), C * R)
     initial = np.zeros_like(final) if S0 is None else chunks.states_in(S0)
+    kind = kind_of_decay(g, chunks)
 
     def work(b, h):
         """For the batch elements b and heads h: every array here is (b, h, N, ...)."""
-        cut = _Cut(chunks, b, h, q, k, v, beta, g, p, scale)
+        cut = _Cut(chunks, kind, b, h, q, k, v, beta, g, p, scale)
         decay, k_ = cut.decay, cut.k
-        M[b, h], A = _query_and_erase(decay.scores(cut.reads, k_, cut.sees), R)
+        decay.scores(cut.reads, k_, cut.sees, out=E[b, h])
+        M, A = _query_and_erase(E[b, h], R)
         q_read, p_read = _query_and_erase(rows(decay.read(cut.reads)), R)
         k_written = rows(decay.write(k_)).mT
         T[b, h] = unit_lower_inverse(A)
-        W[b, h] = T[b, h] @ p_read
-        X[b, h] = T[b, h] @ rows(cut.v)  # U, until W S is taken off
+        np.matmul(T[b, h], p_read, out=W[b, h])
+        np.matmul(T[b, h], rows(cut.v), out=X[b, h])  # U, until W S is taken off
         for i, (first, end) in enumerate(chunks.bounds):
             state = initial[b, h, i]
             for n in range(first, end):
@@ -330,11 +299,11 @@ def chunk_forward(q, k, v, beta, g, p, S0, *, scale, chunk, cu_seqlens):
                 state = decay.kept(state, n) + k_written[:, :, n] @ X[b, h, n]
             final[b, h, i] = state
         o = q_read @ S[b, h]
-        o += M[b, h] @ X[b, h]
+        o += M @ X[b, h]
         chunks.paste(out[b, :, h], o)
 
     backend.in_parts(work, B, H, floats=N * C * R * (3 * K + 2 * V + C * R))
-    return out, chunks.states_out(final), np.moveaxis(S, 1, 2), X, W, T, M
+    return out, chunks.states_out(final), np.moveaxis(S, 1, 2), X, W, T, E
 
 
 # Going back. X solves (I + A) X = R with R = V - P~ S; so a cotangent of X is one of R by the transposed inverse, and
@@ -348,7 +317,7 @@ def chunk_forward(q, k, v, beta, g, p, S0, *, scale, chunk, cu_seqlens):
 
 def chunk_backward(cotangents, outs, inputs, needs, *, scale, chunk, cu_seqlens):
     """The gradients of all seven inputs, for any of the cotangents of o, the final and the entering states."""
-    (out, final, entering, X, W, T, M), (q, k, v, beta, g, p, S0) = outs, inputs
+    (out, final, entering, X, W, T, E), (q, k, v, beta, g, p, S0) = outs, inputs
     d_out, d_final, d_entering, *_ = cotangents
     (B, length, R, H, K), V = k.shape, v.shape[-1]
     chunks = Chunks(length, chunk, cu_seqlens)
@@ -358,14 +327,16 @@ def chunk_backward(cotangents, outs, inputs, needs, *, scale, chunk, cu_seqlens)
     dS0 = np.empty_like(d_final)
     gradients: list[Any] = [x if x is None else np.empty_like(x) for x in (q, k, v, beta, g, p)]
     dq, dk, dv, dbeta, dg, dp = gradients
+    kind = kind_of_decay(g, chunks)
 
     def work(b, h):
-        cut = _Cut(chunks, b, h, q, k, v, beta, g, p, scale)
+        cut = _Cut(chunks, kind, b, h, q, k, v, beta, g, p, scale)
         decay, k_ = cut.decay, cut.k
+        M, _ = _query_and_erase(E[b, h], R)
         read, k_written = decay.read(cut.reads), decay.write(k_)
         q_read, _ = _query_and_erase(rows(read), R)
         do = chunks.cut(d_out[b, :, h])
-        dX = M[b, h].mT @ do
+        dX = M.mT @ do
         from_out = q_read.mT @ do
         dS_after = np.empty_like(S[b, h])  # the cotangent of the state that leaves each chunk
         for i, (first, end) in enumerate(chunks.bounds):
@@ -380,7 +351,7 @@ def chunk_backward(cotangents, outs, inputs, needs, *, scale, chunk, cu_seqlens)
         decay.keep_backward(dS_after, S[b, h])
         dR = T[b, h].mT @ dX
         d_seen = _rows_of_both(do, -dR, R)  # cotangents of what queries and erase keys saw: (b, h, N, C (1 + R), V)
-        d_reads, dk_ = decay.scores_backward(d_seen @ X[b, h].mT, cut.reads, k_, cut.sees)
+        d_reads, dk_ = decay.scores_backward(d_seen @ X[b, h].mT, E[b, h], cut.reads, k_, cut.sees)
         d_reads += decay.read_backward((d_seen @ S[b, h].mT).reshape(read.shape), read)
         dk_ += decay.write_backward((X[b, h] @ dS_after.mT).reshape(k_.shape), k_written)
         dq_, dp_, dv_ = d_reads[..., 0, :], d_reads[..., 1:, :], dR.reshape(cut.v.shape)
@@ -405,26 +376,22 @@ def chunk_backward(cotangents, outs, inputs, needs, *, scale, chunk, cu_seqlens)
 
 
 class _Cut:
-    """The inputs of some batch elements and heads, cut into chunks: tokens in axis 3, the rows of a token in axis 4.
+    """The inputs of some batch elements and heads, cut into chunks: tokens in axis 3, the rows of a token in axis 4."""
 
-    A token reads its state 1 + R times: with its query, after all its corrections, and with each erase key, before
-    that correction. The scores of both kinds are those of one array, `reads`.
-    """
-
-    def __init__(self, chunks, b, h, q, k, v, beta, g, p, scale):
+    def __init__(self, chunks, kind, b, h, q, k, v, beta, g, p, scale):
         R = k.shape[2]
         self.k = chunks.cut(_by_step(k[b, :, :, h]))  # (b, h, N, C, R, K)
         self.values = chunks.cut(_by_step(v[b, :, :, h]))  # (b, h, N, C, R, V)
         self.beta = chunks.cut(_by_step(beta[b, :, :, h]))[..., None]  # (b, h, N, C, R, 1)
         self.erase_key = self.k if p is None else chunks.cut(_by_step(p[b, :, :, h]))
         self.v = self.beta * self.values
-        self.reads = np.empty_like(self.v, shape=(*self.k.shape[:4], 1 + R, self.k.shape[5]))
+        self.reads = np.empty_like(self.v, shape=(*self.k.shape[:4], 1 + R, self.k.shape[5]), order="C")
         np.multiply(chunks.cut(q[b, :, h]), scale, out=self.reads[..., 0, :])
         np.multiply(self.beta, self.erase_key, out=self.reads[..., 1:, :])
         if g is not None:
-            g = chunks.cut(g[b, :, h])
-            g = g[..., None] if g.ndim == 4 else g  # (b, h, N, C, 1 or K)
-        self.decay = decay_of(g)
+            g = g[b, :, h]
+            g = chunks.cut(g if g.ndim == 4 else g[..., None])  # (b, h, N, C, 1 or K)
+        self.decay = kind(g)
         # Which corrections of its own token a row sees: the query all of them, an erase key the ones before it.
         self.sees = np.tril(np.ones_like(self.v, shape=(1 + R, R)), -2)
         self.sees[0] = 1

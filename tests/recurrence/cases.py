@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 import minilinear as ml
-from minilinear.recurrence import delta_product, delta_rule
+from minilinear.recurrence import delta_product, delta_rule, gated_linear_attention
 
 SIZES = {"B": 2, "H": 3, "K": 3, "V": 4}
 
@@ -63,6 +63,12 @@ def log_decay(rng, shape, so_far):
     return -np.exp(rng.standard_normal(shape) - 1.5)
 
 
+def diagonal_matrices(k, v, g=None):
+    """exp(g) on the diagonal, k v^T written."""
+    alpha = np.ones_like(k) if g is None else np.exp(np.broadcast_to(g if g.ndim == 4 else g[..., None], k.shape))
+    return alpha[..., None] * np.eye(k.shape[-1]), k[..., None] * v[..., None, :]
+
+
 def delta_matrices(k, v, beta, g=None, erase_key=None):
     """exp(g) first, then R times I - beta k p^T, with beta k v^T written."""
     p, (*_, H, K), V = k if erase_key is None else erase_key, k.shape, v.shape[-1]
@@ -92,6 +98,14 @@ DELTA_DRAW = {
 }
 
 RECURRENCES = {
+    "gated_linear_attention": Recurrence(
+        gated_linear_attention,
+        {"q": "B T H K", "k": "B T H K", "v": "B T H V"},
+        {"q": normal, "k": normal, "v": normal, "g": log_decay, "initial_state": normal},
+        {"g": (None, "B T H", "B T H K"), "initial_state": (None, "B H K V")},
+        {},
+        diagonal_matrices,
+    ),
     "delta_rule": Recurrence(
         delta_rule,
         {"q": "B T H K", "k": "B T H K", "v": "B T H V", "beta": "B T H"},

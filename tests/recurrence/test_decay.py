@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from minilinear.recurrence.decay import HalvingSums, decay_of
+from minilinear.recurrence.chunks import Chunks
+from minilinear.recurrence.decay import (
+    HalvingSums,
+    MildVectorDecay,
+    NoDecay,
+    ScalarDecay,
+    VectorDecay,
+    kind_of_decay,
+)
 from minilinear.recurrence.triangular import read_corners, write_corners
 from tests.recurrence.cases import close
 
@@ -37,19 +45,37 @@ def test_halving_sums_reach_from_the_start_to_the_end(C, G):
 
 
 @pytest.mark.parametrize("C", [1, 2, 8, 16])
-@pytest.mark.parametrize("G", [None, 1, 5])
+@pytest.mark.parametrize(("kind", "G"), [(NoDecay, None), (ScalarDecay, 1), (VectorDecay, 5), (MildVectorDecay, 5)])
 @pytest.mark.parametrize(("r", "R"), [(1, 1), (3, 2)])
-def test_scores_decay_from_column_to_row(C, G, r, R):
+def test_scores_decay_from_column_to_row(C, kind, G, r, R):
     rng = np.random.default_rng(1)
     x, y = rng.standard_normal((1, 2, 3, C, r, 5)), rng.standard_normal((1, 2, 3, C, R, 5))
     same = rng.integers(0, 2, (r, R)).astype(float)
     g = None if G is None else gates(C, G)
+    if kind is MildVectorDecay:
+        g = np.maximum(g, -3)
     D = between(np.zeros((1, 2, 3, C, 1)) if g is None else g)
     D = np.broadcast_to(D, (1, 2, 3, C, C, 5))
     wanted = np.einsum("bhnirk,bhnjsk,bhnijk->bhnirjs", x, y, D)
     for t in range(C):
         wanted[:, :, :, t, :, t, :] *= same
-    close(decay_of(g).scores(x, y, same), wanted.reshape(1, 2, 3, C * r, C * R), 1e-14)
+    E = np.full((1, 2, 3, C * r, C * R), np.nan)
+    decay = kind(g)
+    decay.scores(x, y, same, out=E)
+    close(E, wanted.reshape(E.shape), 1e-14)
+    if g is not None:
+        close(decay.prefix, np.exp(np.cumsum(g, 3)), 1e-14)
+        close(decay.suffix, between(g)[..., -1, :, :], 1e-14)
+
+
+def test_one_product_is_taken_only_where_no_channel_decays_far():
+    chunks = Chunks(32, 16)
+    g = np.full((1, 32, 2, 3), -59 / 16)
+    assert kind_of_decay(g, chunks) is MildVectorDecay
+    for far in (-5, 5, -np.inf, np.nan):  # a gate that grows is refused with check=True; without, it may not overflow
+        strong = g.copy()
+        strong[0, 20, 1, 2] = far
+        assert kind_of_decay(strong, chunks) is VectorDecay
 
 
 @pytest.mark.parametrize("n", [1, 2, 4])
