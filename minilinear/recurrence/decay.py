@@ -17,8 +17,8 @@ C x C x K numbers. Then (`VectorDecay`) a chunk is cut in halves:
 
 The sum up to the cut is a suffix sum of the left half, the sum from the cut a prefix sum of the right half; both are
 sums of their own terms and never positive, so nothing overflows and nothing cancels. Each level of cuts is one batched
-matrix product, and the gradient of the gate flows back through the same tree. And where no channel decays by more than
-exp(-60) over a chunk, one cut in the middle is enough (`MildVectorDecay`).
+matrix product, and the gradient of the gate flows back through the same tree. And where nothing decays by more than
+exp(-60) over a chunk, which is the rule, one cut in the middle is enough (`MildDecay`).
 
 A chunk has C tokens; a token may have several rows (R Householder steps), which share its decay: inside a token
 nothing decays. Arrays are (..., C, r, K): tokens, rows of a token, channels.
@@ -43,10 +43,9 @@ def kind_of_decay(g: Any | None, chunks: Chunks) -> Callable[[Any], NoDecay | De
     """
     if g is None:
         return NoDecay
-    if g.ndim == 3:
-        return ScalarDecay
-    mild = bool((np.abs(chunks.cut(g)).sum(3) < MILD).all())
-    return MildVectorDecay if mild else VectorDecay
+    if (np.abs(chunks.cut(g)).sum(3) < MILD).all():
+        return MildDecay
+    return ScalarDecay if g.ndim == 3 else VectorDecay
 
 
 def rows(x: Any) -> Any:
@@ -321,8 +320,8 @@ def _in_blocks(x: Any) -> Any:
     return x.reshape(*x.shape[:4], x.shape[4] * x.shape[5], x.shape[6])
 
 
-class MildVectorDecay(Decay):
-    """A gate for every channel that decays by at most exp(-60) over a chunk: rows are brought to its middle.
+class MildDecay(Decay):
+    """A gate of either kind that decays by at most exp(-60) over a chunk: rows are brought to its middle.
 
     With c_r the sum of g from the middle to row r, negative to the right of it and positive to the left,
 

@@ -6,7 +6,7 @@ import pytest
 from minilinear.recurrence.chunks import Chunks
 from minilinear.recurrence.decay import (
     HalvingSums,
-    MildVectorDecay,
+    MildDecay,
     NoDecay,
     ScalarDecay,
     VectorDecay,
@@ -45,14 +45,16 @@ def test_halving_sums_reach_from_the_start_to_the_end(C, G):
 
 
 @pytest.mark.parametrize("C", [1, 2, 8, 16])
-@pytest.mark.parametrize(("kind", "G"), [(NoDecay, None), (ScalarDecay, 1), (VectorDecay, 5), (MildVectorDecay, 5)])
+@pytest.mark.parametrize(
+    ("kind", "G"), [(NoDecay, None), (ScalarDecay, 1), (VectorDecay, 5), (MildDecay, 1), (MildDecay, 5)]
+)
 @pytest.mark.parametrize(("r", "R"), [(1, 1), (3, 2)])
 def test_scores_decay_from_column_to_row(C, kind, G, r, R):
     rng = np.random.default_rng(1)
     x, y = rng.standard_normal((1, 2, 3, C, r, 5)), rng.standard_normal((1, 2, 3, C, R, 5))
     same = rng.integers(0, 2, (r, R)).astype(float)
     g = None if G is None else gates(C, G)
-    if kind is MildVectorDecay:
+    if kind is MildDecay:
         g = np.maximum(g, -3)
     D = between(np.zeros((1, 2, 3, C, 1)) if g is None else g)
     D = np.broadcast_to(D, (1, 2, 3, C, C, 5))
@@ -71,11 +73,13 @@ def test_scores_decay_from_column_to_row(C, kind, G, r, R):
 def test_one_product_is_taken_only_where_no_channel_decays_far():
     chunks = Chunks(32, 16)
     g = np.full((1, 32, 2, 3), -59 / 16)
-    assert kind_of_decay(g, chunks) is MildVectorDecay
+    assert kind_of_decay(g, chunks) is MildDecay
     for far in (-5, 5, -np.inf, np.nan):  # a gate that grows is refused with check=True; without, it may not overflow
         strong = g.copy()
         strong[0, 20, 1, 2] = far
         assert kind_of_decay(strong, chunks) is VectorDecay
+        assert kind_of_decay(strong[..., 2], chunks) is ScalarDecay
+        assert kind_of_decay(strong[..., 0], chunks) is MildDecay
 
 
 @pytest.mark.parametrize("n", [1, 2, 4])
