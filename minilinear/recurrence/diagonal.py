@@ -31,7 +31,7 @@ from ..autograd import Array, Primitive
 from .arguments import check_arguments, check_values, gate_axes
 from .chunks import Chunks
 from .decay import kind_of_decay, pairwise_decay, rows
-from .tokens import nothing, one_by_one, over_time, read, zero_state
+from .tokens import first_state, nothing, one_by_one, over_time, read
 
 
 def gated_linear_attention(
@@ -96,12 +96,13 @@ def gated_linear_attention(
 
 def recurrent(q, k, v, g, S, *, scale, chunk, cu_seqlens):
     """Token by token, as in the equations above. Plain NumPy, so it differentiates itself."""
+    tokens = (q, k, v, g)
     if cu_seqlens is not None:
-        return one_by_one(recurrent, (q, k, v, g), S, scale=scale, chunk=chunk, cu_seqlens=cu_seqlens)
-    S = zero_state(q, v) if S is None else S
+        return one_by_one(recurrent, tokens, S, scale=scale, chunk=chunk, cu_seqlens=cu_seqlens)
+    S = first_state(tokens, S)
     C = Chunks(q.shape[1], chunk).C
     outputs, entering = [], []
-    for t, (q_t, k_t, v_t, g_t) in enumerate(zip(*map(over_time, (q, k, v, g)))):
+    for t, (q_t, k_t, v_t, g_t) in enumerate(zip(*map(over_time, tokens))):
         if t % C == 0:
             entering.append(S)
         if g is not None:
@@ -109,7 +110,7 @@ def recurrent(q, k, v, g, S, *, scale, chunk, cu_seqlens):
         S = S + k_t[..., :, None] * v_t[..., None, :]
         outputs.append(read(S, scale * q_t))
     if not outputs:
-        return nothing(q, v, S)
+        return nothing(S)
     return np.stack(outputs, 1), S, np.stack(entering, 1)
 
 
@@ -124,12 +125,13 @@ def recurrent(q, k, v, g, S, *, scale, chunk, cu_seqlens):
 
 def parallel(q, k, v, g, S, *, scale, chunk, cu_seqlens):
     """All tokens at once. Plain NumPy, so it differentiates itself."""
+    tokens = (q, k, v, g)
     if cu_seqlens is not None:
-        return one_by_one(parallel, (q, k, v, g), S, scale=scale, chunk=chunk, cu_seqlens=cu_seqlens)
-    S = zero_state(q, v) if S is None else S
+        return one_by_one(parallel, tokens, S, scale=scale, chunk=chunk, cu_seqlens=cu_seqlens)
+    S = first_state(tokens, S)
     T, K = q.shape[1], q.shape[3]
     if T == 0:
-        return nothing(q, v, S)
+        return nothing(S)
     q, k, v = (np.moveaxis(x, 2, 1) for x in (scale * q, k, v))  # (B, H, T, K or V)
     D, start = pairwise_decay(g, q)  # from token s to token t (B, H, T, T, 1 or K); from the start (B, H, T, 1 or K)
     if D.shape[-1] == 1:

@@ -36,7 +36,7 @@ from ..errors import check_axes
 from .arguments import check_arguments, check_values, gate_axes
 from .chunks import Chunks
 from .decay import kind_of_decay, pairwise_decay, rows
-from .tokens import nothing, one_by_one, over_time, read, zero_state
+from .tokens import first_state, nothing, one_by_one, over_time, read
 from .triangular import unit_lower_inverse
 
 
@@ -180,9 +180,10 @@ def delta_rule(
 
 def recurrent(q, k, v, beta, g, p, S, *, scale, chunk, cu_seqlens):
     """Token by token, correction by correction, as in the equations above. Plain NumPy, so it differentiates itself."""
+    tokens = (q, k, v, beta, g, p)
     if cu_seqlens is not None:
-        return one_by_one(recurrent, (q, k, v, beta, g, p), S, scale=scale, chunk=chunk, cu_seqlens=cu_seqlens)
-    S = zero_state(q, v) if S is None else S
+        return one_by_one(recurrent, tokens, S, scale=scale, chunk=chunk, cu_seqlens=cu_seqlens)
+    S = first_state(tokens, S)
     p = k if p is None else p
     C = Chunks(q.shape[1], chunk).C
     outputs, entering = [], []
@@ -196,7 +197,7 @@ def recurrent(q, k, v, beta, g, p, S, *, scale, chunk, cu_seqlens):
             S = S + k_r[..., :, None] * u[..., None, :]
         outputs.append(read(S, scale * q_t))
     if not outputs:
-        return nothing(q, v, S)
+        return nothing(S)
     return np.stack(outputs, 1), S, np.stack(entering, 1)
 
 
@@ -213,12 +214,13 @@ def recurrent(q, k, v, beta, g, p, S, *, scale, chunk, cu_seqlens):
 
 def parallel(q, k, v, beta, g, p, S, *, scale, chunk, cu_seqlens):
     """All tokens at once: one triangular system of T R rows. Plain NumPy, so it differentiates itself."""
+    tokens = (q, k, v, beta, g, p)
     if cu_seqlens is not None:
-        return one_by_one(parallel, (q, k, v, beta, g, p), S, scale=scale, chunk=chunk, cu_seqlens=cu_seqlens)
+        return one_by_one(parallel, tokens, S, scale=scale, chunk=chunk, cu_seqlens=cu_seqlens)
     (B, T, R, H, _), V = k.shape, v.shape[-1]
-    S = zero_state(q, v) if S is None else S
+    S = first_state(tokens, S)
     if T == 0:
-        return nothing(q, v, S)
+        return nothing(S)
     p, beta = k if p is None else p, beta[..., None]
     q = np.expand_dims(np.moveaxis(scale * q, 2, 1), 3)  # (B, H, T, 1, K)
     k, v, p = (np.moveaxis(x, 3, 1) for x in (k, beta * v, beta * p))  # (B, H, T, R, K or V)

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from ..autograd import Array, unwrap
+from ..autograd import Array, Tensor, unwrap
 from .chunks import Chunks
 
 
@@ -24,24 +24,28 @@ def read(S: Array, key: Array) -> Array:
     return (key[..., None, :] @ S)[..., 0, :]
 
 
-def zero_state(q: Array, v: Array, sequences: int | None = None) -> Array:
-    """An empty memory (B, H, K, V) for queries (B, T, H, K) and values (B, T, ..., V)."""
-    B, _, H, K = q.shape
-    return np.zeros_like(unwrap(q), shape=(B if sequences is None else sequences, H, K, v.shape[-1]))
+def first_state(tokens: Sequence, S: Array | None, sequences: int | None = None) -> Array:
+    """S, or an empty memory (B, H, K, V) for queries (B, T, H, K), keys, and values (B, T, ..., V), which come first.
+
+    A Tensor if one of the tokens is, so that all that is computed from it is one.
+    """
+    if S is None:
+        (B, _, H, K), V = tokens[0].shape, tokens[2].shape[-1]
+        S = np.zeros_like(unwrap(tokens[0]), shape=(B if sequences is None else sequences, H, K, V))
+    return Tensor(S) if not isinstance(S, Tensor) and any(isinstance(x, Tensor) for x in tokens) else S
 
 
-def nothing(q: Array, v: Array, S: Array) -> tuple[Array, Array, Array]:
+def nothing(S: Array) -> tuple[Array, Array, Array]:
     """What comes out of no tokens: no outputs, the state as it was, no chunk that a state could enter."""
-    (B, _, H, _), V = q.shape, v.shape[-1]
-    return np.zeros_like(unwrap(q), shape=(B, 0, H, V)), S, np.zeros_like(unwrap(q), shape=(B, 0, *S.shape[1:]))
+    none = S[:, None][:, :0]
+    return none.sum(-2), S, none
 
 
-def one_by_one(run: Callable, tokens: Sequence[Array | None], S: Array | None, *, cu_seqlens, chunk, **options):
+def one_by_one(run: Callable, tokens: Sequence, S: Array | None, *, cu_seqlens, chunk, **options):
     """Packed sequences, each by itself: `run(*tokens, S)` on the tokens of each, joined along time."""
-    q, _, v, *_ = tokens
     longest = max(b - a for a, b in pairwise(cu_seqlens))
     chunk = Chunks(longest, chunk).C  # the sequences may differ in length, but not in their chunks
-    S = zero_state(q, v, len(cu_seqlens) - 1) if S is None else S
+    S = first_state(tokens, S, len(cu_seqlens) - 1)
     parts = []
     for i, (a, b) in enumerate(pairwise(cu_seqlens)):
         own = (None if x is None else x[:, a:b] for x in tokens)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 import minilinear as ml
-from minilinear.recurrence import delta_product
+from minilinear.recurrence import delta_product, gated_linear_attention
 from tests.recurrence.cases import gradients, leaves, relative_rms
 
 T, K, V = 192, 16, 16  # three chunks of 64
@@ -73,6 +73,11 @@ def mild(rng, shape):
     return -0.1 * rng.exponential(size=shape)
 
 
+def limit(rng, shape):
+    """As strong as one cut in the middle of a chunk allows: a chunk of 64 decays by exp(-59)."""
+    return np.full(shape, -59 / 64)
+
+
 def strong(rng, shape):
     return -10 * rng.exponential(size=shape)
 
@@ -85,7 +90,7 @@ def resets(rng, shape):
 GATES: dict[str, Callable] = {
     f"{name}, {kind} gate": (lambda rng, head, make=make, rest=rest: make(rng, (*head, *rest)))
     for kind, rest in {"scalar": (), "vector": (K,)}.items()
-    for name, make in {"mild": mild, "strong": strong, "resets of -1e4": resets}.items()
+    for name, make in {"mild": mild, "exp(-59) a chunk": limit, "strong": strong, "resets of -1e4": resets}.items()
 }
 
 
@@ -105,9 +110,17 @@ def inputs(keys: Callable, gate: Callable | None, R: int, *, T: int = T) -> dict
     return {name: x.astype(np.float32) for name, x in arrays.items()}
 
 
+def without_delta(gate: Callable | None) -> dict[str, np.ndarray]:
+    """The inputs of linear attention."""
+    found = inputs(random_keys, gate, 1)
+    return {name: x[:, :, 0] if name in ("k", "v") else x for name, x in found.items() if name != "beta"}
+
+
 def cases() -> dict[str, dict[str, np.ndarray]]:
     """The name of a row, and its inputs."""
-    rows = {name: inputs(keys, None, 1) for name, keys in KEYS.items()}
+    rows = {"linear attention": without_delta(None)}
+    rows |= {f"linear attention, {name}": without_delta(gate) for name, gate in GATES.items()}
+    rows |= {name: inputs(keys, None, 1) for name, keys in KEYS.items()}
     rows |= {name: inputs(random_keys, gate, 1) for name, gate in GATES.items()}
     for name in ("random unit keys, beta U(0, 1)", "one key repeated, beta 2", "the transpositions of S3, beta 2"):
         rows[f"R = 2, {name}"] = inputs(KEYS[name], None, 2)
@@ -120,7 +133,8 @@ def cases() -> dict[str, dict[str, np.ndarray]]:
 def run(arrays: dict[str, np.ndarray], dtype, form: str) -> dict[str, np.ndarray]:
     """Output, final state and gradients, by the name of their column."""
     tensors = leaves({name: x.astype(dtype) for name, x in arrays.items()})
-    outs, rng = delta_product(**tensors, form=form), np.random.default_rng(1)
+    function = delta_product if "beta" in arrays else gated_linear_attention
+    outs, rng = function(**tensors, form=form), np.random.default_rng(1)
     weights = [rng.standard_normal(y.shape).astype(np.float32).astype(dtype) for y in outs]
     return {"o": outs[0].data, "final_state": outs[1].data} | gradients(outs, weights, tensors)
 

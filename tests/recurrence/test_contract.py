@@ -10,7 +10,7 @@ import pytest
 import minilinear as ml
 from minilinear import backend
 from minilinear.delta.delta_product import recurrent, transitions
-from minilinear.recurrence import affine_scan
+from minilinear.recurrence import affine_scan, decay
 from tests.recurrence.cases import CASES, FEW, FORMS, close, gradients, leaves, relative_rms, run_with_gradients
 
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
@@ -101,7 +101,65 @@ def test_a_run_can_be_handed_over_at_every_token(case):
             close(end, final, 1e-12, f"final state, {form}, {t}")
 
 
+@every_case
+@every_form
+def test_gradients_pass_through_a_state_that_is_handed_over(case, form):
+    """Cut at any token, with a cotangent on everything that comes out, the initial state's gradient included: what
+    back-propagation through time does when a sequence comes in pieces.
+    """
+    x, T = case.inputs(7, B=1), 7
+    (o, final), wanted = run_with_gradients(case, x, form=form, chunk=4)
+    for t in range(T + 1):
+        tensors = leaves(x)
+        head, middle = case(case.along("T", tensors, slice(0, t)), form=form, chunk=4)
+        rest = case.along("T", tensors, slice(t, T)) | {"initial_state": middle}
+        tail, end = case(rest, form=form, chunk=4)
+        rng = np.random.default_rng(1)
+        weights = [rng.standard_normal(y.shape) for y in (o, final)]
+        found = gradients([np.concatenate([head, tail], 1), end], weights, tensors)
+        for name, g in wanted.items():
+            close(found[name], g, 1e-11, f"d {name}, {form}, cut at {t}")
+
+
+@every_case
+@every_form
+def test_packed_sequences_are_handed_over_each_at_its_own_token(case, form):
+    """The first parts of three sequences in one call, the rest in another, from the states of the first."""
+    x, starts, cuts = case.inputs(17, sequences=3), (0, 6, 6, 17), (2, 6, 13)
+    whole, wanted = run_with_gradients(case, x, form=form, chunk=4, cu_seqlens=starts)
+    before = np.concatenate([np.arange(a, cut) for a, cut in zip(starts, cuts)])
+    after = np.concatenate([np.arange(cut, b) for cut, b in zip(cuts, starts[1:])])
+    firsts = np.cumsum([0, *(cut - a for a, cut in zip(starts, cuts))])
+    rests = np.cumsum([0, *(b - cut for cut, b in zip(cuts, starts[1:]))])
+    tensors = leaves(x)
+    head, middle = case(case.along("T", tensors, before), form=form, chunk=4, cu_seqlens=firsts)
+    rest = case.along("T", tensors, after) | {"initial_state": middle}
+    tail, end = case(rest, form=form, chunk=4, cu_seqlens=rests)
+    o = np.concatenate([head, tail], 1)[:, np.argsort(np.concatenate([before, after]))]
+    rng = np.random.default_rng(1)
+    weights = [rng.standard_normal(y.shape) for y in whole]
+    for y, z in zip((o, end), whole):
+        close(y.data, z, 1e-12, form)
+    for name, g in gradients([o, end], weights, tensors).items():
+        close(g, wanted[name], 1e-11, f"d {name}, {form}")
+
+
 # Gradients
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if "g" in case.axes], ids=str)
+@pytest.mark.parametrize("packed", [False, True])
+def test_mild_and_strong_gates_go_different_ways_to_the_same_place(case, packed, monkeypatch):
+    x = case.inputs(70, sequences=2 if packed else None)
+    options = {"chunk": 32, "return_states": True} | ({"cu_seqlens": (0, 29, 70)} if packed else {})
+    values, wanted = run_with_gradients(case, x, form="recurrent", **options)
+    for limit in (0, 60, 1e9):  # never, where it is allowed, and always one product per chunk
+        monkeypatch.setattr(decay, "MILD", limit)
+        outs, found = run_with_gradients(case, x, **options)
+        for y, z in zip(outs, values):
+            close(y, z, 1e-10, f"limit {limit}")
+        for name, g in wanted.items():
+            close(found[name], g, 1e-9, f"d {name}, limit {limit}")
 
 
 @every_case
@@ -263,15 +321,17 @@ def test_results_do_not_depend_on_how_the_work_is_shared_out(case, packed, monke
 
 @few_cases
 @every_form
-def test_arrays_give_arrays_and_tensors_give_tensors(case, form):
-    x = case.inputs(5)
+@pytest.mark.parametrize("T", [0, 5])
+def test_arrays_give_arrays_and_tensors_give_tensors(case, form, T):
+    x = case.inputs(T)
     for y in case(x, form=form, return_states=True):
         assert type(y) is np.ndarray
     for name, a in x.items():  # one Tensor among arrays is enough
         outs = case(x | {name: ml.tensor(a)}, form=form, return_states=True)
         tracked = case(x | {name: ml.tensor(a, requires_grad=True)}, form=form, return_states=True)
-        for y in (outs[0], tracked[0]) if name == "q" else (*outs[:2], *tracked[:2]):
-            assert type(y) is ml.Tensor
+        assert {type(y) for y in (*outs, *tracked)} == {ml.Tensor}
+        if T == 0:
+            continue
         assert not outs[0].requires_grad
         assert tracked[0].requires_grad
     with ml.no_grad():

@@ -82,7 +82,7 @@ def test_the_inverse_leaves_its_argument_alone():
 # (beta near 2) all entries of A carry the same rounding error, and up to 128 of them add up: the float32 definition,
 # token by token, stays at 2e-6 there. Everywhere else it is 1e-6.
 FLOAT32 = {
-    "one key repeated, beta 1.9": 3e-5,
+    "one key repeated, beta 1.9": 6e-5,
     "one key repeated, beta 2": 2e-5,
     "the transpositions of S3, beta 2": 4e-5,
     "R = 2, one key repeated, beta 2": 6e-5,
