@@ -8,17 +8,10 @@ a chunk form needs E, what is left of a state when row r reads it, and what is l
 
 The tempting way is to sum g once, G_r = g_1 + ... + g_r, and to take exp(G_r - G_j). It is wrong in float32: after one
 reset, g = -1e4, G is known only to 1e-3, and so is every later difference. So no two long sums are ever subtracted
-here. One gate for all channels (`ScalarDecay`) can afford every pair's own sum. A gate for every channel cannot:
-C x C x K numbers. Then (`VectorDecay`) a chunk is cut in halves:
-
-    rows in the right half, columns in the left half:
-        exp(g_{j+1} + ... + g_r) = exp(sum from j to the cut) * exp(sum from the cut to r)
-    both in the same half: cut that half
-
-The sum up to the cut is a suffix sum of the left half, the sum from the cut a prefix sum of the right half; both are
-sums of their own terms and never positive, so nothing overflows and nothing cancels. Each level of cuts is one batched
-matrix product, and the gradient of the gate flows back through the same tree. And where nothing decays by more than
-exp(-60) over a chunk, which is the rule, one cut in the middle is enough (`MildDecay`).
+here. One gate for all channels (`ScalarDecay`) can afford every pair's own sum. A gate for every channel cannot, that
+is C x C x K numbers: then (`VectorDecay`) a chunk is cut in halves, and the scores between two halves are one matrix
+product (`halving.py`). And where nothing decays by more than exp(-60) over a chunk, which is the rule, one cut in the
+middle is enough (`MildDecay`).
 
 A chunk has C tokens; a token may have several rows (R Householder steps), which share its decay: inside a token
 nothing decays. Arrays are (..., C, r, K): tokens, rows of a token, channels.
@@ -32,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from .chunks import Chunks
+from .halving import HalvingSums, halves
 from .triangular import read_corners, write_corners
 
 MILD = 60.0  # exp(60) and exp(-60), times what is usual in a model, are far from the ends of float32
@@ -213,59 +207,6 @@ class ScalarDecay(Decay):
         between = from_t_on @ self.d_sums
         between *= earlier
         return between.sum(-1, keepdims=True) + from_t_on @ d_prefix
-
-
-def halves(x: Any, s: int) -> tuple[Any, Any]:
-    """The left and the right half of every block of 2s tokens: (..., C, *rest) -> two of (..., C / 2s, s, *rest),
-    where `...` is the batch, the heads and the chunks.
-    """
-    lead, C, rest = x.shape[:3], x.shape[3], x.shape[4:]
-    cut = x.reshape(*lead, C // (2 * s), 2, s, *rest)
-    return cut[:, :, :, :, 0], cut[:, :, :, :, 1]
-
-
-class HalvingSums:
-    """The sums of g between any two tokens of a chunk, as a tree of halves.
-
-    Args:
-        g: log decay, (B, H, N, C, G), never positive; C a power of two.
-
-    Attributes:
-        levels: for s = 1, 2, 4, ..., C/2 the factors exp(suffix sum) of every left half and exp(prefix sum) of every
-            right half, each (B, H, N, C / 2s, s, G).
-        prefix: exp(g_1 + ... + g_r), the decay from the chunk's start to token r.
-        suffix: exp(g_{r+1} + ... + g_C), the decay from token r to the chunk's end.
-    """
-
-    def __init__(self, g: Any):
-        C = g.shape[3]
-        prefix, suffix = g.copy(), np.zeros_like(g)  # inclusive and exclusive sums inside blocks of s = 1 token
-        self.levels: list[tuple[Any, Any]] = []
-        s = 1
-        while s < C:
-            (left_prefix, right_prefix), (left_suffix, _) = halves(prefix, s), halves(suffix, s)
-            self.levels.append((np.exp(left_suffix), np.exp(right_prefix)))
-            left_suffix += right_prefix[..., -1:, :]  # the other half's total: now the sums reach over 2s tokens
-            right_prefix += left_prefix[..., -1:, :]
-            s *= 2
-        self.prefix, self.suffix = np.exp(prefix), np.exp(suffix)
-        self._d_levels: list[list[Any]] = [[0, 0] for _ in self.levels]
-
-    def collect_level(self, i: int, left: Any, right: Any) -> None:
-        """Cotangents of the sums of one level."""
-        self._d_levels[i][0] = self._d_levels[i][0] + left
-        self._d_levels[i][1] = self._d_levels[i][1] + right
-
-    def gradient(self, d_prefix: Any, d_suffix: Any) -> Any:
-        """dg (B, H, N, C, K): all cotangents, pushed down the tree from the whole chunk to single tokens."""
-        for i in reversed(range(len(self.levels))):
-            (left_prefix, right_prefix), (left_suffix, _) = halves(d_prefix, 1 << i), halves(d_suffix, 1 << i)
-            left_prefix[..., -1, :] += right_prefix.sum(-2)  # the left half's total was added to every right prefix
-            right_prefix[..., -1, :] += left_suffix.sum(-2)  # the right half's total to every left suffix
-            left, right = self._d_levels[i]
-            left_suffix += left
-            right_prefix += right
-        return d_prefix  # inside one token the prefix is g itself, the suffix is empty
 
 
 class VectorDecay(Decay):

@@ -211,7 +211,8 @@ def chunk_backward(cotangents, outs, inputs, needs, *, scale, chunk, cu_seqlens)
     d_out = np.zeros_like(out) if d_out is None else d_out
     d_final = chunks.states_in(np.zeros_like(final) if d_final is None else d_final)
     dS0 = np.empty_like(d_final)
-    dq, dk, dv, dg = (None if x is None else np.empty_like(x) for x in (q, k, v, g))
+    gradients: list[Any] = [x if x is None else np.empty_like(x) for x in (q, k, v, g)]
+    dq, dk, dv, dg = gradients
     kind = kind_of_decay(g, chunks)
 
     def work(b, h):
@@ -243,7 +244,7 @@ def chunk_backward(cotangents, outs, inputs, needs, *, scale, chunk, cu_seqlens)
             chunks.paste(dg[b, :, h], d_gate if g.ndim == 4 else d_gate[..., 0])
 
     backend.in_parts(work, B, H, floats=chunks.N * chunks.C * (6 * K + 4 * V + chunks.C))
-    return dq, dk, dv, dg, None if S0 is None else chunks.states_out(dS0)
+    return *gradients, None if S0 is None else chunks.states_out(dS0)
 
 
 def _cut(chunks, kind, b, h, q, k, v, g, scale):

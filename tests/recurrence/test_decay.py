@@ -5,13 +5,13 @@ import pytest
 
 from minilinear.recurrence.chunks import Chunks
 from minilinear.recurrence.decay import (
-    HalvingSums,
     MildDecay,
     NoDecay,
     ScalarDecay,
     VectorDecay,
     kind_of_decay,
 )
+from minilinear.recurrence.halving import HalvingSums
 from minilinear.recurrence.triangular import read_corners, write_corners
 from tests.recurrence.cases import close
 
