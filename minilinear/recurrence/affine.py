@@ -78,7 +78,7 @@ def segment(A: Array, B: Array) -> Segment:
     check_axes("B", B, "B T H K V", sizes)
     batch, _, heads, K, V = B.shape
     check_axes("A", A, "B T H K J", sizes | {"J": K}, example="B")
-    identity = np.zeros_like(A, shape=(batch, heads, K, K)) + np.eye(K, dtype=A.dtype, like=A)
+    identity = np.zeros_like(A, shape=(batch, heads, K, K)) + np.identity(K, dtype=A.dtype, like=A)
     run: Segment = (identity, np.zeros_like(B, shape=(batch, heads, K, V)))
     for step in zip(np.moveaxis(A, 1, 0), np.moveaxis(B, 1, 0)):
         run = compose(run, step)
@@ -122,13 +122,13 @@ def compose(first: Segment, then: Segment) -> Segment:
     return A2 @ A1, A2 @ B1 + B2
 
 
-def apply_segment(run: Segment, state: Array) -> Array:
+def apply_segment(pair: Segment, state: Array) -> Array:
     """The state after a run, for the state that enters it.
 
         S_end = A S_start + B
 
     Args:
-        run: A (..., K, K) and B (..., K, V).
+        pair: A (..., K, K) and B (..., K, V).
         state: S_start (..., K, V).
 
     Returns:
@@ -143,8 +143,8 @@ def apply_segment(run: Segment, state: Array) -> Array:
     Source:
         Blelloch, "Prefix sums and their applications" (1990), section 1.4.
     """
-    A, B = run
-    _check_pair("run", A, B)
+    A, B = pair
+    _check_pair("pair", A, B)
     if state.shape != B.shape:
         raise ShapeError(
             explain(f"A state has the shape of what is added to it, {B.shape}.", got=state.shape, fix="(B, H, K, V)")
@@ -156,7 +156,7 @@ def _check_pair(name: str, A: Array, B: Array) -> None:
     if B.ndim < 2 or A.shape != (*B.shape[:-1], B.shape[-2]):
         raise ShapeError(
             explain(
-                f"{name} is a pair A (..., K, K), B (..., K, V).",
+                f"{name} holds A (..., K, K) and B (..., K, V).",
                 got=f"{A.shape} and {B.shape}",
                 fix="segment(A, B) makes one",
             )

@@ -354,7 +354,7 @@ def forward(a, b, h0, *, kind, method):
     """
     b = b.astype(np.result_type(*(x.dtype for x in (a, b, h0) if x is not None)), copy=True)
     if b.shape[1] and h0 is not None:
-        b[:, 0] += kind.act(a[:, 0], h0)
+        b[:, 0] += kind.act(a[:, 0], h0.astype(b.dtype))
     if b.shape[1] < 2:
         return b
     if method == "loop":
