@@ -111,7 +111,7 @@ def compose(first: Segment, then: Segment) -> Segment:
     (A1, B1), (A2, B2) = first, then
     _check_pair("first", A1, B1)
     _check_pair("then", A2, B2)
-    if A1.shape != A2.shape or B1.shape != B2.shape:
+    if B1.shape != B2.shape:  # and so have their matrices
         raise ShapeError(
             explain(
                 f"`then` has the shapes of `first`, {A1.shape} and {B1.shape}.",

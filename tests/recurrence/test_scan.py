@@ -1,7 +1,9 @@
 """A scan is a loop, whatever is scanned, in whatever grouping; and its work and depth are what the page says."""
 
 import math
+import xml.etree.ElementTree as ET
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +16,7 @@ from minilinear.errors import ShapeError
 from minilinear.recurrence import affine_scan, associative_scan, block_scan, compose, diagonal_scan
 from tests.autograd.strict import Strict
 from tests.recurrence.cases import close, gradients, leaves
+from tests.recurrence.scan_page import combinations, scan_tree, times_table
 from tests.recurrence.test_errors import refused
 
 LENGTHS = (0, 1, 2, 3, 7, 8, 9, 31, 33, 100)
@@ -593,3 +596,28 @@ LINEAR_ERRORS = {
 def test_what_is_no_recurrence_is_named(name):
     kind, run, arguments, rule, got, fix = LINEAR_ERRORS[name]
     refused(kind, rule, got, fix, run, **arguments)
+
+
+# The page
+
+
+def test_the_picture_is_what_the_code_does():
+    kept = Path(__file__).parents[2] / "docs" / "figures" / "scan-tree.svg"
+    assert kept.read_text("utf-8") == scan_tree(8), "python -m tests.recurrence.scan_page --picture"
+    for method in SCANS:
+        assert ET.fromstring(scan_tree(11, method)).tag.endswith("svg")
+
+
+@every_scan
+@pytest.mark.parametrize("T", [2, 7, 8, 9, 33])
+def test_neighbours_are_combined_until_every_prefix_is_complete(T, method):
+    found = [pair for call in combinations(T, method) for pair in call]  # which checks that they are neighbours
+    assert {last for (first, _), (_, last) in found if first == 1} == set(range(2, T + 1))
+    assert len(set(found)) == len(found), "nothing is combined twice"
+
+
+def test_the_table_of_times_has_a_row_for_every_size(monkeypatch):
+    monkeypatch.setattr("tests.recurrence.scan_page.SIZES", {(1, 4): [4, 8], (2, 3, 2): [1024]})
+    lines = times_table(rounds=2).splitlines()
+    assert [line.split(" | ")[1] for line in lines[2:]] == ["4", "8", "1,024"]
+    assert all(line.count("**") == 2 for line in lines[2:])
