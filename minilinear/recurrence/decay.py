@@ -52,7 +52,7 @@ def _seen(C: int, same: Any) -> Any:
     (r, R), dtype = same.shape, same.dtype
     mask = np.zeros_like(same, shape=(C, r, C, R))
     mask += np.tri(C, k=-1, dtype=dtype, like=same)[:, None, :, None]
-    mask += np.eye(C, dtype=dtype, like=same)[:, None, :, None] * same[:, None]
+    mask += np.identity(C, dtype=dtype, like=same)[:, None, :, None] * same[:, None]
     return mask.reshape(C * r, C * R)
 
 

@@ -61,5 +61,5 @@ def _substituted(A: Any) -> Any:
     T = -A  # without its diagonal of ones
     for i in range(1, A.shape[-1]):
         T[..., i : i + 1, :i] += T[..., i : i + 1, :i] @ T[..., :i, :i]
-    T += np.eye(A.shape[-1], dtype=A.dtype, like=A)
+    T += np.identity(A.shape[-1], dtype=A.dtype, like=A)
     return T
