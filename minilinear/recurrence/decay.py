@@ -73,7 +73,8 @@ def pairwise_decay(g: Any | None, like: Any) -> tuple[Any, Any]:
     if g is None:
         return np.broadcast_to(past, (B, H, T, T, 1)), np.ones((B, H, T, 1), like.dtype)
     g = np.moveaxis(g if g.ndim == 4 else g[..., None], 2, 1)  # (B, H, T, 1 or K)
-    sums = np.cumsum(np.expand_dims(g, 3) * np.tri(T, k=-1, dtype=like.dtype)[:, :, None], 2)
+    later = np.tri(T, k=-1, dtype=bool)[:, :, None]  # t > s; chosen, not multiplied: g may be -inf
+    sums = np.cumsum(np.where(later, np.expand_dims(g, 3), 0), 2)
     return np.exp(sums) * past, np.exp(np.cumsum(g, 2))
 
 

@@ -11,7 +11,6 @@ from itertools import pairwise
 import numpy as np
 
 from ..autograd import Array, Tensor, unwrap
-from .chunks import Chunks
 
 
 def over_time(x: Array | None) -> Iterator:
@@ -41,14 +40,12 @@ def nothing(S: Array) -> tuple[Array, Array, Array]:
     return none.sum(-2), S, none
 
 
-def one_by_one(run: Callable, tokens: Sequence, S: Array | None, *, cu_seqlens, chunk, **options):
+def one_by_one(run: Callable, tokens: Sequence, S: Array | None, *, cu_seqlens, **options):
     """Packed sequences, each by itself: `run(*tokens, S)` on the tokens of each, joined along time."""
-    longest = max(b - a for a, b in pairwise(cu_seqlens))
-    chunk = Chunks(longest, chunk).C  # the sequences may differ in length, but not in their chunks
     S = first_state(tokens, S, len(cu_seqlens) - 1)
     parts = []
     for i, (a, b) in enumerate(pairwise(cu_seqlens)):
         own = (None if x is None else x[:, a:b] for x in tokens)
-        parts.append(run(*own, S[i : i + 1], chunk=chunk, cu_seqlens=None, **options))
+        parts.append(run(*own, S[i : i + 1], cu_seqlens=None, **options))
     outs, finals, states = zip(*parts)
     return np.concatenate(outs, 1), np.concatenate(finals, 0), np.concatenate(states, 1)
