@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import numpy.fft  # NumPy loads it late; its functions are to be among the overridable ones
 from numpy.testing.overrides import get_overridable_numpy_array_functions, get_overridable_numpy_ufuncs
 
 FROZEN = Path(__file__).with_name("cupy_names.json")

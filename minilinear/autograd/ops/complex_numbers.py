@@ -1,0 +1,79 @@
+"""Complex numbers: their parts, and the functions that have no gradient for them.
+
+Only what is not complex-differentiable needs a rule of its own. The engine's cotangent of z = x + iy is
+g = dL/dx - i dL/dy (see `backward`); conj(z) moves y the other way, so its rule conjugates.
+"""
+
+import numpy as np
+
+from ...errors import NoRule, explain
+from ..core import IMPLEMENTATIONS, unwrap
+from ..primitive import Primitive, composition
+from .elementwise import softplus
+from .reductions import _cross_entropy
+
+# Real numbers are their own real part and conjugate: no node for them.
+
+conjugated = Primitive(lambda x: x.conj(), lambda g, out, x: g.conj(), name="conjugate")
+real_part = Primitive(lambda x: x.real, lambda g, out, x: g, name="real")
+imaginary_part = Primitive(lambda x: x.imag, lambda g, out, x: -1j * g, name="imag")
+# d angle = Im(dz / z) = Re(-i dz / z). At 0 there is no angle, and the gradient is 0.
+direction = Primitive(
+    np.angle, lambda g, out, x: np.where(x == 0, 0, -1j * g / np.where(x == 0, 1, x)), name="angle"
+)
+
+
+@composition(np.conjugate)
+def conjugate(x):
+    return conjugated(x) if x.dtype.kind == "c" else x
+
+
+@composition(np.real)
+def real(val):
+    return real_part(val) if val.dtype.kind == "c" else val
+
+
+@composition(np.imag)
+def imag(val):
+    return imaginary_part(val) if val.dtype.kind == "c" else np.zeros_like(val)
+
+
+@composition(np.angle)
+def angle(z):
+    return direction(z) if z.dtype.kind == "c" else np.angle(unwrap(z))
+
+
+def real_only(primitive) -> None:
+    """Refuse a complex result: there NumPy has a value, but its gradient is not what the rule says."""
+    forward, name = primitive.forward, primitive.name
+
+    def checked(*args, **options):
+        out = forward(*args, **options)
+        if (out[0] if type(out) is tuple else out).dtype.kind == "c":
+            raise NoRule(
+                explain(
+                    f"{name} has no gradient rule for complex numbers.",
+                    got="a complex Tensor",
+                    fix="np.abs(t), t.real or t.imag before it",
+                )
+            )
+        return out
+
+    primitive.forward = checked
+
+
+# Complex numbers have no order that a gradient could follow.
+for function in (np.maximum, np.minimum, np.max, np.min, np.clip, np.sort):
+    real_only(IMPLEMENTATIONS[function])
+real_only(softplus)
+real_only(_cross_entropy)
+
+
+def sign(x):
+    """Piecewise constant for real numbers only; z / |z| turns with z."""
+    if x.dtype.kind == "c":
+        raise NoRule(explain("np.sign has no gradient rule for complex numbers.", fix="z / np.abs(z)"))
+    return np.sign(unwrap(x))
+
+
+IMPLEMENTATIONS[np.sign] = sign
