@@ -16,11 +16,11 @@ from .reductions import _cross_entropy
 
 conjugated = Primitive(lambda x: x.conj(), lambda g, out, x: g.conj(), name="conjugate")
 real_part = Primitive(lambda x: x.real, lambda g, out, x: g, name="real")
-imaginary_part = Primitive(lambda x: x.imag, lambda g, out, x: -1j * g, name="imag")
+imaginary_part = Primitive(
+    lambda x: x.imag, lambda g, out, x: g * -1j, name="imag"
+)  # a Python number in front would make a NumPy scalar Python's
 # d angle = Im(dz / z) = Re(-i dz / z). At 0 there is no angle, and the gradient is 0.
-direction = Primitive(
-    np.angle, lambda g, out, x: np.where(x == 0, 0, -1j * g / np.where(x == 0, 1, x)), name="angle"
-)
+direction = Primitive(np.angle, lambda g, out, x: np.where(x == 0, 0, g * -1j / np.where(x == 0, 1, x)), name="angle")
 
 
 @composition(np.conjugate)

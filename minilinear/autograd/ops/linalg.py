@@ -1,12 +1,14 @@
 """Products and solves. Batch axes broadcast; the engine sums them back."""
 
 import math
+from string import ascii_letters
 
 import numpy as np
 
 from ... import backend
-from ...errors import explain
+from ...errors import ShapeError, explain
 from ..primitive import Primitive, composition, define
+from .indexing import getitem
 
 
 def matmul_a(g, out, a, b):
@@ -50,20 +52,20 @@ linear: Primitive = Primitive(
 
 def einsum_backward(gs, outs, arrays, needs, subscripts, optimize):
     """Operand i's gradient is the same contraction with g in its place. A letter that only operand i has was summed
-    away: its gradient is the same all along that axis, so the axis is left out, and ones carry it back.
+    away: its gradient is the same all along that axis, and so it is along an axis on which another operand has length 1.
     """
     left, target = subscripts.split("->")
     terms = left.split(",")
 
     def gradient(i):
         others = [j for j in range(len(terms)) if j != i]
-        present = set(target).union(".", *(terms[j] for j in others))
+        present = set(target).union(*(terms[j] for j in others))
         kept = "".join(c for c in terms[i] if c in present)
         contraction = ",".join([target] + [terms[j] for j in others]) + "->" + kept
         g = np.einsum(contraction, gs[0], *(arrays[j] for j in others), optimize=optimize)
-        if kept != terms[i]:
-            g = np.einsum(f"{kept},{terms[i]}->{terms[i]}", g, np.ones_like(arrays[i]))
-        return g
+        lengths = dict(zip(kept, g.shape))
+        g = g.reshape(tuple(lengths.get(c, 1) for c in terms[i]))
+        return np.broadcast_to(g, np.broadcast_shapes(g.shape, arrays[i].shape))
 
     return [gradient(i) if need else None for i, need in enumerate(needs)]
 
@@ -77,17 +79,139 @@ contracted = Primitive(
 
 @composition(np.einsum)
 def einsum(subscripts, *arrays, optimize=False):
+    """Every axis gets a letter, so that the rule has one kind of subscripts to deal with: the axes of an ellipsis get
+    letters that nobody uses, from the right as in broadcasting, and a letter twice in a term chooses a diagonal first.
+    """
     letters = subscripts.replace(" ", "") if isinstance(subscripts, str) else ""
-    terms = letters.split("->")[0].replace(".", "").split(",")
-    if "->" not in letters or any(len(set(term)) < len(term) for term in terms):
+    left, arrow, target = letters.partition("->")
+    terms = left.split(",")
+    named = [term.replace("...", "") for term in terms]
+    dotted = [x.ndim - len(name) for x, name, term in zip(arrays, named, terms) if "..." in term]
+    if not letters or len(terms) != len(arrays) or min(dotted, default=0) < 0:
         raise ValueError(
             explain(
-                "einsum on Tensors wants its letters first, an arrow, and no letter twice in a term.",
-                got=repr(subscripts),
-                fix="'ij,jk->ik'; np.diagonal and sums for the rest",
+                "einsum on Tensors wants its letters first, one term for each operand, one letter for each axis.",
+                got=f"{subscripts!r} for shapes {[np.shape(x) for x in arrays]}",
+                fix="'ij,jk->ik'",
             )
         )
-    return contracted(*arrays, subscripts=letters, optimize=optimize)
+    free = [c for c in ascii_letters if c not in letters][: max(dotted, default=0)]
+    if not arrow:  # NumPy's convention: the letters that stand once, in alphabetical order
+        once = "".join(sorted(c for c in set("".join(named)) if "".join(named).count(c) == 1))
+        target = ("..." if dotted else "") + once
+    elif free and "..." not in target:
+        raise ValueError(
+            explain("The axes of an ellipsis stay in the result of einsum.", got=repr(subscripts), fix="'...' after ->")
+        )
+    terms = [
+        term.replace("...", "".join(free[len(free) - x.ndim + len(name) :]))
+        for x, name, term in zip(arrays, named, terms)
+    ]
+    operands = []
+    for i, (x, term) in enumerate(zip(arrays, terms)):
+        if len(set(term)) < len(term):
+            terms[i] = "".join(dict.fromkeys(term))
+            x = diagonals(x, term, terms[i])
+        operands.append(x)
+    return contracted(
+        *operands, subscripts=",".join(terms) + "->" + target.replace("...", "".join(free)), optimize=optimize
+    )
+
+
+def diagonals(x, term, unique):
+    """einsum(f"{term}->{unique}", x): every letter counts along its axes together. Indexing knows its gradient."""
+    lengths = dict(zip(term, x.shape))
+    if len(term) != x.ndim or any(lengths[c] != n for c, n in zip(term, x.shape)):
+        raise ShapeError(
+            explain(
+                "A letter that stands twice in a term of einsum means two axes of one length.",
+                got=f"{term!r} for {x.shape}",
+            )
+        )
+    counts = dict(zip(unique, np.ogrid[tuple(slice(lengths[c]) for c in unique)]))
+    return getitem(x, tuple(counts[c] for c in term))
+
+
+# NumPy's older products are matrix products of rearranged operands.
+
+
+@composition(np.tensordot)
+def tensordot(a, b, axes=2):
+    if isinstance(axes, int):
+        left, right = range(a.ndim - axes, a.ndim), range(axes)
+    else:
+        left, right = ((axis,) if isinstance(axis, int) else axis for axis in axes)
+    left, right = [i % a.ndim for i in left], [i % b.ndim for i in right]
+    if [a.shape[i] for i in left] != [b.shape[i] for i in right]:
+        raise ShapeError(
+            explain(
+                "tensordot sums over axes of equal lengths.",
+                got=f"axes {left} of {a.shape} and {right} of {b.shape}",
+                fix="axes=(axes of a, axes of b)",
+            )
+        )
+    rows, columns = ([i for i in range(x.ndim) if i not in summed] for x, summed in ((a, left), (b, right)))
+    a, b = np.transpose(a, rows + left), np.transpose(b, right + columns)
+    shape, width = a.shape[: len(rows)] + b.shape[len(right) :], math.prod(b.shape[: len(right)])
+    a, b = a.reshape(math.prod(a.shape[: len(rows)]), width), b.reshape(width, math.prod(b.shape[len(right) :]))
+    return (a @ b).reshape(shape)
+
+
+@composition(np.dot)
+def dot(a, b):
+    if np.ndim(a) == 0 or np.ndim(b) == 0:
+        return a * b
+    return a @ b if b.ndim < 3 else tensordot(a, b, (-1, -2))
+
+
+@composition(np.inner)
+def inner(a, b):
+    return a * b if np.ndim(a) == 0 or np.ndim(b) == 0 else tensordot(a, b, (-1, -1))
+
+
+@composition(np.outer)
+def outer(a, b):
+    return np.reshape(a, -1)[:, None] * np.reshape(b, -1)
+
+
+@composition(np.vdot)
+def vdot(a, b):
+    return np.conj(np.reshape(a, -1)) @ np.reshape(b, -1)
+
+
+@composition(np.kron)
+def kron(a, b):
+    """Every entry of a times all of b: the axes of a and b in turn, then each pair in one."""
+    n = max(a.ndim, b.ndim)
+    first, second = ((1,) * (n - x.ndim) + x.shape for x in (a, b))
+    pairs = np.reshape(a, tuple(k for i in first for k in (i, 1))) * np.reshape(
+        b, tuple(k for j in second for k in (1, j))
+    )
+    return pairs.reshape(tuple(i * j for i, j in zip(first, second)))
+
+
+@composition(np.cross)
+def cross(a, b, *, axis=-1):
+    if a.shape[axis] != 3 or b.shape[axis] != 3:
+        raise ShapeError(explain("np.cross of Tensors is for three components.", got=f"{a.shape} and {b.shape}"))
+    (x, y, z), (u, v, w) = np.moveaxis(a, axis, 0), np.moveaxis(b, axis, 0)
+    return np.stack([y * w - z * v, z * u - x * w, x * v - y * u], axis)
+
+
+@composition(np.vecdot)
+def vecdot(a, b):
+    return (np.conj(a) * b).sum(-1)
+
+
+if hasattr(np, "matvec"):  # NumPy 2.2
+
+    @composition(np.matvec)
+    def matvec(a, b):
+        return (a @ b[..., None])[..., 0]
+
+    @composition(np.vecmat)
+    def vecmat(a, b):
+        return (np.conj(a)[..., None, :] @ b)[..., 0, :]
 
 
 # x = a^-1 b:  db = a^-T dx,  da = -db x^T
