@@ -12,15 +12,20 @@ from ..primitive import Primitive, composition
 from .elementwise import softplus
 from .reductions import _cross_entropy
 
-# Real numbers are their own real part and conjugate: no node for them.
+# Real numbers are their own real part and conjugate: no node for them. The 1j stands behind, because in front it would
+# turn a NumPy scalar into a Python number.
 
 conjugated = Primitive(lambda x: x.conj(), lambda g, out, x: g.conj(), name="conjugate")
 real_part = Primitive(lambda x: x.real, lambda g, out, x: g, name="real")
-imaginary_part = Primitive(
-    lambda x: x.imag, lambda g, out, x: g * -1j, name="imag"
-)  # a Python number in front would make a NumPy scalar Python's
-# d angle = Im(dz / z) = Re(-i dz / z). At 0 there is no angle, and the gradient is 0.
-direction = Primitive(np.angle, lambda g, out, x: np.where(x == 0, 0, g * -1j / np.where(x == 0, 1, x)), name="angle")
+imaginary_part = Primitive(lambda x: x.imag, lambda g, out, x: g * -1j, name="imag")
+
+
+def angle_rule(g, out, x):
+    """d angle = Im(dx / x) = Re(-i dx / x). At 0 there is no angle, and the gradient is 0."""
+    return np.where(x == 0, 0, g * -1j / np.where(x == 0, 1, x))
+
+
+direction = Primitive(np.angle, angle_rule, name="angle")
 
 
 @composition(np.conjugate)

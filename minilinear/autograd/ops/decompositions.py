@@ -61,8 +61,10 @@ def matrix_power(a, n):
         return matrix_power(np.linalg.inv(a), -n)
     if n == 0:
         return np.broadcast_to(eye_like(a), a.shape)
-    half = matrix_power(a, n // 2) if n > 1 else None
-    return a if n == 1 else half @ half @ a if n % 2 else half @ half
+    if n == 1:
+        return a
+    half = matrix_power(a, n // 2)
+    return half @ half @ a if n % 2 else half @ half
 
 
 def det_rule(g, out, a):

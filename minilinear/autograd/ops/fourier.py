@@ -3,20 +3,23 @@
 fft:    y_k = sum_j x_j w^(jk),  w = exp(-2 pi i / n),  a symmetric matrix: it is its own transpose (no conjugation: the
         engine's cotangent is the one of complex analysis, see `backward`). So is ifft.
 rfft:   the frequencies 0 .. n/2 of fft for a real x; the others are their conjugates.
-irfft:  x_j = 1/n [Re y_0 + 2 Re sum_k y_k w^(-jk) + (-1)^j Re y_(n/2)], the last term for an even n only. Each frequency
+irfft:  x_j = 1/n [Re y_0 + 2 Re sum_k y_k w^(-jk) + (-1)^j Re y_(n/2)], the last term for an even n only. A frequency
         in the middle stands for two, which is the 2; those at the ends stand for one.
 
 `n` first cuts the axis or fills it up with zeros, so the gradient is filled up or cut. `norm` says which direction
 carries the factor 1/n; the transpose keeps the factor and turns the direction around, hence OPPOSITE.
 """
 
+from typing import Any
+
 import numpy as np
 
+from ...errors import explain
 from ..core import unwrap
 from ..primitive import composition, define
 from .indexing import put_back
 
-OPPOSITE = {None: "forward", "backward": "forward", "ortho": "ortho", "forward": "backward"}
+OPPOSITE: dict[Any, Any] = {None: "forward", "backward": "forward", "ortho": "ortho", "forward": "backward"}
 
 
 def resized(g, x, axis):
@@ -44,6 +47,12 @@ def ifft_rule(g, out, a, n=None, axis=-1, norm=None):
     return resized(np.fft.ifft(g, None, axis, norm), a, axis)
 
 
+def rfft_of_reals(a, n=None, axis=-1, norm=None):
+    if a.dtype.kind == "c":
+        raise TypeError(explain("rfft transforms real numbers.", got=a.dtype, fix="np.fft.fft"))
+    return np.fft.rfft(a, n, axis, norm)
+
+
 def rfft_rule(g, out, a, n=None, axis=-1, norm=None):
     """Re sum_k g_k w^(jk) is an irfft in which no frequency counts twice."""
     n = a.shape[axis] if n is None else n
@@ -57,7 +66,7 @@ def irfft_rule(g, out, a, n=None, axis=-1, norm=None):
 
 define(np.fft.fft, fft_rule)
 define(np.fft.ifft, ifft_rule)
-define(np.fft.rfft, rfft_rule)
+define(np.fft.rfft, rfft_rule, forward=rfft_of_reals)
 define(np.fft.irfft, irfft_rule)
 
 

@@ -52,7 +52,7 @@ linear: Primitive = Primitive(
 
 def einsum_backward(gs, outs, arrays, needs, subscripts, optimize):
     """Operand i's gradient is the same contraction with g in its place. A letter that only operand i has was summed
-    away: its gradient is the same all along that axis, and so it is along an axis on which another operand has length 1.
+    away: its gradient is the same all along that axis. So it is along an axis on which the others have length 1.
     """
     left, target = subscripts.split("->")
     terms = left.split(",")
@@ -138,10 +138,10 @@ def diagonals(x, term, unique):
 @composition(np.tensordot)
 def tensordot(a, b, axes=2):
     if isinstance(axes, int):
-        left, right = range(a.ndim - axes, a.ndim), range(axes)
-    else:
-        left, right = ((axis,) if isinstance(axis, int) else axis for axis in axes)
-    left, right = [i % a.ndim for i in left], [i % b.ndim for i in right]
+        axes = range(a.ndim - axes, a.ndim), range(axes)
+    left, right = (
+        [i % x.ndim for i in ((chosen,) if isinstance(chosen, int) else chosen)] for x, chosen in zip((a, b), axes)
+    )
     if [a.shape[i] for i in left] != [b.shape[i] for i in right]:
         raise ShapeError(
             explain(
