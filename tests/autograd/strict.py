@@ -92,7 +92,9 @@ def outside(x):
     """Every array, and every NumPy scalar as a 0-d array."""
     if isinstance(x, (np.ndarray, np.generic)):
         return Strict(np.asarray(x))
-    return type(x)(map(outside, x)) if isinstance(x, (list, tuple)) else x
+    if isinstance(x, (list, tuple)):  # CuPy has plain tuples where NumPy names the parts
+        return (list if isinstance(x, list) else tuple)(map(outside, x))
+    return x
 
 
 def index_inside(index):

@@ -51,11 +51,9 @@ def test_a_tensor_is_made_of_a_copy():
     assert not np.shares_memory(t.data, u.data)
 
 
-@pytest.mark.parametrize("data", [1, [True], 1j])
-def test_only_floats_have_gradients(data):
-    with pytest.raises(
-        TypeError, match=r"Only floating-point(.|\n)*got: (int|bool|complex)(.|\n)*fix: dtype=np\.float32"
-    ):
+@pytest.mark.parametrize("data", [1, [True]])
+def test_only_floats_and_complex_numbers_have_gradients(data):
+    with pytest.raises(TypeError, match=r"Only floating-point(.|\n)*got: (int|bool)(.|\n)*fix: dtype=np\.float32"):
         ml.tensor(data, requires_grad=True)
 
 
@@ -294,7 +292,7 @@ def test_every_numpy_function_has_a_rule_or_says_that_it_has_none():
     ("function", "name"),
     [
         (np.sinc, "np.sinc"),
-        (np.linalg.inv, "np.linalg.inv"),
+        (np.linalg.eig, "np.linalg.eig"),
         (np.arctan, "np.arctan"),
         (special.gamma, "scipy.special.gamma"),
     ],

@@ -48,37 +48,29 @@ def angle(z):
     return direction(z) if z.dtype.kind == "c" else np.angle(unwrap(z))
 
 
-def real_only(primitive) -> None:
-    """Refuse a complex result: there NumPy has a value, but its gradient is not what the rule says."""
-    forward, name = primitive.forward, primitive.name
-
-    def checked(*args, **options):
-        out = forward(*args, **options)
-        if (out[0] if type(out) is tuple else out).dtype.kind == "c":
+def without_complex(out, name):
+    for y in out if type(out) is tuple else (out,):
+        if y.dtype.kind == "c":
             raise NoRule(
                 explain(
-                    f"{name} has no gradient rule for complex numbers.",
-                    got="a complex Tensor",
-                    fix="np.abs(t), t.real or t.imag before it",
+                    f"{name} has no gradient rule for complex numbers.", fix="np.abs(t), t.real or t.imag before it"
                 )
             )
-        return out
-
-    primitive.forward = checked
+    return out
 
 
-# Complex numbers have no order that a gradient could follow.
+def checked(function, name):
+    """The function, refusing complex results: NumPy has a value there, but its gradient is not what the rule says."""
+    return lambda *args, **options: without_complex(function(*args, **options), name)
+
+
+def real_only(primitive) -> None:
+    primitive.forward = checked(primitive.forward, primitive.name)
+
+
+# Complex numbers have no order that a gradient could follow, and their sign z / |z| is not constant anywhere.
 for function in (np.maximum, np.minimum, np.max, np.min, np.clip, np.sort):
     real_only(IMPLEMENTATIONS[function])
 real_only(softplus)
 real_only(_cross_entropy)
-
-
-def sign(x):
-    """Piecewise constant for real numbers only; z / |z| turns with z."""
-    if x.dtype.kind == "c":
-        raise NoRule(explain("np.sign has no gradient rule for complex numbers.", fix="z / np.abs(z)"))
-    return np.sign(unwrap(x))
-
-
-IMPLEMENTATIONS[np.sign] = sign
+IMPLEMENTATIONS[np.sign] = checked(IMPLEMENTATIONS[np.sign], "np.sign")

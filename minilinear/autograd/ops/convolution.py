@@ -1,10 +1,12 @@
 """Convolution and pooling of images, (B, D, height, width).
 
 Convolution is one matrix product after the image has been laid out in columns (im2col): one column for each place of
-the kernel, which holds what the kernel sees there. Backward, the gradient of the columns is added back to where they
-came from (col2im), one kernel entry at a time, so that overlapping places add up.
+the kernel, which holds what the kernel sees there. The matrix product knows its gradient; the gradient of the columns
+is added back to where they came from (col2im), one kernel entry at a time, so that overlapping places add up. Each of
+im2col and col2im is the other's transpose, and so the other's rule: higher derivatives come for free.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -12,92 +14,51 @@ import numpy as np
 from ...errors import ShapeError, explain
 from ..core import Array
 from ..primitive import Primitive
-from .indexing import put_back
+from .indexing import scatter
+
+
+def im2col_forward(x, *, kernel, stride, padding, dilation):
+    """(B, D, height, width) to (B, D, kh, kw, rows, columns): a view of all windows of the padded x, then a copy."""
+    (height, width), (p, q), (s, t), (d, e) = x.shape[2:], padding, stride, dilation
+    if p or q:  # the image, put into a larger one of zeros
+        inside = (..., slice(p, p + height), slice(q, q + width))
+        x = scatter(x, inside, (*x.shape[:2], height + 2 * p, width + 2 * q))
+    windows = np.lib.stride_tricks.sliding_window_view(x, spans(kernel, dilation), (2, 3))
+    return np.transpose(windows[:, :, ::s, ::t, ::d, ::e], (0, 1, 4, 5, 2, 3)).copy()
+
+
+def col2im_forward(columns, *, shape, kernel, stride, padding, dilation):
+    """The transpose: every entry of the columns is added to the entry of the image that it is a copy of."""
+    (p, q), places = padding, columns.shape[4:]
+    image = np.zeros_like(columns, shape=(*shape[:2], shape[2] + 2 * p, shape[3] + 2 * q))
+    for i in range(kernel[0]):
+        for j in range(kernel[1]):
+            image[seen_by(i, j, places, stride, dilation)] += columns[:, :, i, j]
+    return image[:, :, p : p + shape[2], q : q + shape[3]]
+
+
+def im2col_rule(g, out, x, *, kernel, stride, padding, dilation):
+    return col2im(g, shape=x.shape, kernel=kernel, stride=stride, padding=padding, dilation=dilation)
+
+
+def col2im_rule(g, out, columns, *, shape, kernel, stride, padding, dilation):
+    return im2col(g, kernel=kernel, stride=stride, padding=padding, dilation=dilation)
+
+
+im2col = Primitive(im2col_forward, im2col_rule, name="im2col")
+col2im = Primitive(col2im_forward, col2im_rule, name="col2im")
 
 
 def seen_by(i: int, j: int, places, stride, dilation) -> tuple:
     """The index of what kernel entry (i, j) sees at all its places, in a padded image."""
-    return (
-        ...,
-        *(slice(k * d, k * d + s * (n - 1) + 1, s) for k, n, s, d in zip((i, j), places, stride, dilation)),
-    )
+    along = zip((i, j), places, stride, dilation)
+    return (..., *(slice(k * d, k * d + s * (n - 1) + 1, s) for k, n, s, d in along))
 
 
-def padded(x, padding):
-    """Zeros around each image: the image, put back into a larger one."""
-    height, width = x.shape[-2:]
-    p, q = padding
-    inside = (..., slice(p, p + height), slice(q, q + width))
-    return put_back(x, inside, (*x.shape[:-2], height + 2 * p, width + 2 * q)) if p or q else x
-
-
-def im2col(x, kernel, places, stride, dilation, groups):
-    """(B, D, H, W), padded, to (B, groups, D/groups kh kw, places): a view of all windows, then one copy of it."""
-    span = tuple((k - 1) * d + 1 for k, d in zip(kernel, dilation))
-    windows = np.lib.stride_tricks.sliding_window_view(x, span, (2, 3))  # (B, D, rows, columns, *span)
-    (s, t), (d, e) = stride, dilation
-    chosen = windows[:, :, ::s, ::t, ::d, ::e]  # (B, D, Ho, Wo, kh, kw)
-    columns = np.transpose(chosen, (0, 1, 4, 5, 2, 3))
-    batch, channels = x.shape[:2]
-    return columns.reshape(batch, groups, channels // groups * kernel[0] * kernel[1], places[0] * places[1])
-
-
-def places_of(x, kernel, stride, padding, dilation) -> tuple[int, int]:
-    """How many places the kernel has: floor((length + 2 padding - span) / stride) + 1 along each axis."""
-    rows, columns = (
-        (n + 2 * p - (k - 1) * d - 1) // s + 1 for n, k, s, p, d in zip(x.shape[-2:], kernel, stride, padding, dilation)
-    )
-    return rows, columns
-
-
-def conv2d_forward(x, weight, bias, *, stride, padding, dilation, groups):
-    kernel = weight.shape[2:]
-    places = places_of(x, kernel, stride, padding, dilation)
-    columns = im2col(padded(x, padding), kernel, places, stride, dilation, groups)
-    rows = weight.reshape(groups, weight.shape[0] // groups, columns.shape[2])
-    out = (rows @ columns).reshape(x.shape[0], weight.shape[0], *places)
-    return (out if bias is None else out + bias[:, None, None],)
-
-
-def conv2d_backward(gs, outs, arrays, needs, *, stride, padding, dilation, groups):
-    """Y = W C, C the columns:  dW = dY C^T summed over the batch,  dC = W^T dY, and dx is dC added back."""
-    (g,), (x, weight, _) = gs, arrays
-    kernel, places = weight.shape[2:], g.shape[2:]
-    batch, channels, height, width = x.shape
-    gy = g.reshape(batch, groups, weight.shape[0] // groups, places[0] * places[1])
-    dx = dw = None
-    if needs[1]:
-        columns = im2col(padded(x, padding), kernel, places, stride, dilation, groups)
-        dw = (gy @ columns.mT).sum(axis=0).reshape(weight.shape)
-    if needs[0]:
-        rows = weight.reshape(groups, gy.shape[2], channels // groups * kernel[0] * kernel[1])
-        columns = (rows.mT @ gy).reshape(batch, channels, *kernel, *places)
-        p, q = padding
-        dx = np.zeros_like(columns, shape=(batch, channels, height + 2 * p, width + 2 * q))
-        for i in range(kernel[0]):
-            for j in range(kernel[1]):
-                dx[seen_by(i, j, places, stride, dilation)] += columns[:, :, i, j]
-        dx = dx[:, :, p : p + height, q : q + width]
-    return dx, dw, g.sum(axis=(0, 2, 3)) if needs[2] else None
-
-
-def conv2d_definition(x, weight, bias, *, stride, padding, dilation, groups):
-    """The sum over kernel entries, as the equation has it."""
-    kernel = weight.shape[2:]
-    places = places_of(x, kernel, stride, padding, dilation)
-    x = padded(x, padding)
-    weight = weight.reshape(groups, weight.shape[0] // groups, *weight.shape[1:])
-    out: Any = 0
-    for i in range(kernel[0]):
-        for j in range(kernel[1]):
-            seen = x[seen_by(i, j, places, stride, dilation)]
-            seen = seen.reshape(x.shape[0], groups, x.shape[1] // groups, *places)
-            out = out + np.einsum("bgdhw,ged->bgehw", seen, weight[..., i, j], optimize=True)
-    out = out.reshape(x.shape[0], weight.shape[0] * weight.shape[1], *places)
-    return (out if bias is None else out + bias[:, None, None],)
-
-
-_conv2d = Primitive(conv2d_forward, backward=conv2d_backward, reference=conv2d_definition, name="conv2d")
+def spans(kernel, dilation) -> tuple[int, int]:
+    """How many entries the kernel reaches over, along each axis."""
+    (height, width), (d, e) = kernel, dilation
+    return (height - 1) * d + 1, (width - 1) * e + 1
 
 
 def conv2d(
@@ -136,8 +97,8 @@ def conv2d(
         ValueError: a stride or dilation below 1, a negative padding.
 
     Cost:
-        2 B E rows columns (D / groups) kernel height * width flops forward, twice that backward; memory for x once per
-        kernel entry. A second derivative goes through a loop over kernel entries.
+        2 B E rows columns (D / groups) kernel height * width flops forward, twice that backward. The columns stay in
+        memory until backward: x once for each kernel entry.
 
     Source:
         V. Dumoulin and F. Visin, A guide to convolution arithmetic for deep learning, arXiv:1603.07285, section 2;
@@ -174,7 +135,12 @@ def conv2d(
     if bias is not None and bias.shape != (features,):
         raise ShapeError(explain(f"The bias of conv2d has shape {(features,)}.", got=bias.shape))
     _fits("conv2d", x, weight.shape[2:], **steps)
-    return _conv2d(x, weight, bias, **steps, groups=groups)[0]
+    columns = im2col(x, kernel=weight.shape[2:], **steps)  # (B, D, kh, kw, rows, columns)
+    places, seen = columns.shape[4:], math.prod(weight.shape[1:])
+    columns = columns.reshape(x.shape[0], groups, seen, math.prod(places))
+    out = weight.reshape(groups, features // groups, seen) @ columns  # one product for each image and group
+    out = out.reshape(x.shape[0], features, *places)
+    return out if bias is None else out + bias[:, None, None]
 
 
 def max_pool2d(x: Array, size: int | tuple[int, int], *, stride: int | tuple[int, int] | None = None) -> Array:
@@ -224,7 +190,7 @@ def _windows(name, x, size, stride):
     steps = {"stride": kernel if stride is None else pair("stride", stride, 1), "padding": (0, 0), "dilation": (1, 1)}
     _images(name, x)
     _fits(name, x, kernel, **steps)
-    places = places_of(x, kernel, **steps)
+    places = [(n - k) // s + 1 for n, k, s in zip(x.shape[2:], kernel, steps["stride"])]
     entries = [(i, j) for i in range(kernel[0]) for j in range(kernel[1])]
     return np.stack([x[seen_by(i, j, places, steps["stride"], (1, 1))] for i, j in entries])
 
@@ -250,7 +216,7 @@ def _images(name, x) -> None:
 
 
 def _fits(name, x, kernel, stride, padding, dilation) -> None:
-    span = tuple((k - 1) * d + 1 for k, d in zip(kernel, dilation))
+    span = spans(kernel, dilation)
     image = tuple(n + 2 * p for n, p in zip(x.shape[2:], padding))
     if any(s > n for s, n in zip(span, image)):
         raise ShapeError(

@@ -41,7 +41,7 @@ def symmetric(x):
 
 
 def eye_like(x):
-    return np.eye(x.shape[-1], dtype=x.dtype, like=unwrap(x))
+    return np.identity(x.shape[-1], x.dtype, like=unwrap(x))
 
 
 def one_over_gaps(x):
