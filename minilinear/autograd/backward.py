@@ -231,10 +231,11 @@ def _starting(y, g, create_graph):
     """The first cotangent: what the caller gave, or 1 for a single number."""
     if g is None:
         if y.size != 1 or y.dtype.kind == "c":
-            got, fix = f"a Tensor of shape {y.shape}", "sum it, or pass grad"
+            rule, got, fix = "Backward starts at one number.", f"a Tensor of shape {y.shape}", "sum it, or pass grad"
             if y.dtype.kind == "c":
-                got, fix = f"a complex Tensor of shape {y.shape}", "np.abs, t.real or t.imag, then a sum; or pass grad"
-            raise NoGradient(explain("Backward starts at one real number.", got=got, fix=fix))
+                rule = "Backward starts at a real number: complex ones have no order to climb in."
+                got, fix = f"a Tensor of {y.dtype}", "np.abs, t.real or t.imag before the sum, or pass grad"
+            raise NoGradient(explain(rule, got=got, fix=fix))
         g = np.ones_like(y._array)
     elif getattr(g, "shape", None) != y.shape:
         raise ShapeError(

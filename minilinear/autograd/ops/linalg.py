@@ -1,6 +1,7 @@
 """Products and solves. Batch axes broadcast; the engine sums them back."""
 
 import math
+from functools import lru_cache
 from string import ascii_letters
 
 import numpy as np
@@ -63,6 +64,8 @@ def einsum_backward(gs, outs, arrays, needs, subscripts, optimize):
         kept = "".join(c for c in terms[i] if c in present)
         contraction = ",".join([target] + [terms[j] for j in others]) + "->" + kept
         g = np.einsum(contraction, gs[0], *(arrays[j] for j in others), optimize=optimize)
+        if g.shape == arrays[i].shape:
+            return g
         lengths = dict(zip(kept, g.shape))
         g = g.reshape(tuple(lengths.get(c, 1) for c in terms[i]))
         return np.broadcast_to(g, np.broadcast_shapes(g.shape, arrays[i].shape))
@@ -77,58 +80,57 @@ contracted = Primitive(
 )
 
 
-@composition(np.einsum)
-def einsum(subscripts, *arrays, optimize=False):
-    """Every axis gets a letter, so that the rule has one kind of subscripts to deal with: the axes of an ellipsis get
-    letters that nobody uses, from the right as in broadcasting, and a letter twice in a term chooses a diagonal first.
+@lru_cache(maxsize=1024)
+def spelled_out(subscripts: str, axes: tuple[int, ...]) -> tuple[str, dict[int, str]]:
+    """Subscripts with an arrow and a different letter for every axis of a term, so that the rule has one kind of them
+    to deal with; and the terms that had a letter twice. The axes of an ellipsis get letters that nobody uses, from the
+    right as in broadcasting.
     """
-    letters = subscripts.replace(" ", "") if isinstance(subscripts, str) else ""
-    left, arrow, target = letters.partition("->")
+    left, arrow, target = subscripts.replace(" ", "").partition("->")
     terms = left.split(",")
     named = [term.replace("...", "") for term in terms]
-    dotted = [x.ndim - len(name) for x, name, term in zip(arrays, named, terms) if "..." in term]
-    if not letters or len(terms) != len(arrays) or min(dotted, default=0) < 0:
+    unnamed = [n - len(name) for n, name in zip(axes, named)]
+    wrong = any(n < 0 or (n > 0 and "..." not in term) for n, term in zip(unnamed, terms))
+    if wrong or len(terms) != len(axes):
         raise ValueError(
             explain(
-                "einsum on Tensors wants its letters first, one term for each operand, one letter for each axis.",
-                got=f"{subscripts!r} for shapes {[np.shape(x) for x in arrays]}",
+                "einsum wants its letters first, a term for each operand, and in it a letter for each axis.",
+                got=f"{subscripts!r} for operands with {axes} axes",
                 fix="'ij,jk->ik'",
             )
         )
-    free = [c for c in ascii_letters if c not in letters][: max(dotted, default=0)]
+    dots = "".join(c for c in ascii_letters if c not in subscripts)[: max(unnamed, default=0)]
     if not arrow:  # NumPy's convention: the letters that stand once, in alphabetical order
-        once = "".join(sorted(c for c in set("".join(named)) if "".join(named).count(c) == 1))
-        target = ("..." if dotted else "") + once
-    elif free and "..." not in target:
+        letters = "".join(named)
+        target = "..." * ("..." in left) + "".join(sorted(c for c in letters if letters.count(c) == 1))
+    elif dots and "..." not in target:
         raise ValueError(
             explain("The axes of an ellipsis stay in the result of einsum.", got=repr(subscripts), fix="'...' after ->")
         )
-    terms = [
-        term.replace("...", "".join(free[len(free) - x.ndim + len(name) :]))
-        for x, name, term in zip(arrays, named, terms)
-    ]
-    operands = []
-    for i, (x, term) in enumerate(zip(arrays, terms)):
-        if len(set(term)) < len(term):
-            terms[i] = "".join(dict.fromkeys(term))
-            x = diagonals(x, term, terms[i])
-        operands.append(x)
-    return contracted(
-        *operands, subscripts=",".join(terms) + "->" + target.replace("...", "".join(free)), optimize=optimize
-    )
+    terms = [term.replace("...", dots[len(dots) - n :]) for n, term in zip(unnamed, terms)]
+    unique = ["".join(dict.fromkeys(term)) for term in terms]
+    repeated = {i: term for i, term in enumerate(terms) if term != unique[i]}
+    return ",".join(unique) + "->" + target.replace("...", dots), repeated
 
 
-def diagonals(x, term, unique):
-    """einsum(f"{term}->{unique}", x): every letter counts along its axes together. Indexing knows its gradient."""
+@composition(np.einsum)
+def einsum(subscripts, *arrays, optimize=False):
+    if not isinstance(subscripts, str):
+        raise ValueError(explain("einsum on Tensors wants its letters first.", got=repr(subscripts), fix="'ij,jk->ik'"))
+    letters, repeated = spelled_out(subscripts, tuple([getattr(x, "ndim", 0) for x in arrays]))
+    if repeated:
+        arrays = tuple([diagonals(x, repeated[i]) if i in repeated else x for i, x in enumerate(arrays)])
+    return contracted(*arrays, subscripts=letters, optimize=optimize)
+
+
+def diagonals(x, term):
+    """The entries where the axes of one letter count together. Indexing knows its gradient."""
     lengths = dict(zip(term, x.shape))
-    if len(term) != x.ndim or any(lengths[c] != n for c, n in zip(term, x.shape)):
+    if any(lengths[c] != n for c, n in zip(term, x.shape)):
         raise ShapeError(
-            explain(
-                "A letter that stands twice in a term of einsum means two axes of one length.",
-                got=f"{term!r} for {x.shape}",
-            )
+            explain("Axes with the same letter in einsum have the same length.", got=f"{term!r} for {x.shape}")
         )
-    counts = dict(zip(unique, np.ogrid[tuple(slice(lengths[c]) for c in unique)]))
+    counts = dict(zip(lengths, np.ogrid[tuple(slice(n) for n in lengths.values())]))
     return getitem(x, tuple(counts[c] for c in term))
 
 
