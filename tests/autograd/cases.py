@@ -126,13 +126,21 @@ def joined(draw, *, same):
 
 @st.composite
 def contraction(draw):
-    """Shapes and subscripts for einsum: every letter one length, the result any of the letters."""
-    terms = draw(st.lists(st.lists(st.sampled_from("ijkl"), unique=True, max_size=3), min_size=1, max_size=3))
+    """Shapes and subscripts for einsum: every letter one length, in a term perhaps twice; axes of an ellipsis that
+    broadcast; the result any of the letters, or NumPy's choice.
+    """
+    terms = draw(st.lists(st.lists(st.sampled_from("ijkl"), max_size=3), min_size=1, max_size=3))
     lengths = {letter: draw(st.integers(0, 3)) for letter in "ijkl"}
     letters = sorted({letter for term in terms for letter in term})
-    target = draw(st.lists(st.sampled_from(letters), unique=True)) if letters else []
-    subscripts = ",".join(map("".join, terms)) + "->" + "".join(target)
-    return tuple(tuple(lengths[letter] for letter in term) for term in terms), {"subscripts": subscripts}
+    dots, axes = "", [()] * len(terms)
+    if draw(st.booleans()):
+        broadcasting = mutually_broadcastable_shapes(num_shapes=len(terms), max_dims=2, min_side=0, max_side=2)
+        dots, axes = "...", draw(broadcasting).input_shapes
+    subscripts = ",".join(dots + "".join(term) for term in terms)
+    if draw(st.booleans()):
+        subscripts += "->" + dots + "".join(draw(st.lists(st.sampled_from(letters), unique=True)) if letters else [])
+    shapes = [(*lead, *(lengths[letter] for letter in term)) for lead, term in zip(axes, terms)]
+    return tuple(shapes), {"subscripts": subscripts}
 
 
 @st.composite

@@ -141,6 +141,8 @@ def test_real_tensors_have_the_parts_too():
     assert t.conj() is t
     assert t.imag.tolist() == [0, 0]
     assert np.angle(t).tolist() == [0, np.pi]
+    assert np.isrealobj(t)
+    assert np.iscomplexobj(t * 1j)
 
 
 # At zero

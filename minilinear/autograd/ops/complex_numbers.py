@@ -8,7 +8,7 @@ import numpy as np
 
 from ...errors import NoRule, explain
 from ..core import IMPLEMENTATIONS, unwrap
-from ..primitive import Primitive, composition
+from ..primitive import Primitive, composition, constant
 from .elementwise import softplus
 from .reductions import _cross_entropy
 
@@ -46,6 +46,9 @@ def imag(val):
 @composition(np.angle)
 def angle(z):
     return direction(z) if z.dtype.kind == "c" else np.angle(unwrap(z))
+
+
+constant(np.iscomplexobj, np.isrealobj)
 
 
 def without_complex(out, name):
