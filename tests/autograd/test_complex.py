@@ -192,6 +192,12 @@ def test_gradcheck_fails_on_a_conjugate_too_many():
         ml.gradcheck(wrong, [z])
 
 
+def test_gradcheck_looks_at_both_parts_of_an_output():
+    wrong = Primitive(np.exp, lambda g, out, x: g.real * out, name="exp")
+    with pytest.raises(GradientMismatch):
+        ml.gradcheck(wrong, [z])
+
+
 def test_gradcheck_takes_complex64_in_complex128():
     assert ml.gradcheck(sigmoid, [z.astype(np.complex64)]) < 1e-8
 
