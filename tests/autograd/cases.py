@@ -186,15 +186,17 @@ def definite(x):
 
 def correlated(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     """conv2d by SciPy's correlation of one channel with one kernel."""
-    x = np.pad(x, [(0, 0), (0, 0), (padding, padding), (padding, padding)])
-    kernel = np.zeros((*weight.shape[:2], *(dilation * (k - 1) + 1 for k in weight.shape[2:])), weight.dtype)
-    kernel[:, :, ::dilation, ::dilation] = weight
-    (features, depth), out = weight.shape[:2], []
+    (s, t), (p, q), (d, e) = (np.broadcast_to(pair, 2) for pair in (stride, padding, dilation))
+    x = np.pad(x, [(0, 0), (0, 0), (p, p), (q, q)])
+    features, depth, height, width = weight.shape
+    kernel = np.zeros((features, depth, d * (height - 1) + 1, e * (width - 1) + 1), weight.dtype)
+    kernel[:, :, ::d, ::e] = weight
+    out = []
     for image in x:
-        for e in range(features):
-            first = e // (features // groups) * depth
-            seen = [signal.correlate2d(image[first + d], kernel[e, d].conj(), mode="valid") for d in range(depth)]
-            out.append(sum(seen)[::stride, ::stride] + (0 if bias is None else bias[e]))
+        for f in range(features):
+            first = f // (features // groups) * depth
+            seen = [signal.correlate2d(image[first + i], kernel[f, i].conj(), mode="valid") for i in range(depth)]
+            out.append(sum(seen)[::s, ::t] + (0 if bias is None else bias[f]))
     return np.array(out).reshape(len(x), features, *out[0].shape)
 
 
@@ -436,6 +438,9 @@ CASES |= {
     "conv2d: without bias": convolution_case((1, 2, 3, 3), (3, 2, 1, 1)),
     "conv2d: every option": convolution_case(
         (2, 4, 7, 6), (6, 2, 3, 2), (6,), stride=2, padding=1, dilation=2, groups=2
+    ),
+    "conv2d: unequal axes": convolution_case(
+        (1, 2, 4, 7), (2, 2, 2, 3), (2,), stride=(1, 2), padding=(2, 1), dilation=(3, 2)
     ),
     "conv2d: depthwise": convolution_case((2, 3, 4, 4), (3, 1, 2, 2), (3,), padding=2, groups=3),
     "conv2d: what no window reaches": convolution_case((1, 1, 6, 5), (2, 1, 2, 2), stride=3),

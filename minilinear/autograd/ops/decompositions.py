@@ -193,9 +193,9 @@ def svd_backward(gs, outs, arrays, needs):
     if g_u is None and g_vt is None:
         return [u * g_s[..., None, :] @ vt]
     raw = unwrap(s)
+    below = np.concatenate([raw[..., 1:], np.zeros_like(raw[..., :1])], -1)  # the next value, and zero after the last
     refuse(
-        (raw <= rounding(raw))
-        | (raw - np.concatenate([raw[..., 1:], np.zeros_like(raw[..., :1])], -1) <= rounding(raw)),
+        raw - below <= rounding(raw),
         "Singular vectors have no gradient where singular values are equal or zero: any basis of their plane would do.",
         "a loss of the singular values alone (compute_uv=False), or of A itself",
     )
