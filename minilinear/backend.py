@@ -95,6 +95,8 @@ def solve_triangular(a: Any, b: Any, lower: bool) -> Any:
     a = np.broadcast_to(a, batch + a.shape[-2:]).reshape(many, *a.shape[-2:])
     b = np.broadcast_to(b, batch + b.shape[-2:])
     x = np.empty(b.shape, np.result_type(a, b))
+    if not x.size:  # older SciPy hands empty matrices to LAPACK, which refuses them
+        return x
     solutions = x.reshape(many, *b.shape[-2:])
     for a_i, b_i, x_i in zip(a, b.reshape(solutions.shape), solutions):
         x_i[...] = scipy.linalg.solve_triangular(a_i, b_i, lower=lower, check_finite=False)

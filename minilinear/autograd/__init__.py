@@ -8,10 +8,13 @@ from .backward import grad
 from .checking import gradcheck
 from .core import Array, Tensor, no_grad, tensor, unwrap
 from .ops import (
+    avg_pool2d,
+    conv2d,
     cross_entropy,
     linear,
     log_softmax,
     logsumexp,
+    max_pool2d,
     sigmoid,
     silu,
     softmax,
@@ -24,8 +27,10 @@ __all__ = [
     "Array",
     "Primitive",
     "Tensor",
+    "avg_pool2d",
     "composition",
     "constant",
+    "conv2d",
     "cross_entropy",
     "define",
     "grad",
@@ -33,6 +38,7 @@ __all__ = [
     "linear",
     "log_softmax",
     "logsumexp",
+    "max_pool2d",
     "no_grad",
     "sigmoid",
     "silu",

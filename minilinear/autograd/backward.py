@@ -1,4 +1,10 @@
-"""Backward: visit the graph from the youngest node to the oldest, and hand every input its cotangent."""
+"""Backward: visit the graph from the youngest node to the oldest, and hand every input its cotangent.
+
+The cotangent of a complex z = x + iy is dL/dx - i dL/dy inside the engine, so that L changes by Re(cotangent * dz) and
+every rule of complex analysis holds as written: (z^2)' = 2z, whatever numbers come in. What a caller gives and gets is
+its conjugate dL/dx + i dL/dy, the direction in which L grows fastest: z - lr * grad descends. `backward` and `grad`
+conjugate at this border, and nothing else does.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +22,9 @@ from .primitive import Primitive, as_array
 
 def backward(output: Tensor, grad: Any = None) -> None:
     """Add the gradient of `output` to the `.grad` of every leaf it depends on."""
-    for leaf, gs in backpropagate([output], [grad]).items():
-        leaf.grad = gs[0] if leaf.grad is None else leaf.grad + gs[0]
+    for leaf, gs in backpropagate([output], [conjugate(grad)]).items():
+        g = gs[0].conj()  # a real array is its own conjugate: no copy
+        leaf.grad = g if leaf.grad is None else leaf.grad + g
 
 
 def grad(
@@ -33,15 +40,15 @@ def grad(
     Args:
         output: a Tensor; a single number unless `grad_output` is given.
         inputs: one Tensor, or a sequence of them: leaves or inner Tensors.
-        grad_output: the cotangent to start from, in the shape of `output`; 1 by default.
+        grad_output: the gradient to start from, in the shape of `output`; 1 by default.
         create_graph: record the gradient too, so that it can be differentiated again.
         allow_unused: None for an input that the output does not depend on, instead of an error.
 
     Returns:
-        A Tensor for one input, a tuple of Tensors for a sequence.
+        A Tensor for one input, a tuple of Tensors for a sequence. For a complex input x + iy: dL/dx + i dL/dy.
 
     Raises:
-        NoGradient: an input without history, an unused input, or an output that is not one number.
+        NoGradient: an input without history, an unused input, or an output that is not one real number.
         StaleInput: an input was assigned to since the output was computed.
 
     Cost:
@@ -65,7 +72,7 @@ def grad(
                     fix="ml.tensor(x, requires_grad=True) before computing the output",
                 )
             )
-    found = gradients([output], [grad_output], targets, create_graph)
+    found = [conjugate(g) for g in gradients([output], [conjugate(grad_output)], targets, create_graph)]
     if not allow_unused and any(g is None for g in found):
         raise NoGradient(
             explain(
@@ -76,6 +83,11 @@ def grad(
         )
     mirrored = tuple(g if g is None or isinstance(g, Tensor) else Tensor(as_array(g)) for g in found)
     return mirrored[0] if isinstance(inputs, Tensor) else mirrored
+
+
+def conjugate(g):
+    """From what the caller sees to what the engine computes with, and back. Nothing happens to real numbers."""
+    return g.conj() if hasattr(g, "conj") else g
 
 
 def gradients(outputs, cotangents, targets, create_graph) -> list:
@@ -185,7 +197,9 @@ def _fitted(g, node, i):
     """The one place where a gradient is un-broadcast, and refused when it cannot belong to its input."""
     x, out = node.raw[i], node.outputs[0]
     axes = _stretched(g.shape, x.shape)
-    mixed = out.dtype != x.dtype  # a float32 array met a float64 one: the gradient goes back to float32
+    mixed = out.dtype != x.dtype  # a float32 array met a float64 or a complex one: the gradient goes back to float32
+    if mixed and g.dtype.kind == "c" and x.dtype.kind == "f":
+        g = g.real  # a real input moves along the real axis only
     if axes is None or (g.dtype != x.dtype and not mixed):
         raise _wrong_rule(node, i, g)
     if axes:
@@ -216,12 +230,12 @@ def _wrong_rule(node, i, g) -> WrongRule:
 def _starting(y, g, create_graph):
     """The first cotangent: what the caller gave, or 1 for a single number."""
     if g is None:
-        if y.size != 1:
-            raise NoGradient(
-                explain(
-                    "Backward starts at one number.", got=f"a Tensor of shape {y.shape}", fix="sum it, or pass grad"
-                )
-            )
+        if y.size != 1 or y.dtype.kind == "c":
+            rule, got, fix = "Backward starts at one number.", f"a Tensor of shape {y.shape}", "sum it, or pass grad"
+            if y.dtype.kind == "c":
+                rule = "Backward starts at a real number: complex ones have no order to climb in."
+                got, fix = f"a Tensor of {y.dtype}", "np.abs, t.real or t.imag before the sum, or pass grad"
+            raise NoGradient(explain(rule, got=got, fix=fix))
         g = np.ones_like(y._array)
     elif getattr(g, "shape", None) != y.shape:
         raise ShapeError(
@@ -232,6 +246,8 @@ def _starting(y, g, create_graph):
             )
         )
     elif g.dtype != y.dtype:
+        if g.dtype.kind == "c" != y.dtype.kind:
+            raise TypeError(explain("The cotangent of a real output is real.", got=g.dtype, fix="g.real"))
         g = g.astype(y.dtype)
     if create_graph:
         return g if isinstance(g, Tensor) else Tensor(g)

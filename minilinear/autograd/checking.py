@@ -28,7 +28,7 @@ def gradcheck(
 
     Args:
         fn: a function of Tensors that returns a Tensor, or a tuple of Tensors.
-        inputs: arrays; they are taken in float64.
+        inputs: arrays; they are taken in float64, or in complex128, where directions have both parts.
         order: 1 for gradients, 2 for gradients of gradients.
         eps: half the distance between the two points of the difference.
         tol: the largest relative error that passes.
@@ -41,22 +41,29 @@ def gradcheck(
         GradientMismatch: the error exceeds `tol`.
     """
     rng = np.random.default_rng(1)
-    points = [np.asarray(x, np.float64) for x in inputs]
-    directions = [rng.standard_normal(x.shape) for x in points]
-    probes = [rng.standard_normal(x.shape) for x in points]
+    points = [np.asarray(x, np.complex128 if np.iscomplexobj(x) else np.float64) for x in inputs]
+
+    def random(x):
+        """Random numbers of the shape and kind of x."""
+        real = rng.standard_normal(x.shape)
+        return real + 1j * rng.standard_normal(x.shape) if x.dtype.kind == "c" else real
+
+    directions, probes = [random(x) for x in points], [random(x) for x in points]
     weights: dict[int, np.ndarray] = {}  # one for each output, the same at every point
 
     def leaves(arrays):
         return [tensor(wrap(a), requires_grad=True) for a in arrays]
 
     def along(gradients, vectors):
-        """<gradients, vectors>, as a Tensor or as a number; inputs that nothing depends on count as zero."""
-        return sum((g * wrap(v)).sum() for g, v in zip(gradients, vectors) if g is not None)
+        """<gradients, vectors>, as a Tensor or as a number; inputs that nothing depends on count as zero. A complex
+        number counts as two real ones: Re(conj(g) v) = Re g Re v + Im g Im v.
+        """
+        return sum((g.conj() * wrap(v)).real.sum() for g, v in zip(gradients, vectors) if g is not None)
 
     def projection(tensors):
         outs = fn(*tensors)
         outs = outs if isinstance(outs, tuple) else (outs,)
-        return sum((y * wrap(weights.setdefault(i, rng.standard_normal(y.shape)))).sum() for i, y in enumerate(outs))
+        return sum((y * wrap(weights.setdefault(i, random(y)))).real.sum() for i, y in enumerate(outs))
 
     def value(arrays):
         t = leaves(arrays)

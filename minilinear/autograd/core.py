@@ -224,6 +224,7 @@ class Tensor:
     var, cumsum, squeeze, swapaxes = map(_method, (np.var, np.cumsum, np.squeeze, np.swapaxes))
     astype = _method("astype")
     T, mT = property(_method(np.transpose)), property(_method("mT"))
+    real, imag, conj = property(_method(np.real)), property(_method(np.imag)), _method(np.conj)
 
     def reshape(self, *shape: Any) -> Tensor:
         return IMPLEMENTATIONS[np.reshape](self, shape[0] if len(shape) == 1 else shape)
@@ -291,7 +292,7 @@ def tensor(data: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tens
 
     Args:
         data: a number, nested lists, an array or a Tensor.
-        dtype: by default Python floats become float32 and arrays keep theirs.
+        dtype: by default Python floats become float32, Python complex numbers complex64, and arrays keep theirs.
         requires_grad: make it a leaf, whose `.grad` backward fills.
 
     Raises:
@@ -302,12 +303,14 @@ def tensor(data: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tens
         array = data.astype(dtype or data.dtype, copy=True)
     else:
         array = np.array(data, dtype)
-        if dtype is None and array.dtype == np.float64 and type(data) is not np.float64:
-            array = array.astype(np.float32)
-    if requires_grad and array.dtype.kind != "f":
+        if dtype is None and array.dtype.char in "dD" and type(data) not in (np.float64, np.complex128):
+            array = array.astype(np.float32 if array.dtype.char == "d" else np.complex64)
+    if requires_grad and array.dtype.kind not in "fc":
         raise TypeError(
             explain(
-                "Only floating-point Tensors have gradients.", got=array.dtype, fix="dtype=np.float32, or 1.0 for 1"
+                "Only floating-point and complex Tensors have gradients.",
+                got=array.dtype,
+                fix="dtype=np.float32, or 1.0 for 1",
             )
         )
     return Tensor(array, Leaf() if requires_grad else None)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, mutually_broadcastable_shapes
-from scipy import special
+from scipy import signal, special
 
 from minilinear import autograd as ag
 
@@ -51,6 +51,15 @@ def positive(rng, shape):
 
 def invertible(rng, shape):
     return 3 * np.eye(shape[-1]) + 0.3 * rng.standard_normal(shape)
+
+
+def complex_normal(rng, shape):
+    return rng.standard_normal(shape) + 1j * rng.standard_normal(shape)
+
+
+def complexified(make):
+    """The same numbers with an imaginary part."""
+    return lambda rng, shape: make(rng, shape) + 0.5j * rng.standard_normal(shape)
 
 
 def case(function, *shapes, of=normal, draw=None, value=None) -> Case:
@@ -117,13 +126,21 @@ def joined(draw, *, same):
 
 @st.composite
 def contraction(draw):
-    """Shapes and subscripts for einsum: every letter one length, the result any of the letters."""
-    terms = draw(st.lists(st.lists(st.sampled_from("ijkl"), unique=True, max_size=3), min_size=1, max_size=3))
+    """Shapes and subscripts for einsum: every letter one length, in a term perhaps twice; axes of an ellipsis that
+    broadcast; the result any of the letters, or NumPy's choice.
+    """
+    terms = draw(st.lists(st.lists(st.sampled_from("ijkl"), max_size=3), min_size=1, max_size=3))
     lengths = {letter: draw(st.integers(0, 3)) for letter in "ijkl"}
     letters = sorted({letter for term in terms for letter in term})
-    target = draw(st.lists(st.sampled_from(letters), unique=True)) if letters else []
-    subscripts = ",".join(map("".join, terms)) + "->" + "".join(target)
-    return tuple(tuple(lengths[letter] for letter in term) for term in terms), {"subscripts": subscripts}
+    dots, axes = "", [()] * len(terms)
+    if draw(st.booleans()):
+        broadcasting = mutually_broadcastable_shapes(num_shapes=len(terms), max_dims=2, min_side=0, max_side=2)
+        dots, axes = "...", draw(broadcasting).input_shapes
+    subscripts = ",".join(dots + "".join(term) for term in terms)
+    if draw(st.booleans()):
+        subscripts += "->" + dots + "".join(draw(st.lists(st.sampled_from(letters), unique=True)) if letters else [])
+    shapes = [(*lead, *(lengths[letter] for letter in term)) for lead, term in zip(axes, terms)]
+    return tuple(shapes), {"subscripts": subscripts}
 
 
 @st.composite
@@ -133,12 +150,58 @@ def several(draw):
     return ((*lead, d), (d, e), (e,)), {}
 
 
+@st.composite
+def batches(draw, *, square=False):
+    """A matrix, or a batch of them."""
+    lead, m, n = (
+        draw(array_shapes(min_dims=0, max_dims=1, min_side=0, max_side=2)),
+        *draw(st.tuples(*[st.integers(0, 3)] * 2)),
+    )
+    return ((*lead, m, m if square else n),), {}
+
+
+@st.composite
+def transform(draw, *, half=False):
+    """A shape, and n=, axis= and norm= of a Fourier transform."""
+    (shape,), options = draw(along())
+    shape = list(shape)
+    if half:  # irfft makes 2 (m - 1) numbers of m, which are none for m = 1
+        shape[options["axis"]] += 1
+    n = draw(st.none() | st.integers(1, 6))
+    return (tuple(shape),), options | {"n": n, "norm": draw(st.sampled_from([None, "backward", "ortho", "forward"]))}
+
+
 # What the functions below need
 
 
 def like(x, values):
     """Constants where x lives."""
     return np.asarray(values, like=ag.unwrap(x))
+
+
+def definite(x):
+    """A symmetric matrix with positive eigenvalues: finite differences keep it so."""
+    return x @ x.mT + np.identity(x.shape[-1], x.dtype, like=ag.unwrap(x))
+
+
+def correlated(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+    """conv2d by SciPy's correlation of one channel with one kernel."""
+    (s, t), (p, q), (d, e) = (np.broadcast_to(pair, 2) for pair in (stride, padding, dilation))
+    x = np.pad(x, [(0, 0), (0, 0), (p, p), (q, q)])
+    features, depth, height, width = weight.shape
+    kernel = np.zeros((features, depth, d * (height - 1) + 1, e * (width - 1) + 1), weight.dtype)
+    kernel[:, :, ::d, ::e] = weight
+    out = []
+    for image in x:
+        for f in range(features):
+            first = f // (features // groups) * depth
+            seen = [signal.correlate2d(image[first + i], kernel[f, i].conj(), mode="valid") for i in range(depth)]
+            out.append(sum(seen)[::s, ::t] + (0 if bias is None else bias[f]))
+    return np.array(out).reshape(len(x), features, *out[0].shape)
+
+
+def convolution_case(*shapes, **options) -> Case:
+    return case(lambda *t: ag.conv2d(*t, **options), *shapes, value=lambda *a: correlated(*a, **options))
 
 
 def mean_nll(logits, targets):
@@ -298,6 +361,167 @@ CASES = {
     ),
 }
 
+CASES |= {
+    # Inverse, determinant, decompositions. `definite` stands where only the symmetric part of a matrix counts.
+    "np.linalg.inv": case(np.linalg.inv, (2, 3, 3), of=invertible, draw=batches(square=True)),
+    "np.linalg.det": case(np.linalg.det, (2, 3, 3), draw=batches(square=True)),
+    "np.linalg.slogdet": case(np.linalg.slogdet, (2, 3, 3), draw=batches(square=True)),
+    "np.linalg.slogdet: logarithm": case(lambda x: np.linalg.slogdet(x).logabsdet, (3, 3)),
+    "np.linalg.matrix_power": case(lambda x: np.linalg.matrix_power(x, 5), (2, 3, 3), draw=batches(square=True)),
+    "np.linalg.matrix_power: of the inverse": case(lambda x: np.linalg.matrix_power(x, -3), (3, 3), of=invertible),
+    "np.linalg.cholesky": case(lambda x: np.linalg.cholesky(definite(x)), (2, 3, 3), draw=batches(square=True)),
+    "np.linalg.qr": case(np.linalg.qr, (2, 4, 3), draw=batches()),
+    "np.linalg.qr: wide": case(np.linalg.qr, (3, 5)),
+    "np.linalg.qr: square": case(lambda x: np.linalg.qr(x, mode="complete"), (3, 3)),
+    "np.linalg.qr: R": case(lambda x: np.linalg.qr(x).R, (4, 2)),
+    "np.linalg.qr: Q": case(lambda x: np.linalg.qr(x)[0], (2, 3)),
+    "np.linalg.eigh": case(lambda x: np.linalg.eigh(definite(x)), (2, 3, 3), draw=batches(square=True)),
+    "np.linalg.eigh: vectors": case(lambda x: np.linalg.eigh(definite(x), "U").eigenvectors, (3, 3)),
+    "np.linalg.eigvalsh": case(lambda x: np.linalg.eigvalsh(definite(x)), (2, 3, 3), draw=batches(square=True)),
+    "np.linalg.svd": case(lambda x: np.linalg.svd(x, full_matrices=False), (2, 4, 3), draw=batches()),
+    "np.linalg.svd: wide": case(lambda x: np.linalg.svd(x, full_matrices=False), (3, 5)),
+    "np.linalg.svd: square": case(np.linalg.svd, (3, 3)),
+    "np.linalg.svd: values": case(
+        lambda x: np.linalg.svd(x, full_matrices=False)[1], (2, 4, 3), value=lambda x: np.linalg.svd(x, False)[1]
+    ),
+    "np.linalg.svd: only values": case(lambda x: np.linalg.svd(x, compute_uv=False), (2, 3, 4), draw=batches()),
+    "np.linalg.svd: left": case(lambda x: np.linalg.svd(x, full_matrices=False).U, (4, 3)),
+    "np.linalg.svd: right": case(lambda x: np.linalg.svd(x, full_matrices=False).Vh, (3, 4)),
+    "np.linalg.pinv": case(np.linalg.pinv, (2, 4, 3)),
+    "np.linalg.pinv: wide": case(np.linalg.pinv, (3, 5)),
+    "np.linalg.pinv: of low rank": case(lambda x, y: np.linalg.pinv(x @ y), (4, 2), (2, 5)),
+    # NumPy's older products, and the ones of NumPy 2
+    "np.dot": case(np.dot, (3, 4), (4, 2)),
+    "np.dot: last and last but one": case(np.dot, (3, 4), (2, 4, 5)),
+    "np.dot: with a number": case(lambda a, b: np.dot(a, b[0]), (3, 4), (1,)),
+    "np.dot: with a vector": case(np.dot, (2, 3, 4), (4,)),
+    "np.inner": case(np.inner, (3, 4), (2, 5, 4)),
+    "np.inner: with a number": case(lambda a, b: np.inner(a[0], b), (1,), (3,)),
+    "np.outer": case(np.outer, (2, 3), (4,), draw=broadcast(2)),
+    "np.vdot": case(np.vdot, (2, 3), (2, 3), draw=joined(same=True).map(lambda drawn: (drawn[0][:2], {}))),
+    "np.tensordot": case(np.tensordot, (3, 4, 2), (4, 2, 5)),
+    "np.tensordot: pairs": case(lambda a, b: np.tensordot(a, b, ((0, -2), (1, 0))), (3, 4, 2), (4, 3)),
+    "np.tensordot: one pair": case(lambda a, b: np.tensordot(a, b, (0, 1)), (3, 4), (2, 3)),
+    "np.tensordot: no pair": case(lambda a, b: np.tensordot(a, b, 0), (3,), (2, 2)),
+    "np.kron": case(np.kron, (2, 3), (3, 2), draw=broadcast(2)),
+    "np.kron: unequal": case(np.kron, (3,), (2, 2, 2)),
+    "np.cross": case(np.cross, (2, 1, 3), (4, 3)),
+    "np.cross: columns": case(lambda a, b: np.cross(a, b, axis=0), (3, 4), (3, 4)),
+    "np.vecdot": case(np.vecdot, (2, 1, 3), (4, 3), draw=broadcast(2, "(n),(n)->()")),
+    "np.einsum: implicit result": case(lambda a, b: np.einsum("ca,ab", a, b), (2, 3), (3, 4)),
+    "np.einsum: implicit beside ellipses": case(lambda a, b: np.einsum("...j,j...b", a, b), (2, 1, 3), (3, 4, 5)),
+    "np.einsum: ellipses of unequal rank": case(lambda a, b: np.einsum("...i,...ij->...j", a, b), (5, 2, 3), (3, 4)),
+    "np.einsum: an empty ellipsis": case(lambda a, b: np.einsum("i...,...->...i", a, b), (3, 1, 2), ()),
+    "np.einsum: axes of length one": case(lambda a, b: np.einsum("ij,ij->i", a, b), (2, 3), (2, 1)),
+    "np.einsum: trace": case(lambda a: np.einsum("ii", a), (3, 3)),
+    "np.einsum: diagonal": case(lambda a: np.einsum("...ii->...i", a), (2, 3, 3)),
+    "np.einsum: diagonal in a product": case(lambda a, b: np.einsum("iji,jk->ik", a, b), (3, 2, 3), (2, 4)),
+    # Fourier
+    "np.fft.fft": case(np.fft.fft, (3, 4), draw=transform()),
+    "np.fft.ifft": case(np.fft.ifft, (3, 4), draw=transform()),
+    "np.fft.rfft": case(np.fft.rfft, (3, 5), draw=transform()),
+    "np.fft.irfft": case(np.fft.irfft, (3, 4), draw=transform(half=True)),
+    "np.fft.irfft: odd": case(lambda x: np.fft.irfft(x, 5, norm="ortho"), (2, 3), of=complex_normal),
+    "np.fft.irfft: filled up": case(lambda x: np.fft.irfft(x, 9, 0, "forward"), (3, 2), of=complex_normal),
+    "np.fft.irfft: cut": case(lambda x: np.fft.irfft(x, n=4), (2, 6), of=complex_normal),
+    "np.fft.fft: cut": case(lambda x: np.fft.fft(x, 2, axis=0, norm="forward"), (3, 2), of=complex_normal),
+    "np.fft.ifft: filled up": case(lambda x: np.fft.ifft(x, 5, norm="ortho"), (2, 3), of=complex_normal),
+    "np.fft.fft2": case(lambda x: np.fft.fft2(x, norm="forward"), (2, 3, 4)),
+    "np.fft.ifft2": case(lambda x: np.fft.ifft2(x, (2, 5)), (3, 4)),
+    "np.fft.rfft2": case(lambda x: np.fft.rfft2(x, axes=(0, 1)), (3, 4, 2)),
+    "np.fft.irfft2": case(lambda x: np.fft.irfft2(x, (3, 5), norm="ortho"), (3, 3), of=complex_normal),
+    "np.fft.rfft: a spectral layer": case(
+        lambda x, w: np.fft.irfft(np.fft.rfft(x) * w, x.shape[-1]), (2, 5), (3,), of=(normal, complex_normal)
+    ),
+    # Images
+    "conv2d": convolution_case((2, 3, 5, 4), (2, 3, 3, 2), (2,)),
+    "conv2d: without bias": convolution_case((1, 2, 3, 3), (3, 2, 1, 1)),
+    "conv2d: every option": convolution_case(
+        (2, 4, 7, 6), (6, 2, 3, 2), (6,), stride=2, padding=1, dilation=2, groups=2
+    ),
+    "conv2d: unequal axes": convolution_case(
+        (1, 2, 4, 7), (2, 2, 2, 3), (2,), stride=(1, 2), padding=(2, 1), dilation=(3, 2)
+    ),
+    "conv2d: depthwise": convolution_case((2, 3, 4, 4), (3, 1, 2, 2), (3,), padding=2, groups=3),
+    "conv2d: what no window reaches": convolution_case((1, 1, 6, 5), (2, 1, 2, 2), stride=3),
+    "max_pool2d": case(
+        lambda x: ag.max_pool2d(x, 2), (2, 3, 4, 6), value=lambda x: x.reshape(2, 3, 2, 2, 3, 2).max((3, 5))
+    ),
+    "max_pool2d: overlapping": case(
+        lambda x: ag.max_pool2d(x, (3, 2), stride=(2, 1)),
+        (1, 2, 6, 4),
+        value=lambda x: np.lib.stride_tricks.sliding_window_view(x, (3, 2), (2, 3))[:, :, ::2].max((4, 5)),
+    ),
+    "avg_pool2d": case(
+        lambda x: ag.avg_pool2d(x, 2), (2, 3, 4, 6), value=lambda x: x.reshape(2, 3, 2, 2, 3, 2).mean((3, 5))
+    ),
+    "avg_pool2d: overlapping": case(
+        lambda x: ag.avg_pool2d(x, 3, stride=1),
+        (1, 2, 4, 5),
+        value=lambda x: np.lib.stride_tricks.sliding_window_view(x, (3, 3), (2, 3)).mean((4, 5)),
+    ),
+    # Complex numbers: what is not complex-differentiable, and where real numbers meet complex ones
+    "np.conjugate": case(np.conj, (3, 4), of=complex_normal, draw=one),
+    "np.conjugate: method": case(lambda z: z.conj() * z, (3, 4), of=complex_normal),
+    "np.real": case(np.real, (3, 4), of=complex_normal, draw=one),
+    "np.real: attribute": case(lambda z: z.real * z, (3, 4), of=complex_normal),
+    "np.imag": case(np.imag, (3, 4), of=complex_normal, draw=one),
+    "np.imag: attribute": case(lambda z: z.imag * z, (3, 4), of=complex_normal),
+    "np.angle": case(np.angle, (3, 4), of=complex_normal, draw=one),
+    "np.add: real and complex": case(np.add, (3, 4), (4,), of=(complex_normal, normal)),
+    "np.subtract: real and complex": case(np.subtract, (3, 4), (4,), of=(normal, complex_normal)),
+    "np.multiply: real and complex": case(np.multiply, (3, 1), (1, 4), of=(normal, complex_normal)),
+    "np.multiply: real with i": case(lambda x: np.exp(1j * x), (3,)),
+    "np.divide: real and complex": case(np.divide, (3, 4), (4,), of=(normal, complexified(positive))),
+    "np.power: negative real to complex": case(
+        lambda a, b: (-a) ** b, (3, 4), (4,), of=(positive, complex_normal), value=lambda a, b: (0j - a) ** b
+    ),
+    "np.where: real and complex": case(lambda x, y: np.where(x > 0, x, y), (3, 4), (4,), of=(normal, complex_normal)),
+    "np.matmul: real and complex": case(np.matmul, (2, 3, 4), (4, 2), of=(normal, complex_normal)),
+    "np.einsum: real and complex": case(
+        lambda a, b: np.einsum("ij,kj->ik", a, b), (2, 3), (4, 3), of=(complex_normal, normal)
+    ),
+    "np.concatenate: real and complex": case(
+        lambda x, y: np.concatenate([x, y]), (2,), (3,), of=(normal, complex_normal)
+    ),
+    "np.linalg.solve: real and complex": case(np.linalg.solve, (3, 3), (3, 2), of=(invertible, complex_normal)),
+    "astype: to complex": case(lambda x: x.astype(np.result_type(x.dtype, 1j)), (3,)),
+    "conv2d: real and complex": convolution_case((2, 2, 3, 3), (1, 2, 2, 2), (1,))._replace(
+        of=(normal, complex_normal, normal)
+    ),
+}
+if hasattr(np, "matvec"):  # NumPy 2.2
+    CASES |= {
+        "np.matvec": case(np.matvec, (2, 1, 3, 4), (5, 4)),
+        "np.vecmat": case(np.vecmat, (2, 1, 3), (5, 3, 4)),
+    }
+
+# What these do to complex numbers has no gradient, or none that was derived, and they say so.
+REAL = {"np.maximum", "np.minimum", "np.max", "np.min", "np.clip", "np.sort", "softplus", "cross_entropy", "max_pool2d"}
+REAL |= {"scipy.special.expit", "np.fft.rfft", "np.fft.rfft2"}
+REAL |= {f"np.linalg.{name}" for name in ("cholesky", "qr", "eigh", "eigvalsh", "svd", "pinv")}
+
+
+def operation(name: str) -> str:
+    return name.split(":")[0]
+
+
+def is_real(case: Case) -> bool:
+    return not any(np.iscomplexobj(x) for x in case.inputs())
+
+
+def with_complex_inputs(case: Case) -> Case:
+    makers = case.of if isinstance(case.of, tuple) else (case.of,) * len(case.shapes)
+    return case._replace(of=tuple(map(complexified, makers)), draw=None)
+
+
+REFUSED = {name: with_complex_inputs(c) for name, c in CASES.items() if operation(name) in REAL and is_real(c)}
+CASES |= {
+    f"{name}{',' if ':' in name else ':'} complex inputs": with_complex_inputs(c)
+    for name, c in CASES.items()
+    if name not in REFUSED and is_real(c)
+}
+
 
 # How the tests look at them
 
@@ -317,4 +541,15 @@ def curved(function, **options):
 
 def loss(outputs):
     """One number whose gradient differs from entry to entry."""
-    return sum((y * np.arange(1, y.size + 1, dtype=y.dtype).reshape(y.shape)).sum() for y in parts(outputs))
+    slopes = [np.arange(1, y.size + 1, dtype=y.dtype).reshape(y.shape) for y in parts(outputs)]
+    return sum((y * (a - 1j * a if y.dtype.kind == "c" else a)).real.sum() for y, a in zip(parts(outputs), slopes))
+
+
+def single(array):
+    """In single precision: float32, or complex64."""
+    return array.astype(np.complex64 if np.iscomplexobj(array) else np.float32)
+
+
+def precision(x):
+    """float32 for float32 and complex64, and so on."""
+    return np.finfo(x.dtype).dtype

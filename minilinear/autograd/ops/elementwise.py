@@ -7,12 +7,18 @@ import operator
 import numpy as np
 from scipy import special
 
+from ...errors import explain
 from ..core import IMPLEMENTATIONS, unwrap
 from ..primitive import Primitive, composition, constant, define
 
 
 def log_or_zero(x):
-    return np.log(np.where(x > 0, x, 1))
+    return np.log(np.where(x != 0 if x.dtype.kind == "c" else x > 0, x, 1))
+
+
+def abs_rule(g, out, x):
+    """conj(z) / |z| for complex numbers, the sign for real ones; 0 at 0."""
+    return g * np.sign(x) if x.dtype.kind == "f" else g * x.conj() / np.where(out == 0, 1, out)
 
 
 def logistic(x):
@@ -29,7 +35,7 @@ define(np.power,    lambda g, out, a, b: g * b * a ** (b - (b != 0)),  # x ** 0 
                     lambda g, out, a, b: g * out * log_or_zero(a * np.ones_like(out)), forward=operator.pow)
 
 define(np.negative, lambda g, out, x: -g)
-define(np.abs,      lambda g, out, x: g * np.sign(x))
+define(np.abs,      abs_rule)
 define(np.square,   lambda g, out, x: 2 * g * x)
 define(np.sqrt,     lambda g, out, x: g / (2 * out))
 define(np.exp,      lambda g, out, x: g * out)
@@ -66,12 +72,15 @@ def silu_rule(g, out, x):
 silu = Primitive(lambda x: x * logistic(x), silu_rule, name="silu")
 # fmt: on
 
-converted = Primitive(lambda x, dtype: x.astype(dtype), lambda g, out, x, dtype: g.astype(x.dtype), name="astype")
+# The gradient goes back to x's dtype in the engine, like every gradient of a call that mixes dtypes.
+converted = Primitive(lambda x, dtype: x.astype(dtype), lambda g, out, x, dtype: g, name="astype")
 
 
 @composition("astype")
 def astype(x, dtype):
-    return converted(x, dtype) if np.dtype(dtype).kind == "f" else unwrap(x).astype(dtype)
+    if x.dtype.kind == "c" and np.dtype(dtype).kind == "f":
+        raise TypeError(explain("astype would throw the imaginary part away.", got=x.dtype, fix="t.real, or np.abs(t)"))
+    return converted(x, dtype) if np.dtype(dtype).kind in "fc" else unwrap(x).astype(dtype)
 
 
 constant(

@@ -35,9 +35,9 @@ define(np.cumsum, lambda g, out, x, axis=None: np.flip(np.cumsum(np.flip(g, axis
 
 
 def norm_rule(g, out, x, *, axis=None, keepdims=False):
-    """x / |x|, and 0 where |x| = 0."""
+    """x / |x|, and 0 where |x| = 0. Real numbers are their own conjugates."""
     length = spread(out, x, axis, keepdims)
-    return spread(g, x, axis, keepdims) * x / np.where(length == 0, 1, length)
+    return spread(g, x, axis, keepdims) * x.conj() / np.where(length == 0, 1, length)
 
 
 define(np.linalg.norm, norm_rule)
@@ -46,7 +46,7 @@ define(np.linalg.norm, norm_rule)
 @composition(np.var)
 def var(x, axis=None, *, keepdims=False):
     centred = x - np.mean(x, axis=axis, keepdims=True)
-    return np.mean(centred * centred, axis=axis, keepdims=keepdims)
+    return np.mean((centred * centred.conj()).real, axis=axis, keepdims=keepdims)
 
 
 # Exponentials over an axis: the largest entry is taken out first, so that nothing overflows.
