@@ -35,7 +35,7 @@ def diagonal_scan(
     never multiplies two factors; the others do, and overflow where a product of them does, even if no state would.
 
     Args:
-        a: factors (B, T, ...), real; complex arrays too, but no complex Tensors.
+        a: factors (B, T, ...), real or complex: |a| is how fast a channel fades, its angle how fast it turns.
         b: what is added, (B, T, ...).
         initial_state: h_0 (B, ...), the state before the first step (reversed: after the last); zeros by default.
         reverse: run from the end.

@@ -390,6 +390,16 @@ def test_complex_numbers_turn(method, reverse):
     close(y.imag, z[..., 1], 1e-13)
 
 
+@pytest.mark.parametrize("order", [1, 2])
+def test_complex_numbers_have_gradients(order):
+    rng = np.random.default_rng(0)
+    a, b, h = (rng.standard_normal(s) + 1j * rng.standard_normal(s) for s in ((2, 9, 3), (2, 9, 3), (2, 3)))
+    ml.gradcheck(lambda a, b, h: diagonal_scan(a / 2, b, h), [a, b, h], order=order)
+    ml.gradcheck(lambda a, b, h: diagonal_scan(a / 2, b, h), [a.real, b, h.real], order=order)
+    A, b, h = (rng.standard_normal(s) + 1j * rng.standard_normal(s) for s in ((2, 9, 2, 3, 3), (2, 9, 2, 3), (2, 2, 3)))
+    ml.gradcheck(lambda A, b, h: block_scan(A / 3, b, h), [A, b, h], order=order)
+
+
 # Facts
 
 
