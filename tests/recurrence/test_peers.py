@@ -1,4 +1,4 @@
-"""The delta rule written token by token in PyTorch, in float64, differentiated by PyTorch."""
+"""The recurrences written token by token in PyTorch, in float64, differentiated by PyTorch."""
 
 import numpy as np
 import pytest
@@ -9,10 +9,12 @@ from tests.recurrence.cases import CASES, FORMS, close, gradients, leaves
 pytestmark = pytest.mark.peers
 
 
-def in_torch(q, k, v, beta, g=None, erase_key=None, initial_state=None):
+def in_torch(q, k, v, beta=None, g=None, erase_key=None, initial_state=None):
     import torch
 
-    if k.ndim == 4:  # the delta rule: one step
+    if beta is None:  # linear attention: nothing is read before writing
+        beta, erase_key = torch.ones_like(k[..., 0]), torch.zeros_like(k)
+    if k.ndim == 4:  # one step
         k, v, beta = k[:, :, None], v[:, :, None], beta[:, :, None]
         erase_key = erase_key if erase_key is None else erase_key[:, :, None]
     p = k if erase_key is None else erase_key
