@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar, copy_context
-from functools import cache
+from functools import cache, partial
 from itertools import pairwise
 from typing import Any
 
@@ -171,11 +171,7 @@ def in_parts(work: Callable[[slice, slice], None], B: int, H: int, floats: int) 
     over_batch = min(B, pieces)
     parts = [(b, h) for b in _cut(B, over_batch) for h in _cut(H, -(-pieces // max(over_batch, 1)))]
     with single_threaded_blas():
-        if workers == 1:
-            for b, h in parts:
-                work(b, h)
-        else:
-            list(_pool(workers).map(lambda part: _as_worker(work, *part), parts))
+        _shared([partial(_as_worker, work, b, h) for b, h in parts], workers)
 
 
 SMALL = 1 << 17  # with fewer numbers than this in all, threads cost more than they bring
@@ -187,17 +183,26 @@ def side_by_side(work: Callable[[slice], Any], n: int, workers: int) -> list[Any
     parts = _cut(n, min(workers, n))
     if len(parts) == 1 or getattr(_worker, "busy", False):
         return [work(part) for part in parts]
-    contexts = [copy_context() for _ in parts]  # no_grad and use() hold in the threads as they hold here
     with single_threaded_blas():
-        return list(_pool(workers).map(lambda context, part: context.run(_as_worker, work, part), contexts, parts))
+        return _shared([partial(_as_worker, work, part) for part in parts], len(parts))
+
+
+def _shared(jobs: list[Callable[[], Any]], workers: int) -> list[Any]:
+    """What the jobs return. This thread is one of the workers: it need not be woken."""
+    if workers == 1:
+        return [job() for job in jobs]
+    # Each of the others gets a context of its own: no_grad and use() hold in it as they hold here.
+    futures = {i: _pool(workers - 1).submit(copy_context().run, job) for i, job in enumerate(jobs) if i % workers}
+    own = {i: job() for i, job in enumerate(jobs) if i % workers == 0}
+    return [own[i] if i in own else futures[i].result() for i in range(len(jobs))]
 
 
 def _as_worker(work: Callable[..., Any], *part: slice) -> Any:
-    _worker.busy = True
+    before, _worker.busy = getattr(_worker, "busy", False), True
     try:
         return work(*part)
     finally:
-        _worker.busy = False
+        _worker.busy = before
 
 
 def _cut(n: int, pieces: int) -> list[slice]:
