@@ -44,12 +44,17 @@ SLOPES = {"constant": 0.05, "linear": 1.1, "quadratic": 2.2}  # the largest expo
 
 
 def peer_name(implementation: str) -> str:
-    """As it is written in --peers: "torch eager, our backward" is torch-eager-our-backward."""
+    """As it is written for --peers: "torch eager, our backward" is torch-eager-our-backward."""
     return "-".join(re.findall("[a-z]+", implementation))
 
 
-_PEERS = {(made.needs, name) for row in ROWS.values() for name, made in row.implementations.items() if made.needs}
-PEERS = ["none", *sorted({made_with for made_with, _ in _PEERS} | {peer_name(name) for _, name in _PEERS})]
+def peer_names() -> list[str]:
+    """What --peers takes: each peer by its name or by the package it needs."""
+    peers = [(name, made) for row in ROWS.values() for name, made in row.implementations.items() if made.needs]
+    return ["none", *sorted({made.needs or "" for _, made in peers} | {peer_name(name) for name, _ in peers})]
+
+
+PEERS = peer_names()
 
 
 def bench(
@@ -197,7 +202,9 @@ def _disagreement(workers: dict[str, Worker], worker: Worker, result: dict[str, 
     errors = {kind: _largest_difference(worker.check, reference.check, kind) for kind in ("hard", "timed")}
     result["error"] = {kind: error if math.isfinite(error) else None for kind, error in errors.items()}
     off = {
-        kind: f"an entry is off by {error:.1g} of the largest" if math.isfinite(error) else "not finite"
+        kind: f"an entry is off by {error:.1g} of the largest"
+        if math.isfinite(error)
+        else "not finite, or of another shape"
         for kind, error in errors.items()
     }
     if errors["timed"] > TOLERANCE:

@@ -255,7 +255,10 @@ def chunk_row(title: str, *, beta: bool, gate: str | None = None, R: int | None 
 # A model: one step of training, one step of decoding, memory.
 
 
-CORE_MIXERS = {"delta_product": torch_peers.delta_product_layer}  # of models.MIXERS, with their layers in torch
+# Of models.MIXERS: the layer in torch, what it computes over time, and the same with our backward.
+CORE_MIXERS: dict[str, tuple[Callable[..., Any], ...]] = {
+    "delta_product": (torch_peers.delta_product_layer, torch_peers.delta_chunks, torch_peers.delta_chunks_by_hand),
+}
 
 
 def language_model_config(mixer: str = "delta_product", preset: str = "language", D: int = 128) -> LanguageModelConfig:
@@ -287,8 +290,8 @@ def training_step(inputs: dict[str, Any]) -> Compute:
 
 
 def training_row(mixer: str, preset: str) -> Row:
-    peer = partial(torch_peers.training_step, mixer=CORE_MIXERS[mixer])
-    eager, by_hand = torch_peers.delta_chunks, torch_peers.delta_chunks_by_hand
+    layer, eager, by_hand = CORE_MIXERS[mixer]
+    peer = partial(torch_peers.training_step, mixer=layer)
     return Row(
         f"one training step, two layers of {mixer} ({preset}), D=128, T=256, batch 8",
         partial(training_inputs, mixer=mixer, preset=preset),

@@ -220,12 +220,17 @@ def _linear_by_hand() -> Any:
     return LinearByHand
 
 
+def linear_chunks_by_hand(q: Any, k: Any, v: Any, g: Any = None, chunk: int = 64) -> Any:
+    """The same o, with the gradient of recurrence/diagonal.py."""
+    return _linear_by_hand().apply(q, k, v, g, chunk)
+
+
 def linear(inputs: Any) -> Callable[[], list]:
     return _run(linear_chunks, inputs)
 
 
 def linear_by_hand(inputs: Any) -> Callable[[], list]:
-    return _run(lambda q, k, v, g=None: _linear_by_hand().apply(q, k, v, g, 64), inputs)
+    return _run(linear_chunks_by_hand, inputs)
 
 
 def linear_compiled(inputs: Any) -> Callable[[], list]:

@@ -74,7 +74,8 @@ def main(row_name: str, implementation: str, check: str, quick: bool) -> None:
         compute = prepare(row.inputs(quick, False))
         if row.checked:
             results["timed"] = _second_run(compute)
-            np.savez(check, **{f"{kind} {i}": x for kind, arrays in results.items() for i, x in enumerate(arrays)})
+            named: Any = {f"{kind} {i}": x for kind, arrays in results.items() for i, x in enumerate(arrays)}
+            np.savez(check, **named)
         for _ in range(1 if row.memory else WARM_UP):
             compute()
     except Exception as reason:
