@@ -251,20 +251,20 @@ def test_gates_are_mild_where_implementations_are_timed_and_not_where_they_are_c
             assert kind_of_decay(g, Chunks(g.shape[1], 64)) is kind
 
 
-def needs(package):
-    return pytest.param(package, marks=pytest.mark.skipif(importlib.util.find_spec(package) is None, reason=package))
+def pairs():
+    """Each row with each package that it has peers in. torch.compile compiles the same function, in a minute."""
+    for name, row in ROWS.items():
+        for package in dict.fromkeys(made.needs for made in row.implementations.values() if made.needs):
+            missing = importlib.util.find_spec(package) is None
+            yield pytest.param(name, package, marks=pytest.mark.skipif(missing, reason=f"needs {package}"))
 
 
 @pytest.mark.peers
-@pytest.mark.parametrize("package", [needs("torch"), needs("jax")])
-@pytest.mark.parametrize("name", [name for name, row in ROWS.items() if row.checked])
+@pytest.mark.parametrize(("name", "package"), list(pairs()))
 def test_the_peers_agree_also_after_resets_and_with_equal_keys(name, package):
     row = ROWS[name]
     ours = next(iter(row.implementations.values()))
-    # torch.compile compiles the same function, in a minute
     theirs = {n: made for n, made in row.implementations.items() if made.needs == package and n != "torch.compile"}
-    if not theirs:
-        pytest.skip(f"no peer in {package}")
     for hard in True, False:
         expected = second_run(ours, row, hard)
         for implementation, made in theirs.items():
