@@ -161,6 +161,7 @@ def test_a_mean_is_of_peers_that_ran_in_every_row_of_a_group_wherever_they_stand
     rows = [
         compared(row_of(ours=peer, a=peer, b=peer), [1], [2], [4]),
         compared(row_of(ours=peer, b=peer, c=peer), [1], [9], [7]),
+        compared(row_of(ours=peer, b=peer, c=peer), [1], [6], [7]),
     ]
     assert [(mean["implementation"], mean["ratio"]) for mean in bench._geometric_means(rows)] == [
         ("b", pytest.approx(6))

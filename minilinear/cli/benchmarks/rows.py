@@ -3,8 +3,9 @@ function that makes its inputs, a function for each implementation, and an entry
 
 An implementation gets the inputs and returns `compute`, a function without arguments that computes once and returns the
 arrays that all implementations have to agree on. The inputs that it is checked with are harder than those it is timed
-with: they hold resets (a gate of -1e4) and a stretch of equal keys, so that a peer which is fast because it is only
-valid for gentle gates is found out. Such a peer is unsafe: its time is shown, and compared with no goal.
+with: they hold resets (a gate of -1e4), a head that hardly forgets and a stretch of equal keys, so that a peer which is
+fast because it is only valid for gentle gates is found out. Such a peer is unsafe: its time is shown, and compared with
+no goal.
 """
 
 from __future__ import annotations
@@ -208,7 +209,8 @@ def chunk_inputs(
     if gate is not None:
         g = -0.2 * np.exp(draw(B, T, H, K) if gate == "vector" else draw(B, T, H))
         if hard:
-            g[:, 5::37] = -1e4  # everything is forgotten
+            g[:, :, 0] *= 0.01  # one head remembers from chunk to chunk,
+            g[:, 5::37, 1:] = -1e4  # the others forget everything again and again
         inputs["g"] = g
     return inputs, d_out
 
