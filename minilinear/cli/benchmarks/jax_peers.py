@@ -62,7 +62,9 @@ def chunks(q: Any, k: Any, v: Any, beta: Any = None, g: Any = None, *, mild: boo
         b = _steps(beta[..., None])
         A = jnp.tril(scores(b * k, k), -1)
         right = jnp.concatenate([b * k * _each_step(prefix, k), b * v], -1)
-        solved = jax.scipy.linalg.solve_triangular(A + jnp.eye(C * R), right, lower=True, unit_diagonal=True)
+        T = unit_lower_inverse(jax.lax.stop_gradient(A))
+        solve, transposed = (lambda _, b: T @ b), (lambda _, b: T.mT @ b)  # and no gradient of the inverse
+        solved = jax.lax.custom_linear_solve(lambda x: x + A @ x, right, solve, transposed)
         W, U = jnp.split(solved, [k.shape[-1]], -1)
 
         def correct(S: Any, chunk: Any) -> tuple[Any, Any]:
@@ -73,6 +75,26 @@ def chunks(q: Any, k: Any, v: Any, beta: Any = None, g: Any = None, *, mild: boo
         states, X = _scan(correct, empty, (keep, written, W, U))
     o = (q * prefix) @ states + M @ X
     return jnp.moveaxis(o, 1, 3).reshape(o.shape[0], -1, o.shape[1], o.shape[-1])
+
+
+def unit_lower_inverse(A: Any) -> Any:
+    """(I + A)^-1 by joining inverses of ever larger blocks, as in recurrence/triangular.py, for a power of two of rows.
+
+    jax.scipy.linalg.solve_triangular would be shorter, but for ever waits for itself in some runs of jax 0.10.2: called
+    for a batch from one of XLA's threads, it shares the batch out to those same threads.
+    """
+    import jax.numpy as jnp
+
+    *lead, m, _ = A.shape
+    T, s = jnp.ones((*lead, m, 1, 1)), 1
+    while s < m:
+        i = jnp.arange(m // (2 * s))
+        quarters = A.reshape(*lead, len(i), 2, s, len(i), 2, s)
+        corner = jnp.moveaxis(quarters[:, :, :, i, 1, :, i, 0], 0, 3)
+        left, right = T[:, :, :, 0::2], T[:, :, :, 1::2]
+        lower = jnp.concatenate([-right @ corner @ left, right], -1)
+        T, s = jnp.concatenate([jnp.concatenate([left, jnp.zeros_like(left)], -1), lower], -2), 2 * s
+    return T[..., 0, :, :]
 
 
 def _scan(step: Callable[..., Any], start: Any, chunks: Any) -> Any:
