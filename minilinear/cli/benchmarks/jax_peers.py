@@ -80,8 +80,8 @@ def chunks(q: Any, k: Any, v: Any, beta: Any = None, g: Any = None, *, mild: boo
 def unit_lower_inverse(A: Any) -> Any:
     """(I + A)^-1 by joining inverses of ever larger blocks, as in recurrence/triangular.py, for a power of two of rows.
 
-    jax.scipy.linalg.solve_triangular would be shorter, but for ever waits for itself in some runs of jax 0.10.2: called
-    for a batch from one of XLA's threads, it shares the batch out to those same threads.
+    jax.scipy.linalg.solve_triangular would be shorter, but for these batches it did not come back in some runs of jax
+    0.10.2 on a CPU of 2 cores.
     """
     import jax.numpy as jnp
 
