@@ -30,7 +30,7 @@ FLOORS = {
 TOP_LEVEL = {"pyproject.toml", "minilinear", "gpu", "exercises", "tests", "docs", "mkdocs.yml", "README.md", "LICENSE"}
 TERMINAL = {"rich", "typer"}  # and where they may be used:
 WITH_TERMINAL = ["minilinear/cli/*", "minilinear/training/display.py"]
-EXTRAS = {"torch", "cupy", "matplotlib", "mpi4py"}
+EXTRAS = {"torch", "jax", "cupy", "matplotlib", "mpi4py"}
 PICKLERS = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve"}
 
 
