@@ -12,7 +12,7 @@ import pytest
 
 from minilinear.cli.benchmarks import ROWS, Implementation, Row, torch_peers
 from minilinear.recurrence.chunks import Chunks
-from minilinear.recurrence.decay import MildVectorDecay, VectorDecay, kind_of_decay
+from minilinear.recurrence.decay import MildDecay, VectorDecay, kind_of_decay
 
 bench = importlib.import_module("minilinear.cli.bench")  # the module: minilinear.cli.bench is the command
 
@@ -245,8 +245,8 @@ def test_gates_are_mild_where_implementations_are_timed_and_not_where_they_are_c
     for name in "linear_attention_vector_gate", "delta_rule_vector_gate":
         for quick, hard, kind in (
             (True, True, VectorDecay),
-            (True, False, MildVectorDecay),
-            (False, False, MildVectorDecay),
+            (True, False, MildDecay),
+            (False, False, MildDecay),
         ):
             g = ROWS[name].inputs(quick, hard)[0]["g"]
             assert kind_of_decay(g, Chunks(g.shape[1], 64)) is kind
