@@ -1,12 +1,24 @@
 """Automatic differentiation whose language is plain NumPy.
 
 Read in this order: `core` (what a Tensor is), `primitive` (what a gradient rule is), `backward` (the engine, one
-function), `ops/` (the rules), `checking` (how to know that a rule is right).
+function), `ops/` (the rules), `checking` (how to know that a rule is right), `derivatives` (what to make of
+gradients), `graph` (a picture of the record).
 """
 
 from .backward import grad
 from .checking import gradcheck
 from .core import Array, Tensor, no_grad, tensor, unwrap
+from .derivatives import (
+    gradient_scale,
+    hessian,
+    hessian_vector_product,
+    jacobian,
+    jvp,
+    per_sample_gradients,
+    stop_gradient,
+    straight_through,
+)
+from .graph import Graph
 from .ops import (
     cross_entropy,
     linear,
@@ -22,6 +34,7 @@ from .primitive import Primitive, composition, constant, define
 
 __all__ = [
     "Array",
+    "Graph",
     "Primitive",
     "Tensor",
     "composition",
@@ -30,15 +43,23 @@ __all__ = [
     "define",
     "grad",
     "gradcheck",
+    "gradient_scale",
+    "hessian",
+    "hessian_vector_product",
+    "jacobian",
+    "jvp",
     "linear",
     "log_softmax",
     "logsumexp",
     "no_grad",
+    "per_sample_gradients",
     "sigmoid",
     "silu",
     "softmax",
     "softplus",
     "solve_triangular",
+    "stop_gradient",
+    "straight_through",
     "tensor",
     "unwrap",
 ]

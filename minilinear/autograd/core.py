@@ -206,6 +206,19 @@ class Tensor:
 
         backward(self, grad)
 
+    def graph(self, *, names: Any = None) -> Any:
+        """A picture of the record behind this Tensor: `autograd.graph.Graph`, which notebooks show.
+
+        Args:
+            names: name -> Tensor or array, for the labels: {"w": w, "x": x}.
+
+        Raises:
+            NoGradient: nothing was recorded. ValueError: too many nodes for a picture.
+        """
+        from .graph import Graph
+
+        return Graph(self, names)
+
     # Operators and methods: each is the NumPy function of the same meaning.
 
     __add__, __radd__ = _operator(np.add)

@@ -99,6 +99,11 @@ def _no_gradient(*args: Any, **static: Any) -> None:
     return None
 
 
+def passes(primitive: Primitive, i: int) -> bool:
+    """Whether a gradient goes back through argument i: not where its rule is None."""
+    return not primitive.rules or primitive.rules[i] is not _no_gradient
+
+
 def define(function: Any, *rules: Rule | None, forward: Any = None, name: str | None = None) -> None:
     """Give a NumPy function its rules, one per argument.
 
