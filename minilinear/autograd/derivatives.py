@@ -49,7 +49,7 @@ def _hard_value(hard, soft):
                 fix="np.broadcast_to(hard, soft.shape); a one-hot array for an argmax",
             )
         )
-    return np.asarray(hard, like=soft).astype(soft.dtype)
+    return (np.zeros_like(soft) + hard).astype(soft.dtype)  # hard may be a number, where soft is
 
 
 _straight_through = Primitive(_hard_value, None, lambda g, out, hard, soft: g, name="straight_through")

@@ -25,7 +25,7 @@ from .primitive import passes
 
 LIMIT = 300  # boxes: what a page can hold and a reader follow
 HEIGHT, GAP, BETWEEN, MARGIN = 44, 46, 22, 24  # of a box, between layers, between boxes, around all
-SWAPPABLE = {"add", "multiply", "maximum", "minimum", "stack", "concatenate"}  # the place says nothing, or the order
+SWAPPABLE = {"add", "multiply", "maximum", "minimum"}  # which argument is which does not matter
 BLUE, ORANGE, GREY, GREEN = svg.COLOURS[:4]
 
 
@@ -130,7 +130,7 @@ class Graph:
             lines.append(f'<path d="{svg.curve(path)}" fill="none" stroke="{GREY}" stroke-width="1.3"{dashed}/>')
             (x0, y0), (x1, y1) = path[0], path[-1]
             lines.append(f'<path d="M{x1 - 4:.1f} {y1 - 7:.1f}h8l-4 7z" fill="{GREY}"/>')
-            if (len(target.wants) > 1 or i) and target.primitive.name not in SWAPPABLE:
+            if len(target.wants) > 1 and target.primitive.name not in SWAPPABLE:
                 labels.append(svg.text(x1 + 5, y1 - 4, str(i), size=10, fill=ORANGE))
             if len(used[source]) > 1:
                 labels.append(svg.text(x0 + 4, y0 + 11, f"[{k}]", size=10, fill=BLUE))

@@ -118,6 +118,10 @@ FIXES = {
     "astype": "a dtype: np.float32, np.float64",
 }
 BROADCAST = "lengths are compared from the last axis: equal, or one of them 1; x[:, None] adds an axis of length 1"
+USUAL = {
+    np.exceptions.AxisError: "an axis of x, from -x.ndim to x.ndim - 1",
+    TypeError: "arrays or Tensors of numbers",
+}
 KINDS = (np.linalg.LinAlgError, np.exceptions.AxisError, IndexError, TypeError, ValueError)
 
 
@@ -126,11 +130,7 @@ def _refused(name, inputs, static, error) -> Exception:
     kind = next(kind for kind in KINDS if isinstance(error, kind))
     words = str(error).partition("\n")[0].rstrip(". ").removeprefix(f"{name}: ")
     got = ", ".join([*map(_described, inputs), *(f"{key}={value!r}" for key, value in static.items())])
-    usual = {
-        np.exceptions.AxisError: "an axis of x, from -x.ndim to x.ndim - 1",
-        TypeError: "arrays or Tensors of numbers",
-    }
-    fix = FIXES.get(name, BROADCAST) if kind not in usual or name in FIXES else usual[kind]
+    fix = FIXES.get(name, USUAL.get(kind, BROADCAST))
     return kind(explain(f"{name} does not take these arguments: {words}.", got=got, fix=fix))
 
 
