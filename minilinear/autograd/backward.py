@@ -17,7 +17,7 @@ import numpy as np
 
 from ..errors import NoGradient, ShapeError, StaleInput, WrongRule, explain
 from .core import Node, Tensor, unwrap
-from .primitive import Primitive, as_array
+from .primitive import Primitive, as_array, passes
 
 
 def backward(output: Tensor, grad: Any = None) -> None:
@@ -114,7 +114,8 @@ def backpropagate(outputs, cotangents, create_graph=False, oldest=0, keep=()) ->
         raise NoGradient(
             explain(
                 "The output depends on nothing that has requires_grad=True.",
-                fix="ml.tensor(x, requires_grad=True), and compute outside ml.no_grad()",
+                fix="ml.tensor(x, requires_grad=True), and compute outside ml.no_grad(); to differentiate a gradient, "
+                "grad(..., create_graph=True)",
             )
         )
     queue = [(-node.id, node) for node in pending if type(node) is Node]
@@ -148,6 +149,8 @@ def backpropagate(outputs, cotangents, create_graph=False, oldest=0, keep=()) ->
                 )
             g = every[i] if every else rules[i](g_out, out, *arguments, **static)
             if g is None:
+                if every is None and passes(node.primitive, i):
+                    raise _wrong_rule(node, i, g)
                 continue
             try:
                 if g.shape != x.shape or g.dtype is not x.dtype:
@@ -170,10 +173,27 @@ def _all_at_once(node, gs, outs, arguments, oldest, create_graph):
     needs = [i in node.wants and x._node.id >= oldest for i, x in enumerate(node.inputs)]
     if create_graph and node.primitive.reference:
         return _through_reference(node, gs, arguments, needs)
-    every = node.primitive.backward(gs, outs, arguments, needs, **node.static)
-    if len(every) != len(arguments):
+    try:
+        every = node.primitive.backward(gs, outs, arguments, needs, **node.static)
+    except (TypeError, ValueError) as error:
+        if not create_graph or isinstance(error, NoGradient):
+            raise
+        raise NoGradient(
+            explain(
+                f"A second derivative runs the backward of {node.primitive.name} on Tensors, which it does not take.",
+                got=str(error.__cause__ or error).partition("\n")[0],
+                fix="Primitive(..., reference=the plain definition), or a backward without writing into arrays",
+            )
+        ) from error
+    if not isinstance(every, (list, tuple)) or len(every) != len(arguments):
+        got = f"{len(every)} gradients" if isinstance(every, (list, tuple)) else type(every).__name__
         raise WrongRule(
-            f"The backward of {node.primitive.name} returned {len(every)} gradients for {len(arguments)} inputs."
+            explain(
+                f"The backward of {node.primitive.name} returns one gradient for each of its {len(arguments)} inputs, "
+                "in a list or a tuple.",
+                got=got,
+                fix="None for an input without a gradient; a comma after a single one: return (g,)",
+            )
         )
     return every
 
@@ -220,10 +240,21 @@ def _stretched(big, small):
 
 def _wrong_rule(node, i, g) -> WrongRule:
     x = node.raw[i]
-    got = f"{g.dtype}{g.shape}" if hasattr(g, "shape") else f"a {type(g).__name__}"
+    if g is None:
+        got, fix = "None", "return the gradient; None in the place of the rule where there is none"
+    elif not hasattr(g, "shape"):
+        got, fix = f"a {type(g).__name__}", "return an array: np.broadcast_to(value, x.shape) for a number"
+    else:
+        got = f"{g.dtype}{g.shape}"
+        fix = "the input's dtype: math. for constants, counts and masks with .astype(g.dtype)"
+        if _stretched(g.shape, x.shape) is None:
+            fix = "the input's shape; only where the input was broadcast does the engine sum by itself"
     return WrongRule(
-        f"The gradient rule of {node.primitive.name} for argument {i} is wrong: "
-        f"it must return {x.dtype}{x.shape}, it returned {got}."
+        explain(
+            f"The gradient rule of {node.primitive.name} for argument {i} is wrong: it must return {x.dtype}{x.shape}.",
+            got=got,
+            fix=fix,
+        )
     )
 
 

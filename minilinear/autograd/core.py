@@ -123,13 +123,19 @@ class Tensor:
     def __float__(self) -> float:
         if self._node is not None:
             raise TypeError(explain("float(t), or math.exp(t), would lose the gradient.", fix="t.item(), or np.exp(t)"))
-        return float(self._array)
+        return float(self.item())
 
     # The value.
 
     @property
     def data(self) -> Any:
         return read_only(self._array)
+
+    @data.setter
+    def data(self, array: Any) -> None:
+        raise TypeError(
+            explain("t.data is for reading.", got="t.data = array", fix="t.assign_(array) replaces a leaf's value")
+        )
 
     requires_grad = property(lambda self: self._node is not None)
     shape = property(lambda self: self._array.shape)
@@ -164,6 +170,14 @@ class Tensor:
 
     def item(self) -> Any:
         """The one number in this Tensor, as a Python number."""
+        if self.size != 1:
+            raise ValueError(
+                explain(
+                    "Only a Tensor of one number turns into a number.",
+                    got=f"a Tensor of shape {self.shape}",
+                    fix="t.sum(), t.mean(), t[i], or t.numpy().tolist() for all of them",
+                )
+            )
         return self._array.item()
 
     def detach(self) -> Tensor:
@@ -206,6 +220,19 @@ class Tensor:
 
         backward(self, grad)
 
+    def graph(self, *, names: Any = None) -> Any:
+        """A picture of the record behind this Tensor: `autograd.graph.Graph`, which notebooks show.
+
+        Args:
+            names: name -> Tensor or array, for the labels: {"w": w, "x": x}.
+
+        Raises:
+            NoGradient: nothing was recorded. ValueError: too many nodes for a picture.
+        """
+        from .graph import Graph
+
+        return Graph(self, names)
+
     # Operators and methods: each is the NumPy function of the same meaning.
 
     __add__, __radd__ = _operator(np.add)
@@ -242,7 +269,13 @@ class Tensor:
 
     def __len__(self) -> int:
         if self.ndim == 0:
-            raise TypeError("a 0-d Tensor has no len()")
+            raise TypeError(
+                explain(
+                    "A 0-d Tensor has no len(), and nothing to go along.",
+                    got=repr(self),
+                    fix="t.item() is its number, t.reshape(1) has one axis",
+                )
+            )
         return self.shape[0]
 
     def __iter__(self) -> Iterator[Tensor]:
@@ -252,6 +285,14 @@ class Tensor:
         return iter(IMPLEMENTATIONS["unstack"](self)) if len(self) else iter(())
 
     def __bool__(self) -> bool:
+        if self.size != 1:
+            raise ValueError(
+                explain(
+                    "Many numbers are not true or false.",
+                    got=f"if or while, and, or, not, on a Tensor of shape {self.shape}",
+                    fix="np.all(t > 0), np.any(t > 0), or np.where(t > 0, x, y) to choose by entry",
+                )
+            )
         return bool(self._array)
 
     def __format__(self, spec: str) -> str:
@@ -302,9 +343,28 @@ def tensor(data: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tens
     if hasattr(data, "__array_function__"):  # an array stays on its device
         array = data.astype(dtype or data.dtype, copy=True)
     else:
-        array = np.array(data, dtype)
+        try:
+            array = np.array(data, dtype)
+        except ValueError as error:
+            if error.__cause__ is not None:  # Tensors in a list: ours, with what to do
+                raise
+            raise ValueError(
+                explain(
+                    "A Tensor has rows of equal length, and holds numbers.",
+                    got=str(error).partition(". ")[2],
+                    fix="fill the short rows up, and use a mask; or one Tensor for each row",
+                )
+            ) from error
         if dtype is None and array.dtype.char in "dD" and type(data) not in (np.float64, np.complex128):
             array = array.astype(np.float32 if array.dtype.char == "d" else np.complex64)
+    if array.dtype.kind in "OSUMmT":
+        raise TypeError(
+            explain(
+                "A Tensor holds numbers.",
+                got=f"{type(data).__name__} of dtype {array.dtype}",
+                fix="number the words or classes, and give their integers",
+            )
+        )
     if requires_grad and array.dtype.kind not in "fc":
         raise TypeError(
             explain(

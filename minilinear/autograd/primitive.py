@@ -60,9 +60,14 @@ class Primitive:
                 raw.append(x.item() if isinstance(x, generic) else x)
         if static or not self.least <= len(inputs) <= self.most or (wants and wants[-1] >= self.differentiated):
             self._check_call(inputs, static, wants)
-        if not wants and not any(isinstance(x, Tensor) for x in inputs):
-            return self.forward(*inputs, **static)  # a rule on its way through raw arrays
-        out = self.forward(*raw, **static)
+        try:  # costs nothing until it fails
+            if not wants and not any(isinstance(x, Tensor) for x in inputs):
+                return self.forward(*inputs, **static)  # a rule on its way through raw arrays
+            out = self.forward(*raw, **static)
+        except (ValueError, TypeError, IndexError) as error:
+            if "\n  " in str(error):  # it explains itself
+                raise
+            raise _refused(self.name, raw, static, error) from error
         several = type(out) is tuple
         outputs = tuple(map(as_array, out)) if several else (out if type(out) is ndarray else as_array(out),)
         node = Node(self, inputs, raw, wants, static, outputs) if wants and recording.get() else None
@@ -95,8 +100,51 @@ class Primitive:
         return f"Primitive({self.name})"
 
 
+FIXES = {
+    "matmul": "(..., n, k) @ (..., k, m): the last length of the left is the last but one of the right; .mT turns one",
+    "linear": "x (..., D), weight (D, E), bias (E)",
+    "reshape": "the new lengths multiply to the old size; one of them may be -1",
+    "broadcast_to": "a length may grow from 1 only, and new axes stand in front: x[:, None] makes one elsewhere",
+    "concatenate": "equal lengths but along axis; arrays of as many axes: x[None] adds one",
+    "stack": "arrays of one shape",
+    "split": "positions to cut at, [2, 5], where the parts are not equal",
+    "unstack": "a Tensor with an axis to go along",
+    "einsum": "one length for each letter, and as many letters as axes",
+    "getitem": "integers below the length, slices, None, integer or boolean arrays",
+    "take_along_axis": "integer indices with as many axes as x; np.argsort, np.argmax(..., keepdims=True)",
+    "transpose": "each axis once; .mT exchanges the last two",
+    "solve": "a (..., n, n), b (..., n, m)",
+    "solve_triangular": "a (..., n, n), b (..., n, m)",
+    "astype": "a dtype: np.float32, np.float64",
+}
+BROADCAST = "lengths are compared from the last axis: equal, or one of them 1; x[:, None] adds an axis of length 1"
+USUAL = {
+    np.exceptions.AxisError: "an axis of x, from -x.ndim to x.ndim - 1",
+    TypeError: "arrays or Tensors of numbers",
+}
+KINDS = (np.linalg.LinAlgError, np.exceptions.AxisError, IndexError, TypeError, ValueError)
+
+
+def _refused(name, inputs, static, error) -> Exception:
+    """NumPy's error once more, of the same kind, with what was called on what, and what to do."""
+    kind = next(kind for kind in KINDS if isinstance(error, kind))
+    words = str(error).partition("\n")[0].rstrip(". ").removeprefix(f"{name}: ")
+    got = ", ".join([*map(_described, inputs), *(f"{key}={value!r}" for key, value in static.items())])
+    fix = FIXES.get(name, USUAL.get(kind, BROADCAST))
+    return kind(explain(f"{name} does not take these arguments: {words}.", got=got, fix=fix))
+
+
+def _described(x) -> str:
+    return f"{x.dtype}{x.shape}" if hasattr(x, "shape") else repr(x) if len(repr(x)) < 40 else type(x).__name__
+
+
 def _no_gradient(*args: Any, **static: Any) -> None:
     return None
+
+
+def passes(primitive: Primitive, i: int) -> bool:
+    """Whether a gradient goes back through argument i: not where its rule is None."""
+    return not primitive.rules or primitive.rules[i] is not _no_gradient
 
 
 def define(function: Any, *rules: Rule | None, forward: Any = None, name: str | None = None) -> None:
@@ -123,7 +171,13 @@ def constant(*functions: Any) -> None:
     """Functions without a slope (comparisons, argsort, shapes, ...): the result is a plain array."""
 
     def on_arrays(function):
-        return lambda *args, **kwargs: function(*map(unwrap, args), **{k: unwrap(v) for k, v in kwargs.items()})
+        return lambda *args, **kwargs: called(function, [*map(unwrap, args)], {k: unwrap(v) for k, v in kwargs.items()})
+
+    def called(function, args, kwargs):
+        try:
+            return function(*args, **kwargs)
+        except (ValueError, TypeError, IndexError) as error:
+            raise _refused(function.__name__, args, kwargs, error) from error
 
     IMPLEMENTATIONS.update({function: on_arrays(function) for function in functions})
 

@@ -131,7 +131,7 @@ def test_astype_does_not_throw_the_imaginary_part_away():
 def test_a_gradient_of_the_wrong_kind_names_the_rule():
     wrong = Primitive(lambda x: x * 2, lambda g, out, x: g * 2j, name="doubled")
     t = leaf(np.ones(3))
-    with pytest.raises(TypeError, match=r"rule of doubled(.|\n)*float64\(3,\), it returned complex128"):
+    with pytest.raises(TypeError, match=r"rule of doubled(.|\n)*float64\(3,\)(.|\n)*got: complex128"):
         wrong(t).sum().backward()
 
 

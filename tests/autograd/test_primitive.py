@@ -193,7 +193,7 @@ def test_needs_says_which_gradients_are_wanted():
 
 def test_a_fused_backward_returns_one_gradient_for_each_input():
     short = Primitive(lambda x, y: x * y, backward=lambda gs, outs, xs, needs: [gs[0]], name="short")
-    with pytest.raises(WrongRule, match="backward of short returned 1 gradients for 2 inputs"):
+    with pytest.raises(WrongRule, match=r"for each of its 2 inputs(.|\n)*got: 1 gradients"):
         short(leaf(np.ones(2)), 2.0).sum().backward()
 
 
@@ -216,5 +216,7 @@ def test_a_wrong_rule_is_named_with_argument_expected_and_got(rule, got, create_
     double = Primitive(lambda k, x: k * x, None, lambda g, out, k, x: rule(g, out, x), name="double")
     t = leaf(np.ones((3, 4), np.float32))
     y = double(2.0, t).sum()
-    with pytest.raises(WrongRule, match=rf"of double for argument 1 is wrong: .* float32\(3, 4\), it returned {got}"):
+    with pytest.raises(
+        WrongRule, match=rf"of double for argument 1 is wrong: .* float32\(3, 4\)\.\n  got: {got}\n  fix: "
+    ):
         ml.grad(y, t, create_graph=create_graph)

@@ -7,6 +7,7 @@ import pytest
 from scipy import special
 
 import minilinear as ml
+from minilinear import autograd as ag
 from tests.autograd.cases import CASES, curved, leaf, parts, precision, single
 from tests.autograd.strict import Strict, parameters_of, signature_of
 
@@ -62,6 +63,18 @@ def test_rows_chosen_by_a_numpy_array_of_ids():
     g = ml.grad(table[np.array([2, 0, 2])].sum(), table).data
     assert isinstance(g, Strict)
     assert g.value.tolist() == [[1, 1], [0, 0], [2, 2]]
+
+
+def test_derivatives_stay_where_their_input_lives():
+    x, v = leaf(strict(np.array([0.4, 1.7]))), strict(np.array([1.0, -1.0]))
+    total = lambda x: (np.sin(x) * x).sum()
+    for found in (
+        *(ag.jacobian(np.exp, x), ag.hessian(total, x), ag.hessian_vector_product(total, x, v), ag.jvp(np.exp, x, v)),
+        ag.per_sample_gradients(lambda w, rows: (w * rows).sum(), x, strict(np.ones((3, 2)))),
+        ag.per_sample_gradients(lambda w, rows: (w * rows).sum(-1), x, strict(np.ones((3, 2))), broadcasts=True),
+        *(ag.straight_through(v, x)._array, ag.gradient_scale(x, -1)._array, ag.stop_gradient(x)._array),
+    ):
+        assert isinstance(found, Strict)
 
 
 # Is the stand-in as strict as it says?

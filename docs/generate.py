@@ -1,0 +1,190 @@
+"""The pages and pictures that are made from the code: `python docs/generate.py` writes them, `--check` compares.
+
+A page made with another NumPy is not compared: it quotes NumPy's words, which change with its version.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import inspect
+import re
+import sys
+from pathlib import Path
+
+DOCS = Path(__file__).resolve().parent
+sys.path.insert(0, str(DOCS.parent))  # the tests' tables are not installed
+
+import numpy as np  # noqa: E402
+
+import minilinear as ml  # noqa: E402
+from minilinear.autograd import Primitive  # noqa: E402
+from minilinear.autograd.core import CREATION, IMPLEMENTATIONS, spelled  # noqa: E402
+from minilinear.autograd.primitive import passes  # noqa: E402
+from tests.autograd.cases import CASES  # noqa: E402
+from tests.autograd.mistakes import MISTAKES, SURPRISES, message, value  # noqa: E402
+from tests.autograd.test_ops import operations  # noqa: E402
+
+MADE = "<!-- made by docs/generate.py with NumPy {}; edit what it is made from -->\n"
+
+
+# Rules
+
+
+@functools.cache
+def lambdas(file: str) -> tuple[str, list[ast.Lambda]]:
+    source = Path(file).read_text(encoding="utf-8")
+    return source, [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Lambda)]
+
+
+def written(function) -> str:
+    """What a function says: a lambda its body, any other its name and the first sentence of its docstring."""
+    function = getattr(function, "func", function)  # of a partial
+    if function.__name__ != "<lambda>":
+        paragraph = " ".join((inspect.getdoc(function) or "").split("\n\n")[0].split())
+        first = re.split(r"(?<=\.) ", paragraph)[0]
+        return f"`{function.__name__}`" + (f": {first}" if first else "")
+    code = function.__code__
+    places = [(line, start) for line, _, start, end in code.co_positions() if line and end]  # of what does something
+    source, found = lambdas(code.co_filename)
+    around = [
+        node.body
+        for node in found
+        if node.lineno == code.co_firstlineno
+        and all((node.lineno, node.col_offset) <= place <= (node.end_lineno, node.end_col_offset) for place in places)
+    ]
+    smallest = min(around, key=lambda body: len(ast.get_source_segment(source, body)))
+    return "`" + " ".join(ast.get_source_segment(source, smallest).split()) + "`"
+
+
+def rule_of(primitive: Primitive) -> list[str]:
+    """A line for each argument; one for all of them where the gradient was derived by hand for the whole."""
+    if primitive.backward:
+        second = f"; again through {written(primitive.reference)}" if primitive.reference else ""
+        return [f"all at once: {written(primitive.backward)}{second}"]
+    rules = [rule for i, rule in enumerate(primitive.rules) if passes(primitive, i)]
+    names = list(inspect.signature(rules[0]).parameters)[2:] + [str(i) for i in range(len(primitive.rules))]
+    return [
+        f"{name}: {written(rule) if passes(primitive, i) else 'none'}"
+        for i, (name, rule) in enumerate(zip(names, primitive.rules))
+    ]
+
+
+def described(operation) -> tuple[str, str, list[str]]:
+    """(the file it lies in, what it is, its rules)."""
+    if isinstance(operation, Primitive):
+        home = next(f for f in (operation.backward, *operation.rules) if f and "primitive" not in f.__module__)
+        return home.__module__, "primitive", rule_of(operation)
+    operation = inspect.unwrap(operation)
+    used = [operation.__globals__.get(name) for name in operation.__code__.co_names]
+    primitives = [p for p in used if isinstance(p, Primitive)]
+    rules = [f"{p.name}: {line}" for p in primitives for line in rule_of(p)]
+    return operation.__module__, "composition", rules or ["those of what it is written with"]
+
+
+def rules() -> str:
+    """Every function that a Tensor goes through, by the file it lies in."""
+    files: dict[str, list[str]] = {}
+    for name, operation in sorted(operations().items(), key=lambda item: item[0].lower()):
+        home, kind, lines = described(operation)
+        cases = [case for key, case in CASES.items() if key.split(":")[0] == name]
+        drawn = "yes" if any(case.draw is not None for case in cases) else ""
+        text = "<br>".join(lines).replace("|", "\\|")
+        files.setdefault(home, []).append(f"| `{name}` | {kind} | {text} | {len(cases)} | {drawn} |")
+    constants = sorted({spelled(f) for f in IMPLEMENTATIONS if callable(f)} - operations().keys())
+    creation = sorted(spelled(f) for f in CREATION)
+    page = MADE.format(numpy()) + RULES
+    for home, lines in sorted(files.items()):
+        path = home.replace(".", "/") + ".py"
+        page += f"\n## {home.rsplit('.')[-1]}\n\n[{path}](../{path})\n\n"
+        page += (
+            "| function | is a | gradient of each argument | cases | any shape |\n|---|---|---|---|---|\n"
+            + "\n".join(lines)
+            + "\n"
+        )
+    page += (
+        "\n## Without a slope\n\nThe result is a plain array: " + ", ".join(f"`{name}`" for name in constants) + ".\n"
+    )
+    page += "\nMade beside a Tensor with `like=`: " + ", ".join(f"`{name}`" for name in creation) + ".\n"
+    return page
+
+
+RULES = """# Rules
+
+What a Tensor can go through. A *primitive* is recorded, with the rule beside its forward: `g` is the cotangent of the
+output `out`, and the engine sums over broadcast axes. A *composition* is written with others. How a rule is written is
+told in [engine.md](engine.md); the cases are lines of `tests/autograd/cases.py`, and every check runs over each: the
+value, gradients of order 1 and 2 against differences, float32, views, and what CuPy would take. Where "any shape" says
+yes, Hypothesis draws shapes as well: broadcast, empty, of length one, along any axis.
+"""
+
+
+# Mistakes
+
+
+def numpy() -> str:
+    return ".".join(np.__version__.split(".")[:2])
+
+
+def prompt(code: str) -> str:
+    first, *rest = code.split("\n")
+    return "\n".join([f">>> {first}", *(f"... {line}" if line[:1] in (" ", "") else f">>> {line}" for line in rest)])
+
+
+def mistakes() -> str:
+    """Each mistake with what it is answered."""
+    page = MADE.format(numpy()) + STARTS
+    for group, entries in MISTAKES.items():
+        page += f"\n## {group}\n"
+        for name, mistake in entries.items():
+            error, said = message(mistake)
+            kind = type(error).__name__
+            whose = " (NumPy's or Python's own: it happens to a plain array)" if mistake.numpys else ""
+            page += f"\n**{name}**{whose}\n\n```pycon\n{prompt(mistake.code)}\n{kind}: {said.strip()}\n```\n"
+    page += "\n## No error, but a surprise\n"
+    for name, (code, _) in SURPRISES.items():
+        page += f"\n**{name}**\n\n```pycon\n{prompt(code)}\n{value(code)}\n```\n"
+    return page
+
+
+STARTS = """# Mistakes
+
+What goes wrong most easily, and what the library says: the rule, what it got, and the likeliest fix. The tests run
+every one. Throughout, `w` is a leaf of shape (3,), `W` one of shape (3, 4), `x` an array of shape (3,), all float32;
+`ml` is minilinear, `ag` is minilinear.autograd, and `Primitive` is `ag.Primitive`.
+"""
+
+
+# Pictures
+
+
+def graph() -> str:
+    """The record of a small regression; w is used twice."""
+    w, b = ml.tensor(np.ones((3, 2)), requires_grad=True), ml.tensor(np.zeros(2), requires_grad=True)
+    x, y = np.ones((5, 3)), np.ones((5, 2))
+    error = np.tanh(x @ w + b) - y
+    loss = (error * error).mean() + 0.1 * (w * w).sum()
+    return loss.graph(names={"w": w, "b": b, "x": x, "y": y, "error": error}).svg
+
+
+PAGES = {"rules.md": rules, "mistakes.md": mistakes, "figures/graph.svg": graph}
+
+
+def stale() -> list[str]:
+    """The pages that are not what the code makes of them now."""
+    found = []
+    for name, make in PAGES.items():
+        old = (DOCS / name).read_text(encoding="utf-8") if (DOCS / name).exists() else ""
+        other = old.startswith("<!--") and not old.startswith(MADE.format(numpy()))
+        if not other and old != make():
+            found.append(name)
+    return found
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["--check"]:
+        if old := stale():
+            sys.exit(f"stale: {', '.join(old)}; python docs/generate.py writes them")
+    else:
+        for name, make in PAGES.items():
+            (DOCS / name).write_text(make(), encoding="utf-8", newline="\n")
