@@ -278,8 +278,8 @@ class MildDecay(Decay):
         to_right = (t[:, None] >= t) & (t >= middle)
         to_left = (t[:, None] < t) & (t < middle)
         self.signs = np.zeros_like(g, shape=(C, C)) + to_right - to_left  # c = signs @ g
-        c = self.signs @ g
-        self.from_middle, self.to_middle = np.exp(c), np.exp(-c)
+        self.from_middle = np.exp(self.signs @ g)
+        self.to_middle = 1 / self.from_middle
         left, right = g[:, :, :, :middle].sum(3, keepdims=True), g[:, :, :, middle:].sum(3, keepdims=True)
         self.prefix, self.suffix = self.from_middle * np.exp(left), self.to_middle * np.exp(right)
         self._finish()
