@@ -148,6 +148,11 @@ def _pool(workers: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(workers, thread_name_prefix="minilinear")
 
 
+def libraries() -> list[dict[str, Any]]:
+    """The thread pools that are loaded, as threadpoolctl describes them: BLAS, its version, its kernels."""
+    return _blas().info()
+
+
 def single_threaded_blas() -> Any:
     """A context in which BLAS keeps to one thread."""
     return _blas().limit(limits=1, user_api="blas")

@@ -92,15 +92,14 @@ def bench(
         with console.status(ROWS[name].title) if console.is_terminal else contextlib.nullcontext():
             results.append(measured(name, rounds, threads, quick, peers))
         _show(console, results[-1])
-    means = _geometric_means(results)
-    document = {**circumstances, "rows": results, "groups": means, "short_of_goal": _short_of_goal(results, means)}
+        means = _geometric_means(results)
+        document = {**circumstances, "rows": results, "groups": means, "short_of_goal": _short_of_goal(results, means)}
+        if out is not None:  # after every row: who breaks off keeps what was measured
+            atomic_write(out, f"{json.dumps(document, indent=1, allow_nan=False)}\n".encode())
     _show_groups(console, means)
     _show_short_of_goal(console, document["short_of_goal"])
-    text = json.dumps(document, indent=None if out is None else 1, allow_nan=False)
-    if out is not None:
-        atomic_write(out, f"{text}\n".encode())
     if as_json:
-        print(text)
+        print(json.dumps(document, indent=None if out is None else 1, allow_nan=False))
 
 
 def _chosen(option: str, given: Sequence[str], known: Sequence[str]) -> list[str]:
@@ -318,12 +317,19 @@ def _circumstances(threads: int, rounds: int, quick: bool) -> dict[str, Any]:
     return {
         "command": shlex.join(["minilinear", *sys.argv[1:]]),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": {"cpu": _cpu(), "cores": cores, "load": load, "system": found.pop("machine")},
+        "machine": {"cpu": _cpu(), "cores": cores, "load": load, "system": found.pop("machine"), "blas": _blas()},
         "versions": found,
         "threads": threads,
         "rounds": rounds,
         "quick": quick,
     }
+
+
+def _blas() -> list[str]:
+    """The libraries that NumPy's and SciPy's matrix products come from, and the processor they were made for."""
+    keys = "internal_api", "version", "architecture"
+    found = [info for info in backend.libraries() if info["user_api"] == "blas"]
+    return sorted({" ".join(str(info[key]) for key in keys if info.get(key)) for info in found})
 
 
 def _cpu() -> str:

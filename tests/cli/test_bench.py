@@ -51,7 +51,7 @@ def test_json_is_one_document_and_nothing_else(result):
 
 def test_the_document_says_where_when_and_with_what(result):
     document = json.loads(result[0].stdout)
-    assert document["machine"].keys() == {"cpu", "cores", "load", "system"}
+    assert document["machine"].keys() == {"cpu", "cores", "load", "system", "blas"}
     assert document["versions"].keys() >= {"minilinear", "numpy", "python"}
     assert document["date"].endswith("+00:00")
     assert "bench --only engine" in document["command"]
