@@ -86,7 +86,7 @@ class Graph:
         options = [f"{name}={_short(value)}" for name, value in box.static.items()]
         plain = not options and len(recorded) == len(inputs)
         call = box.primitive.name + ("" if plain else f"({', '.join(inputs + options)})")
-        name = next((name for key, name in self._names.items() if isinstance(key, tuple) and key[0] is box), None)
+        name = self._names.get((box, 0)) if len(box.outputs) == 1 else None  # of several, the edges bear the names
         return _cut(f"{name} = {call}" if name else call, 34)
 
     def _constant(self, x) -> str:
@@ -133,7 +133,7 @@ class Graph:
             if len(target.wants) > 1 and target.primitive.name not in SWAPPABLE:
                 labels.append(svg.text(x1 + 5, y1 - 4, str(i), size=10, fill=ORANGE))
             if len(used[source]) > 1:
-                labels.append(svg.text(x0 + 4, y0 + 11, f"[{k}]", size=10, fill=BLUE))
+                labels.append(svg.text(x0 + 4, y0 + 11, self._names.get((source, k), f"[{k}]"), size=10, fill=BLUE))
         for box in boxes:
             (x, y), w = place.corner[box], widths[box]
             leaf, gets = type(box) is Leaf, box in self._reached

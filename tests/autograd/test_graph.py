@@ -127,6 +127,9 @@ def test_arguments_and_outputs_are_numbered_where_it_matters():
     words = texts((first - third).graph().svg)
     assert {"[0]", "[2]", "2 × float64 ()"} <= set(words)
     assert "[1]" not in words
+    named = set(texts((first - third).graph(names={"first": first, "last": third}).svg))
+    assert {"first", "last"} <= named
+    assert not {"[0]", "[2]"} & named
 
 
 def test_leaves_without_a_gradient_are_grey_and_their_edges_dashed():
