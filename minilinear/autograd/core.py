@@ -224,7 +224,7 @@ class Tensor:
         """A picture of the record behind this Tensor: `autograd.graph.Graph`, which notebooks show.
 
         Args:
-            names: name -> Tensor or array, for the labels: {"w": w, "x": x}.
+            names: name -> Tensor or array, for the labels: {"w": w, "x": x}, dict(model.named_parameters()).
 
         Raises:
             NoGradient: nothing was recorded. ValueError: too many nodes for a picture.
