@@ -130,6 +130,7 @@ def test_arguments_and_outputs_are_numbered_where_it_matters():
     named = set(texts((first - third).graph(names={"first": first, "last": third}).svg))
     assert {"first", "last"} <= named
     assert not {"[0]", "[2]"} & named
+    assert "unstack" in named
 
 
 def test_leaves_without_a_gradient_are_grey_and_their_edges_dashed():
