@@ -128,7 +128,7 @@ def numpy() -> str:
 
 def prompt(code: str) -> str:
     first, *rest = code.split("\n")
-    return "\n".join([f">>> {first}", *(f"... {line}" if line[:1] in (" ", "") else f">>> {line}" for line in rest)])
+    return "\n".join([f">>> {first}", *(f"... {line}" if line[:1] == " " else f">>> {line}" for line in rest if line)])
 
 
 def mistakes() -> str:
@@ -140,10 +140,10 @@ def mistakes() -> str:
             error, said = message(mistake)
             kind = type(error).__name__
             whose = " (NumPy's or Python's own: it happens to a plain array)" if mistake.numpys else ""
-            page += f"\n**{name}**{whose}\n\n```pycon\n{prompt(mistake.code)}\n{kind}: {said.strip()}\n```\n"
+            page += f"\n**{name}**{whose}\n\n```text\n{prompt(mistake.code)}\n{kind}: {said.strip()}\n```\n"
     page += "\n## No error, but a surprise\n"
     for name, (code, _) in SURPRISES.items():
-        page += f"\n**{name}**\n\n```pycon\n{prompt(code)}\n{value(code)}\n```\n"
+        page += f"\n**{name}**\n\n```text\n{prompt(code)}\n{value(code)}\n```\n"
     return page
 
 

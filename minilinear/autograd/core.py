@@ -224,7 +224,7 @@ class Tensor:
         """A picture of the record behind this Tensor: `autograd.graph.Graph`, which notebooks show.
 
         Args:
-            names: name -> Tensor or array, for the labels: {"w": w, "x": x}.
+            names: name -> Tensor or array, for the labels: {"w": w, "x": x}, dict(model.named_parameters()).
 
         Raises:
             NoGradient: nothing was recorded. ValueError: too many nodes for a picture.
@@ -346,12 +346,10 @@ def tensor(data: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tens
         try:
             array = np.array(data, dtype)
         except ValueError as error:
-            if error.__cause__ is not None:  # Tensors in a list: ours, with what to do
-                raise
             raise ValueError(
                 explain(
                     "A Tensor has rows of equal length, and holds numbers.",
-                    got=str(error).partition(". ")[2],
+                    got=str(error).partition(". ")[2] or error,
                     fix="fill the short rows up, and use a mask; or one Tensor for each row",
                 )
             ) from error

@@ -34,7 +34,8 @@ class Graph:
 
     Data flows downwards. A box is one recorded call: its function with the arguments that are constants (a dot stands
     for each recorded one), the dtype and shape of its result, and in the corner when backward visits it, 1 being the
-    first. Round boxes are leaves. A dashed edge takes no gradient back, because its rule is None.
+    first. Round boxes are leaves. A dashed edge takes no gradient back, because its rule is None. Small numbers say
+    which argument an edge is, and in brackets which of several outputs. A Graph keeps the record alive.
 
     Attributes:
         order: the nodes in the order in which backward visits them.
@@ -86,7 +87,7 @@ class Graph:
         options = [f"{name}={_short(value)}" for name, value in box.static.items()]
         plain = not options and len(recorded) == len(inputs)
         call = box.primitive.name + ("" if plain else f"({', '.join(inputs + options)})")
-        name = next((name for key, name in self._names.items() if isinstance(key, tuple) and key[0] is box), None)
+        name = self._names.get((box, 0)) if len(box.outputs) == 1 else None  # of several, the edges bear the names
         return _cut(f"{name} = {call}" if name else call, 34)
 
     def _constant(self, x) -> str:
@@ -110,9 +111,8 @@ class Graph:
             if type(node) is Node
             for i in node.wants
         ]
-        self._leaves = {node.inputs[i]._node: node.inputs[i] for _, _, node, i in edges} | {
-            self._output._node: self._output
-        }
+        self._leaves = {node.inputs[i]._node: node.inputs[i] for _, _, node, i in edges}
+        self._leaves[self._output._node] = self._output
         used: dict[Any, set] = {box: set() for box in boxes}
         used[self._output._node].add(self._output._index)
         for source, k, _, _ in edges:
@@ -121,37 +121,39 @@ class Graph:
         details = {box: self._detail(box, used[box]) for box in boxes}
         widths = {b: max(svg.width(titles[b], 13, bold=True), svg.width(details[b], 11)) + 30 for b in boxes}
         place = Layout(boxes, [(source, target) for source, _, target, _ in edges], widths)
+        self._visit = {node: i + 1 for i, node in enumerate(self.order)}
+        parts = [self._edge(edge, path, used) for edge, path in zip(edges, place.paths)]
+        parts += [self._box(box, *place.corner[box], widths[box], titles[box], details[box]) for box in boxes]
+        return svg.document(parts, place.width, place.height)
 
-        visit = {node: i + 1 for i, node in enumerate(self.order)}
-        lines, labels, shapes = [], [], []
-        for (source, k, target, i), path in zip(edges, place.paths):
-            goes_back = target in visit and passes(target.primitive, i)
-            dashed = "" if goes_back else ' stroke-dasharray="4 4"'
-            lines.append(f'<path d="{svg.curve(path)}" fill="none" stroke="{GREY}" stroke-width="1.3"{dashed}/>')
-            (x0, y0), (x1, y1) = path[0], path[-1]
-            lines.append(f'<path d="M{x1 - 4:.1f} {y1 - 7:.1f}h8l-4 7z" fill="{GREY}"/>')
-            if len(target.wants) > 1 and target.primitive.name not in SWAPPABLE:
-                labels.append(svg.text(x1 + 5, y1 - 4, str(i), size=10, fill=ORANGE))
-            if len(used[source]) > 1:
-                labels.append(svg.text(x0 + 4, y0 + 11, f"[{k}]", size=10, fill=BLUE))
-        for box in boxes:
-            (x, y), w = place.corner[box], widths[box]
-            leaf, gets = type(box) is Leaf, box in self._reached
-            stroke = (GREEN if gets else GREY) if leaf else BLUE
-            more = ' stroke-dasharray="4 4"' if not gets else ' stroke-width="2.5"' if box is self._output._node else ""
-            shapes.append(
-                f'<rect x="{x:.1f}" y="{y:.1f}" width="{w:.1f}" height="{HEIGHT}" rx="{HEIGHT / 2 if leaf else 5}" '
-                f'fill="{"#f0f6ea" if leaf and gets else "#f4f4f4" if leaf else "#eef5f9"}" stroke="{stroke}"{more}/>'
-            )
-            shapes.append(svg.text(x + w / 2, y + 19, titles[box], anchor="middle", weight="bold"))
-            shapes.append(svg.text(x + w / 2, y + 35, details[box], anchor="middle", size=11, fill="#555555"))
-            if box in visit:
-                r = 9 if visit[box] < 100 else 12
-                shapes.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{r}" fill="{BLUE}"/>')
-                shapes.append(
-                    svg.text(x, y + 3.5, str(visit[box]), anchor="middle", size=10, weight="bold", fill="#ffffff")
-                )
-        return svg.document([*lines, *labels, *shapes], place.width, place.height)
+    def _edge(self, edge, path, used) -> str:
+        source, k, target, i = edge
+        (x0, y0), (x1, y1) = path[0], path[-1]
+        dashed = "" if target in self._visit and passes(target.primitive, i) else ' stroke-dasharray="4 4"'
+        parts = [
+            f'<path d="{svg.curve(path)}" fill="none" stroke="{GREY}" stroke-width="1.3"{dashed}/>',
+            f'<path d="M{x1 - 4:.1f} {y1 - 7:.1f}h8l-4 7z" fill="{GREY}"/>',
+        ]
+        if len(target.wants) > 1 and target.primitive.name not in SWAPPABLE:
+            parts.append(svg.text(x1 + 5, y1 - 4, str(i), size=10, fill=ORANGE))
+        if len(used[source]) > 1:
+            parts.append(svg.text(x0 + 4, y0 + 11, self._names.get((source, k), f"[{k}]"), size=10, fill=BLUE))
+        return "\n".join(parts)
+
+    def _box(self, box, x, y, w, title, detail) -> str:
+        leaf, gets = type(box) is Leaf, box in self._reached
+        fill, stroke = ("#eef5f9", BLUE) if not leaf else ("#f0f6ea", GREEN) if gets else ("#f4f4f4", GREY)
+        more = ' stroke-dasharray="4 4"' if not gets else ' stroke-width="2.5"' if box is self._output._node else ""
+        parts = [
+            f'<rect x="{x:.1f}" y="{y:.1f}" width="{w:.1f}" height="{HEIGHT}" rx="{HEIGHT / 2 if leaf else 5}" '
+            f'fill="{fill}" stroke="{stroke}"{more}/>',
+            svg.text(x + w / 2, y + 19, title, anchor="middle", weight="bold"),
+            svg.text(x + w / 2, y + 35, detail, anchor="middle", size=11, fill="#555555"),
+        ]
+        if number := self._visit.get(box):
+            parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{9 if number < 100 else 12}" fill="{BLUE}"/>')
+            parts.append(svg.text(x, y + 3.5, str(number), anchor="middle", size=10, weight="bold", fill="#ffffff"))
+        return "\n".join(parts)
 
 
 def _reachable(output: Tensor, all_edges: bool = False) -> list:
@@ -177,13 +179,13 @@ def _identity(x: Any) -> Any:
 
 def _short(x: Any) -> str:
     if hasattr(x, "shape") and x.shape != ():
-        return f"array{tuple(x.shape)}".replace(",)", ")")
+        return f"array{tuple(x.shape)}"
     if isinstance(x, slice):
         return ":".join("" if part is None else str(part) for part in (x.start, x.stop)) + (
             f":{x.step}" if x.step else ""
         )
     if isinstance(x, tuple):
-        return "(" + ", ".join(map(_short, x)) + ")"
+        return "(" + ", ".join(map(_short, x)) + (",)" if len(x) == 1 else ")")
     if x is Ellipsis:
         return "..."
     return f"{x:.4g}" if isinstance(x, float) else _cut(str(x), 16)

@@ -119,6 +119,7 @@ MISTAKES: dict[str, dict[str, Mistake]] = {
         "math": m("math.exp(w[0])", TypeError, "math.exp(t)", "np.exp(t)"),
         "np.asarray": m("np.asarray(w)", TypeError, "does not turn into an array", "t.numpy()"),
         "np.array of Tensors": m("np.array([w, w])", TypeError, "does not turn into an array", "np.stack"),
+        "a Tensor of Tensors": m("ml.tensor([w[0], w[1]])", TypeError, "does not turn into an array", "np.stack"),
         "an array filled in": m("np.full_like(x, w[0])", NoRule, "np.copyto", "t.numpy()"),
         "item of many": m("w.item()", ValueError, "one number", "shape (3,)", "t.sum()"),
         "if": m("if w > 0: pass", ValueError, numpys=True),

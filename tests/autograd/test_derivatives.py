@@ -66,6 +66,8 @@ def test_values_are_those_of_the_hard_part():
     y = ag.straight_through(one_hot, ag.softmax(x))  # booleans take the dtype of the soft part
     assert y.dtype == np.float32
     assert y.data.tolist() == [0, 1, 0]
+    assert ag.straight_through(np.ones(3), x).dtype == np.float32
+    assert ag.straight_through(2, x[0]).item() == 2
 
 
 def test_no_gradient_goes_to_the_hard_part():
@@ -131,6 +133,9 @@ def test_a_linear_function_has_hessian_zero():
     assert not ag.hessian(lambda x: (x * v4).sum(), x4).any()
     assert not ag.hessian(lambda x: ag.stop_gradient(x) @ x, x4).any()
     assert not ag.hessian_vector_product(lambda x: (x * v4).sum(), x4, v4).any()
+    slope = leaf(v4)  # the gradient depends on something, though not on x
+    assert not ag.hessian(lambda x: (x * slope).sum(), x4).any()
+    assert not ag.hessian_vector_product(lambda x: (x * slope).sum(), x4, v4).any()
 
 
 def test_products_agree_with_the_matrices():

@@ -111,10 +111,10 @@ def test_every_box_is_there_with_its_number(example):
 def test_what_a_picture_says():
     w, x = leaf(np.ones((3, 4), np.float32)), np.ones((2, 3), np.float32)
     h = x @ w
-    words = texts((np.where(h > 0, h, 0.1)[:, 1:] ** 2).sum(axis=0).sum().graph(names={"w": w, "x": x, "h": h}).svg)
+    words = texts((np.where(h > 0, h, 0.1)[:, 1:] ** 2).sum(axis=(0,)).sum().graph(names={"w": w, "x": x, "h": h}).svg)
     for word in ("w", "float32 (3, 4)", "h = matmul(x, ·)", "float32 (2, 4)", "where(array(2, 4), ·, 0.1)"):
         assert word in words
-    for word in ("getitem(·, (:, 1:))", "power(·, 2)", "sum(·, axis=0)", "sum", "float32 ()"):
+    for word in ("getitem(·, (:, 1:))", "power(·, 2)", "sum(·, axis=(0,))", "sum", "float32 ()"):
         assert word in words
     assert texts(leaf(1.0).graph().svg) == ["leaf", "float32 ()"]
 
@@ -127,6 +127,10 @@ def test_arguments_and_outputs_are_numbered_where_it_matters():
     words = texts((first - third).graph().svg)
     assert {"[0]", "[2]", "2 × float64 ()"} <= set(words)
     assert "[1]" not in words
+    named = set(texts((first - third).graph(names={"first": first, "last": third}).svg))
+    assert {"first", "last"} <= named
+    assert not {"[0]", "[2]"} & named
+    assert "unstack" in named
 
 
 def test_leaves_without_a_gradient_are_grey_and_their_edges_dashed():

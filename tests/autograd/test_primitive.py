@@ -197,6 +197,21 @@ def test_a_fused_backward_returns_one_gradient_for_each_input():
         short(leaf(np.ones(2)), 2.0).sum().backward()
 
 
+def test_a_single_gradient_stands_in_a_list_too():
+    bare = Primitive(lambda x: x * 2, backward=lambda gs, outs, xs, needs: gs[0] * 2, name="bare")
+    with pytest.raises(WrongRule, match=r"got: ndarray\n  fix: .*\(g,\)"):
+        bare(leaf(np.ones(1))).sum().backward()  # of length 1, like the list that is meant
+
+
+def test_an_error_in_a_backward_is_raised_as_it_is():
+    def failing(gs, outs, xs, needs):
+        raise ValueError("the reader's own")
+
+    broken = Primitive(lambda x: x * 2, backward=failing, name="broken")
+    with pytest.raises(ValueError, match=r"^the reader's own$"):
+        broken(leaf(np.ones(2))).sum().backward()
+
+
 # Wrong rules
 
 

@@ -54,6 +54,8 @@ def named(g, out, x):
 
 
 def test_rules_of_every_kind_are_read(generate):
+    scaled = lambda k: lambda g, out, x: k * g
+    assert generate.rule_of(Primitive(lambda x: 2 * x, scaled(2), name="scaled")) == ["x: `k * g`"]
     nested = Primitive(lambda x: x, lambda g, out, x: sum((lambda: g)() for _ in range(1)), name="nested")
     fused = Primitive(lambda x: x, backward=lambda gs, outs, xs, needs: [gs[0]], reference=named, name="fused")
     assert generate.rule_of(ONE_LINE) == ["x: `g * y`", "y: `g * x`"]
