@@ -32,6 +32,7 @@ from .ops import (
     softmax,
     softplus,
     solve_triangular,
+    top_k,
 )
 from .primitive import Primitive, composition, constant, define
 
@@ -67,5 +68,6 @@ __all__ = [
     "stop_gradient",
     "straight_through",
     "tensor",
+    "top_k",
     "unwrap",
 ]

@@ -240,6 +240,7 @@ class Tensor:
     __mul__, __rmul__ = _operator(np.multiply)
     __truediv__, __rtruediv__ = _operator(np.divide)
     __pow__, __rpow__ = _operator(np.power)
+    __mod__, __rmod__ = _operator(np.remainder)
     __matmul__, __rmatmul__ = _operator(np.matmul)
     __lt__, __gt__ = _operator(np.less)[0], _operator(np.greater)[0]
     __le__, __ge__ = _operator(np.less_equal)[0], _operator(np.greater_equal)[0]
@@ -248,7 +249,11 @@ class Tensor:
     __neg__, __abs__ = _method(np.negative), _method(np.abs)
     __getitem__ = _method("getitem")
     sum, mean, max, min = map(_method, (np.sum, np.mean, np.max, np.min))
-    var, cumsum, squeeze, swapaxes = map(_method, (np.var, np.cumsum, np.squeeze, np.swapaxes))
+    var, std, cumsum, prod, cumprod = map(_method, (np.var, np.std, np.cumsum, np.prod, np.cumprod))
+    squeeze, swapaxes, ravel, flatten = map(_method, (np.squeeze, np.swapaxes, np.ravel, np.ravel))
+    take, repeat, clip, diagonal, trace = map(_method, (np.take, np.repeat, np.clip, np.diagonal, np.trace))
+    argmax, argmin, argsort = map(_method, (np.argmax, np.argmin, np.argsort))
+    any, all, round, nonzero = map(_method, (np.any, np.all, np.round, np.nonzero))
     astype = _method("astype")
     T, mT = property(_method(np.transpose)), property(_method("mT"))
     real, imag, conj = property(_method(np.real)), property(_method(np.imag)), _method(np.conj)

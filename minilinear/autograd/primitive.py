@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -161,10 +162,29 @@ def composition(function: Any) -> Callable[[Callable], Callable]:
     """Decorate the text of a NumPy function that is written with others that have rules."""
 
     def register(implementation):
-        IMPLEMENTATIONS[function] = implementation
+        signature = inspect.signature(implementation)
+
+        @wraps(implementation)
+        def called(*args, **options):
+            try:
+                return implementation(*args, **options)
+            except TypeError as error:
+                _check_options(implementation, signature, args, options, error)
+                raise
+
+        IMPLEMENTATIONS[function] = called
         return implementation
 
     return register
+
+
+def _check_options(implementation, signature, args, options, error) -> None:
+    """A composition takes the options it was written with, as a primitive takes those that its rule knows."""
+    try:
+        signature.bind(*args, **options)
+    except TypeError as reason:
+        rule = f"{implementation.__name__} of a Tensor takes {signature}."
+        raise TypeError(explain(rule, got=reason, fix="leave the others out")) from error
 
 
 def constant(*functions: Any) -> None:

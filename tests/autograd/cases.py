@@ -4,6 +4,7 @@ To test a new operation, add `"name": case(function, shape, shape, ...)`. What s
 operation that the case is about; what stands behind tells several cases of one operation apart.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -490,6 +491,154 @@ CASES |= {
         of=(normal, complex_normal, normal)
     ),
 }
+
+# Trigonometry, logarithms and special functions
+
+
+def inside(rng, shape):
+    """Between -1 and 1, not near the ends."""
+    return rng.uniform(-0.9, 0.9, shape)
+
+
+def above_one(rng, shape):
+    return rng.uniform(1.2, 3, shape)
+
+
+def orders(rng, shape):
+    return rng.uniform(2, 4, shape)
+
+
+def some_zeros(rng, shape):
+    """Normal numbers, some of them 0."""
+    return np.where(rng.random(shape) < 0.3, 0, rng.standard_normal(shape))
+
+
+def distinct(rng, shape):
+    """No two alike, and none near another."""
+    return rng.permutation(math.prod(shape)).reshape(shape) + rng.uniform(-0.2, 0.2, shape)
+
+
+CASES |= {
+    f"np.{name}": case(getattr(np, name), (5,), of=of, draw=one)
+    for of, names in {
+        normal: "sinh cosh arctan arcsinh exp2 cbrt positive fabs deg2rad rad2deg radians degrees",
+        inside: "tan arcsin arccos arctanh",
+        above_one: "arccosh",
+        positive: "log2 log10 reciprocal",
+    }.items()
+    for name in names.split()
+}
+CASES |= {
+    f"scipy.special.{name}": case(getattr(special, name), (5,), of=of, draw=one)
+    for of, names in {normal: "erfc ndtr log_ndtr log_expit"}.items()
+    for name in names.split()
+}
+CASES |= {
+    "np.arctan2": case(np.arctan2, (3, 4), (4,), draw=broadcast(2)),
+    "np.hypot": case(np.hypot, (3, 4), (4,), draw=broadcast(2)),
+    "np.logaddexp": case(np.logaddexp, (3, 4), (4,), draw=broadcast(2)),
+    "np.remainder": case(np.remainder, (3, 4), (4,), of=(normal, above_one), draw=broadcast(2)),
+    "np.remainder: operator": case(lambda a: a % 0.7, (5,)),
+    "scipy.special.xlogy": case(special.xlogy, (3, 4), (4,), of=(normal, positive), draw=broadcast(2)),
+    # Products, statistics, norms
+    "np.prod": case(np.prod, (3, 4), draw=reduction(empty=True)),
+    "np.prod: with zeros": case(lambda x: np.prod(x, axis=(0, 2)), (2, 3, 3), of=some_zeros),
+    "np.cumprod": case(np.cumprod, (3, 4), draw=along(empty=True, none=True)),
+    "np.cumprod: with zeros": case(lambda x: np.cumprod(x, 1), (3, 5), of=some_zeros),
+    "np.diff": case(np.diff, (3, 4), draw=along()),
+    "np.diff: twice": case(lambda x: np.diff(x, 2, 0), (4, 3)),
+    "np.var: of a sample": case(lambda x: np.var(x, axis=0, ddof=1), (3, 4)),
+    "np.std": case(np.std, (3, 4)),
+    "np.std: of a sample": case(lambda x: x.std(-1, ddof=1, keepdims=True), (3, 4)),
+    "np.ptp": case(np.ptp, (3, 4), draw=reduction()),
+    "np.median": case(np.median, (3, 4), of=distinct, draw=along()),
+    "np.median: of five": case(lambda x: np.median(x, axis=0, keepdims=True), (5, 3), of=distinct),
+    "np.average": case(np.average, (3, 4)),
+    "np.average: weights": case(lambda x, w: np.average(x, axis=1, weights=w), (3, 4), (3, 4), of=(normal, positive)),
+    "np.average: weights of an axis": case(
+        lambda x, w: np.average(x, axis=0, weights=w), (3, 4), (3,), of=(normal, positive)
+    ),
+    **{
+        f"np.linalg.norm: ord {ord}": case(lambda x, ord=ord: np.linalg.norm(x, ord, axis=1), (3, 4))
+        for ord in (1, 2, np.inf, -np.inf, 3, 1.5)
+    },
+    **{
+        f"np.linalg.norm: matrices, ord {ord}": case(
+            lambda x, ord=ord: np.linalg.norm(x, ord, axis=(2, 0), keepdims=True), (4, 2, 3)
+        )
+        for ord in ("fro", 1, -1, np.inf, -np.inf)
+    },
+    **{
+        f"np.linalg.matrix_norm: ord {ord}": case(lambda x, ord=ord: np.linalg.matrix_norm(x, ord=ord), (2, 4, 3))
+        for ord in ("nuc", 2, -2)
+    },
+    "np.linalg.vector_norm": case(lambda x: np.linalg.vector_norm(x, ord=1, keepdims=True), (3, 4)),
+    "np.linalg.vector_norm: rows": case(lambda x: np.linalg.vector_norm(x, axis=-1), (3, 4)),
+    # More arrangement
+    "np.ravel": case(np.ravel, (3, 4), draw=one),
+    "np.roll": case(lambda x, axis=1: np.roll(x, 2, axis), (3, 4), draw=along(empty=True, none=True)),
+    "np.roll: two axes": case(lambda x: np.roll(x, (1, -2), (0, 1)), (3, 4)),
+    "np.matrix_transpose": case(np.matrix_transpose, (2, 3, 4), draw=matrices),
+    "np.linalg.matrix_transpose": case(np.linalg.matrix_transpose, (2, 3, 4), draw=matrices),
+    "np.fliplr": case(np.fliplr, (3, 4), draw=matrices),
+    "np.flipud": case(np.flipud, (3, 4), draw=rows),
+    **{f"np.rot90: {k}": case(lambda x, k=k: np.rot90(x, k, (1, 0)), (3, 4, 2)) for k in (-1, 0, 1, 2, 3)},
+    "np.atleast_1d": case(np.atleast_1d, (), draw=one),
+    "np.atleast_2d": case(np.atleast_2d, (3,), draw=one),
+    "np.atleast_2d: several": case(lambda x, y: np.atleast_2d(x, y), (3,), (2, 3)),
+    "np.atleast_3d": case(np.atleast_3d, (3, 4), draw=one),
+    "np.broadcast_arrays": case(lambda x, y: tuple(np.broadcast_arrays(x, y)), (3, 1), (4,)),
+    "np.meshgrid": case(lambda x, y: tuple(np.meshgrid(x, y)), (3,), (4,)),
+    "np.meshgrid: rows first": case(lambda x, y, z: tuple(np.meshgrid(x, y, z, indexing="ij")), (3,), (4,), (2,)),
+    "np.tile": case(lambda x: np.tile(x, (2, 1, 3)), (3, 4), draw=matrices),
+    "np.tile: one number": case(lambda x: np.tile(x, 2), (3, 4), draw=rows),
+    "np.repeat": case(lambda x, axis=1: np.repeat(x, 2, axis), (3, 4), draw=along(empty=True, none=True)),
+    "np.repeat: counts": case(lambda x: np.repeat(x, [2, 0, 3], axis=0), (3, 4)),
+    "np.pad": case(lambda x: np.pad(x, 1), (3, 4), draw=one),
+    "np.pad: a number": case(lambda x: np.pad(x, ((1, 2), (0, 3)), constant_values=1.5), (3, 4)),
+    **{
+        f"np.pad: {mode}": case(lambda x, mode=mode: np.pad(x, ((1, 2), (0, 5)), mode), (3, 4))
+        for mode in ("edge", "reflect", "symmetric", "wrap")
+    },
+    # Joining and parting
+    "np.vstack": case(lambda x, y: np.vstack([x, y]), (3,), (2, 3)),
+    "np.hstack": case(lambda x, y: np.hstack([x, y]), (3, 2), (3, 4)),
+    "np.hstack: flat": case(lambda x, y: np.hstack([x, y]), (3,), (2,)),
+    "np.dstack": case(lambda x, y: np.dstack([x, y]), (3, 4), (3, 4, 2)),
+    "np.column_stack": case(lambda x, y: np.column_stack([x, y]), (3,), (3, 2)),
+    "np.append": case(lambda x, y: np.append(x, y, 1), (3, 2), (3, 1)),
+    "np.append: flat": case(np.append, (3, 2), (2,)),
+    "np.array_split": case(lambda x: tuple(np.array_split(x, 3)), (7, 2)),
+    "np.array_split: at": case(lambda x: tuple(np.array_split(x, [1, 1, 4], axis=1)), (2, 6)),
+    "np.hsplit": case(lambda x: tuple(np.hsplit(x, 2)), (3, 4)),
+    "np.vsplit": case(lambda x: tuple(np.vsplit(x, [1])), (3, 4)),
+    "np.dsplit": case(lambda x: tuple(np.dsplit(x, 2)), (3, 1, 4)),
+    # More indexing
+    "np.take": case(lambda x: np.take(x, like(x, [2, 0, 2, -1]), axis=1), (3, 4)),
+    "np.take: flat": case(lambda x: np.take(x, like(x, [[5, 0], [5, -1]])), (3, 4)),
+    "np.take: one": case(lambda x: np.take(x, 1, axis=-1), (3, 4)),
+    "np.delete": case(lambda x: np.delete(x, [1, -1], axis=1), (3, 4)),
+    "np.delete: flat": case(lambda x: np.delete(x, 3), (3, 4)),
+    "np.compress": case(lambda x: np.compress(np.array([True, False, True]), x, axis=0), (3, 4)),
+    "np.extract": case(lambda x: np.extract(np.arange(12).reshape(3, 4) % 5 < 2, x), (3, 4)),
+    "np.select": case(lambda x, y: np.select([x > 0.5, x > 0], [x, y], 0.0), (3, 4), (3, 4)),
+    "np.diagonal": case(np.diagonal, (3, 4), draw=matrices),
+    "np.diagonal: above": case(lambda x: np.diagonal(x, 1, 2, 0), (3, 2, 4)),
+    "np.diagonal: below": case(lambda x: x.diagonal(-2), (4, 3)),
+    "np.trace": case(np.trace, (3, 4), draw=matrices),
+    "np.trace: below": case(lambda x: x.trace(-1, 1, 2), (2, 3, 4)),
+    "np.linalg.diagonal": case(lambda x: np.linalg.diagonal(x, offset=1), (2, 3, 3)),
+    "np.linalg.trace": case(np.linalg.trace, (2, 3, 3), draw=matrices),
+    "np.diag": case(np.diag, (3,)),
+    "np.diag: below": case(lambda x: np.diag(x, -2), (3,)),
+    "np.diag: of a matrix": case(lambda x: np.diag(x, 1), (3, 4)),
+    "np.diagflat": case(lambda x: np.diagflat(x, 1), (2, 2)),
+    "top_k": case(
+        lambda x: ag.top_k(x, 2, 0)[0], (4, 3), of=distinct, value=lambda x: np.flip(np.sort(x, axis=0), 0)[:2]
+    ),
+}
+if hasattr(np, "unstack"):  # NumPy 2.1
+    CASES["np.unstack"] = case(lambda x: tuple(np.unstack(x, axis=1)), (3, 2))
 if hasattr(np, "matvec"):  # NumPy 2.2
     CASES |= {
         "np.matvec": case(np.matvec, (2, 1, 3, 4), (5, 4)),
@@ -498,6 +647,9 @@ if hasattr(np, "matvec"):  # NumPy 2.2
 
 # What these do to complex numbers has no gradient, or none that was derived, and they say so.
 REAL = {"np.maximum", "np.minimum", "np.max", "np.min", "np.clip", "np.sort", "softplus", "cross_entropy", "max_pool2d"}
+REAL |= {"np.median", "np.ptp", "np.cbrt", "np.fabs", "np.deg2rad", "np.rad2deg", "np.radians", "np.degrees", "top_k"}
+REAL |= {"np.arctan2", "np.hypot", "np.logaddexp", "np.remainder", "np.linalg.matrix_norm"}
+REAL |= {f"scipy.special.{name}" for name in ("log_expit",)}
 REAL |= {"scipy.special.expit", "np.fft.rfft", "np.fft.rfft2"}
 REAL |= {f"np.linalg.{name}" for name in ("cholesky", "qr", "eigh", "eigvalsh", "svd", "pinv")}
 

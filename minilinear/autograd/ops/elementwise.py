@@ -27,6 +27,11 @@ def logistic(x):
         return 1 / (1 + np.exp(-x))
 
 
+def one_for_zero(x):
+    """What to divide by where 0 / 0 is to be 0."""
+    return np.where(x == 0, 1, x)
+
+
 define(np.add,      lambda g, out, a, b: g,                            lambda g, out, a, b: g)
 define(np.subtract, lambda g, out, a, b: g,                            lambda g, out, a, b: -g)
 define(np.multiply, lambda g, out, a, b: g * b,                        lambda g, out, a, b: g * a)
@@ -44,9 +49,39 @@ define(np.log,      lambda g, out, x: g / x)
 define(np.log1p,    lambda g, out, x: g / (1 + x))
 define(np.sin,      lambda g, out, x: g * np.cos(x))
 define(np.cos,      lambda g, out, x: -g * np.sin(x))
+define(np.tan,      lambda g, out, x: g * (1 + out * out))
+define(np.sinh,     lambda g, out, x: g * np.cosh(x))
+define(np.cosh,     lambda g, out, x: g * np.sinh(x))
 define(np.tanh,     lambda g, out, x: g * (1 - out * out))
+define(np.arcsin,   lambda g, out, x: g / np.sqrt(1 - x * x))
+define(np.arccos,   lambda g, out, x: -g / np.sqrt(1 - x * x))
+define(np.arctan,   lambda g, out, x: g / (1 + x * x))
+define(np.arcsinh,  lambda g, out, x: g / np.sqrt(1 + x * x))
+define(np.arccosh,  lambda g, out, x: g / (np.sqrt(x - 1) * np.sqrt(x + 1)))
+define(np.arctanh,  lambda g, out, x: g / (1 - x * x))
+define(np.exp2,     lambda g, out, x: g * out * math.log(2))
+define(np.log2,     lambda g, out, x: g / (x * math.log(2)))
+define(np.log10,    lambda g, out, x: g / (x * math.log(10)))
+define(np.cbrt,     lambda g, out, x: g / (3 * out * out))
+define(np.reciprocal, lambda g, out, x: -g * out * out)
+define(np.positive, lambda g, out, x: g)
+define(np.fabs,     lambda g, out, x: g * np.sign(x))
+define(np.deg2rad,  lambda g, out, x: g * (math.pi / 180))
+define(np.rad2deg,  lambda g, out, x: g * (180 / math.pi))
+define(np.radians,  lambda g, out, x: g * (math.pi / 180))
+define(np.degrees,  lambda g, out, x: g * (180 / math.pi))
+
+define(np.arctan2,  lambda g, out, y, x: g * x / (x * x + y * y),      lambda g, out, y, x: -g * y / (x * x + y * y))
+define(np.hypot,    lambda g, out, a, b: g * a / one_for_zero(out),    lambda g, out, a, b: g * b / one_for_zero(out))
+define(np.logaddexp, lambda g, out, a, b: g * np.exp(a - out),         lambda g, out, a, b: g * np.exp(b - out))
+define(np.remainder, lambda g, out, a, b: g,                           lambda g, out, a, b: -g * np.floor(a / b))
 define(special.erf, lambda g, out, x: g * (2 / math.sqrt(math.pi)) * np.exp(-x * x))
+define(special.erfc, lambda g, out, x: g * (-2 / math.sqrt(math.pi)) * np.exp(-x * x))
+define(special.ndtr, lambda g, out, x: g * (1 / math.sqrt(2 * math.pi)) * np.exp(-x * x / 2))
+define(special.log_ndtr, lambda g, out, x: g * (1 / math.sqrt(2 * math.pi)) * np.exp(-x * x / 2 - out))
 define(special.expit, lambda g, out, x: g * out * (1 - out))
+define(special.log_expit, lambda g, out, x: g * special.expit(-x))
+define(special.xlogy, lambda g, out, a, b: g * np.log(b),              lambda g, out, a, b: g * a / b)
 
 define(np.where, None, lambda g, out, c, x, y: np.where(c, g, 0),      lambda g, out, c, x, y: np.where(c, 0, g))
 define(np.clip,        lambda g, out, x, a_min=None, a_max=None: np.where(out == x, g, 0))
@@ -85,6 +120,19 @@ def astype(x, dtype):
 
 constant(
     *(np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal, np.isnan, np.isfinite, np.sign),
+    *(
+        np.isinf,
+        np.isposinf,
+        np.isneginf,
+        np.isclose,
+        np.signbit,
+        np.heaviside,
+        np.floor_divide,
+        np.trunc,
+        np.rint,
+        np.fix,
+    ),
+    *(np.logical_and, np.logical_or, np.logical_xor, np.logical_not, np.count_nonzero),
     *(np.floor, np.ceil, np.round, np.zeros_like, np.ones_like, np.empty_like, np.shape, np.ndim),
     *(np.size, np.argmax, np.argmin, np.argsort, np.searchsorted, np.allclose, np.array_equal, np.any, np.all),
 )

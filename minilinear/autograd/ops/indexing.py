@@ -5,8 +5,9 @@ import math
 import numpy as np
 from scipy import sparse
 
+from ...errors import NoRule, explain
 from ..core import unwrap
-from ..primitive import Primitive, composition, define
+from ..primitive import Primitive, composition, constant, define
 
 
 def scatter(g, index, shape):
@@ -61,6 +62,115 @@ def take_along_axis_rule(g, out, x, indices, axis=-1):
 define(np.take_along_axis, take_along_axis_rule)
 
 
+@composition(np.take)
+def take(a, indices, axis=None):
+    if axis is None:
+        return a.reshape(-1)[indices]
+    return a[(slice(None),) * (axis % a.ndim) + (indices,)]
+
+
+@composition(np.repeat)
+def repeat(a, repeats, axis=None):
+    """Every entry along the axis as often as `repeats` says: one number for all, or one for each."""
+    n = a.size if axis is None else a.shape[axis]
+    return np.take(a, np.repeat(np.arange(n), unwrap(repeats)), axis)
+
+
+@composition(np.delete)
+def delete(arr, obj, axis=None):
+    n = arr.size if axis is None else arr.shape[axis]
+    return np.take(arr, np.delete(np.arange(n), unwrap(obj)), axis)
+
+
+@composition(np.compress)
+def compress(condition, a, axis=None):
+    return np.take(a, np.flatnonzero(unwrap(condition)), axis)
+
+
+@composition(np.extract)
+def extract(condition, arr):
+    return np.compress(np.ravel(unwrap(condition)), arr)
+
+
+@composition(np.select)
+def select(condlist, choicelist, default=0):
+    """The choice of the first condition that holds."""
+    found = default
+    for condition, choice in zip(reversed(list(condlist)), reversed(list(choicelist))):
+        found = np.where(condition, choice, found)
+    return found
+
+
+@composition(np.pad)
+def pad(array, pad_width, mode="constant", *, constant_values=0):
+    """All modes but constant repeat entries of the array: which ones, padding its row of numbers tells."""
+    widths = np.broadcast_to(pad_width, (array.ndim, 2)).tolist()
+    if min(sum(widths, [0])) < 0:
+        raise ValueError(explain("np.pad adds entries: no negative number of them.", got=pad_width, fix="x[1:-1]"))
+    if mode == "constant":
+        inside = tuple(slice(before, before + n) for n, (before, _) in zip(array.shape, widths))
+        shape = tuple(n + before + after for n, (before, after) in zip(array.shape, widths))
+        border = np.full_like(array, constant_values, shape=shape)
+        border[inside] = 0
+        return put_back(array, inside, shape) + border
+    if mode not in ("edge", "reflect", "symmetric", "wrap"):
+        known = '"constant", "edge", "reflect", "symmetric" or "wrap"'
+        raise ValueError(explain(f"np.pad of a Tensor takes the modes {known}.", got=repr(mode), fix='mode="edge"'))
+    for axis, (n, width) in enumerate(zip(array.shape, widths)):
+        if any(width):
+            array = np.take(array, np.pad(np.arange(n), width, mode), axis)
+    return array
+
+
+# Diagonals
+
+
+def to_the_end(x, offset, axis1, axis2):
+    """The two axes moved to the end, and where the diagonal lies in them."""
+    x = np.moveaxis(x, (axis1, axis2), (-2, -1))
+    rows, columns = x.shape[-2:]
+    i = np.arange(max(min(rows + min(offset, 0), columns - max(offset, 0)), 0))
+    return x, (..., i + max(-offset, 0), i + max(offset, 0))
+
+
+@composition(np.diagonal)
+def diagonal(a, offset=0, axis1=0, axis2=1):
+    x, index = to_the_end(a, offset, axis1, axis2)
+    return x[index]
+
+
+@composition(np.trace)
+def trace(a, offset=0, axis1=0, axis2=1):
+    return np.sum(np.diagonal(a, offset, axis1, axis2), axis=-1)
+
+
+@composition(np.linalg.diagonal)
+def diagonal_of_matrices(x, *, offset=0):
+    return np.diagonal(x, offset, -2, -1)
+
+
+@composition(np.linalg.trace)
+def trace_of_matrices(x, *, offset=0):
+    return np.trace(x, offset, -2, -1)
+
+
+@composition(np.diag)
+def diag(v, k=0):
+    """The diagonal of a matrix; a matrix with this diagonal for a vector."""
+    if v.ndim == 2:
+        return np.diagonal(v, k)
+    i, n = np.arange(v.shape[0]), v.shape[0] + abs(k)
+    return put_back(v, (i + max(-k, 0), i + max(k, 0)), (n, n))
+
+
+@composition(np.diagflat)
+def diagflat(v, k=0):
+    return np.diag(np.ravel(v), k)
+
+
+# Order
+
+
 def sort_rule(g, out, x, axis=-1):
     """Each cotangent goes back where its entry came from; entries that tie get the mean of their group."""
     if axis is None:
@@ -77,3 +187,40 @@ def sort_rule(g, out, x, axis=-1):
 
 
 define(np.sort, sort_rule)
+
+
+def top_k(x, k: int, axis: int = -1):
+    """The k largest entries along an axis, and where they are.
+
+        values_j = x_{i_j},   x_{i_1} >= x_{i_2} >= ... >= x_{i_k} >= all others
+
+    Args:
+        x: an array or a Tensor, (..., n, ...).
+        k: how many, at most n.
+        axis: along which axis.
+
+    Returns:
+        values (..., k, ...), largest first, in which gradients flow, and indices, an array of integers of the same
+        shape. Of equal entries the first counts as the larger, and gets the gradient.
+
+    Raises:
+        ValueError: k is negative or larger than n. NoRule: complex numbers.
+
+    Cost:
+        That of sorting: n log n along the axis.
+    """
+    if x.dtype.kind == "c":
+        raise NoRule(explain("top_k puts numbers in order, and complex ones have none.", got=x.dtype, fix="np.abs(x)"))
+    n = x.shape[axis]
+    if not 0 <= k <= n:
+        raise ValueError(explain(f"top_k takes at most the {n} entries of the axis.", got=f"k={k}", fix=f"k={n}"))
+    # A stable sort of the reversed entries has equal ones in reverse: read backwards, they are in their own order.
+    backwards = np.argsort(np.flip(unwrap(x), axis), axis=axis, kind="stable")
+    indices = np.flip(n - 1 - backwards, axis)[(slice(None),) * (axis % x.ndim) + (slice(k),)]
+    return np.take_along_axis(x, indices, axis), indices
+
+
+constant(
+    *(np.nonzero, np.flatnonzero, np.argwhere, np.unravel_index, np.ravel_multi_index, np.argpartition, np.lexsort),
+    *(np.unique, np.bincount, np.digitize, np.isin, np.tril_indices_from, np.triu_indices_from, np.diag_indices_from),
+)

@@ -4,7 +4,7 @@ import numpy as np
 
 from ...errors import explain
 from ..core import unwrap
-from ..primitive import Primitive, composition, define
+from ..primitive import Primitive, define
 from .indexing import along, put_back
 
 
@@ -31,24 +31,6 @@ define(
 )
 define(np.max, to_extremes)
 define(np.min, to_extremes)
-define(np.cumsum, lambda g, out, x, axis=None: np.flip(np.cumsum(np.flip(g, axis), axis), axis).reshape(x.shape))
-
-
-def norm_rule(g, out, x, *, axis=None, keepdims=False):
-    """x / |x|, and 0 where |x| = 0. Real numbers are their own conjugates."""
-    length = spread(out, x, axis, keepdims)
-    return spread(g, x, axis, keepdims) * x.conj() / np.where(length == 0, 1, length)
-
-
-define(np.linalg.norm, norm_rule)
-
-
-@composition(np.var)
-def var(x, axis=None, *, keepdims=False):
-    centred = x - np.mean(x, axis=axis, keepdims=True)
-    return np.mean((centred * centred.conj()).real, axis=axis, keepdims=keepdims)
-
-
 # Exponentials over an axis: the largest entry is taken out first, so that nothing overflows.
 
 
@@ -76,11 +58,23 @@ log_softmax = Primitive(
 )
 
 
-def logsumexp(x, axis=-1, *, keepdims=False):
-    """log sum_i exp(x_i) along one axis. Works on arrays and Tensors; the largest entry carries no gradient."""
-    largest = np.max(unwrap(x), axis=axis, keepdims=True)
-    total = np.log(np.sum(np.exp(x - largest), axis=axis, keepdims=True)) + largest
+def finite_or_zero(x):
+    return np.where(np.isfinite(x), x, 0)
+
+
+def logsumexp_forward(x, axis=-1, *, keepdims=False):
+    largest = finite_or_zero(x.max(axis=axis, keepdims=True))
+    with np.errstate(divide="ignore"):  # the sum over nothing but -inf is log 0
+        total = np.log(np.exp(x - largest).sum(axis=axis, keepdims=True)) + largest
     return total if keepdims else np.squeeze(total, axis)
+
+
+def logsumexp_rule(g, out, x, axis=-1, *, keepdims=False):
+    """softmax(x), and 0 where all of x is -inf."""
+    return spread(g, x, axis, keepdims) * np.exp(x - spread(finite_or_zero(out), x, axis, keepdims))
+
+
+logsumexp = Primitive(logsumexp_forward, logsumexp_rule, name="logsumexp")
 
 
 def cross_entropy_backward(gs, outs, inputs, needs):

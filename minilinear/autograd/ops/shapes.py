@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ..core import IMPLEMENTATIONS
-from ..primitive import Primitive, composition, define
+from ..core import IMPLEMENTATIONS, unwrap
+from ..primitive import composition, define
 
 define(np.reshape, lambda g, out, x, shape: np.reshape(g, x.shape))
 define(np.expand_dims, lambda g, out, x, axis: np.reshape(g, x.shape))
@@ -23,52 +23,82 @@ def inverse(axes):
     return sorted(range(len(axes)), key=lambda i: axes[i] % len(axes))
 
 
-# Joining and parting undo each other, so each is the other's gradient; parting has several outputs, of which
-# a loss may use only some: the missing cotangents are zeros.
+@composition(np.ravel)
+def ravel(a):
+    return np.reshape(a, -1)
 
 
-def parted(gs, outs, arrays, needs, axis):
-    g, start, parts = gs[0], 0, []
+def turned_by(shift):
+    return tuple(-s for s in shift) if isinstance(shift, tuple) else -shift
+
+
+define(np.roll, lambda g, out, x, shift, axis=None: np.roll(g, turned_by(shift), axis))
+for transposition in {np.matrix_transpose, np.linalg.matrix_transpose}:
+    IMPLEMENTATIONS[transposition] = IMPLEMENTATIONS["mT"]
+
+
+@composition(np.fliplr)
+def fliplr(m):
+    return np.flip(m, 1)
+
+
+@composition(np.flipud)
+def flipud(m):
+    return np.flip(m, 0)
+
+
+@composition(np.rot90)
+def rot90(m, k=1, axes=(0, 1)):
+    """A quarter turn from the first axis to the second is an exchange of both and a mirror."""
+    m = m[...]
+    for _ in range(k % 4):
+        m = np.flip(np.swapaxes(m, *axes), axes[0])
+    return m
+
+
+def atleast(n, *arrays):
+    """New axes where NumPy has them: in front, for the third one behind."""
+    found = []
     for x in arrays:
-        stop = start + x.shape[axis]
-        parts.append(g[(slice(None),) * (axis % g.ndim) + (slice(start, stop),)])
-        start = stop
-    return parts
+        x = np.reshape(x, (1,) * (min(n, 2) - x.ndim) + x.shape)
+        found.append(np.expand_dims(x, 2) if x.ndim < n else x)
+    return found[0] if len(found) == 1 else tuple(found)
 
 
-def zeros_where_none(gs, outs):
-    return [np.zeros_like(y) if g is None else g for g, y in zip(gs, outs)]
+@composition(np.atleast_1d)
+def atleast_1d(*arys):
+    return atleast(1, *arys)
 
 
-concatenated = Primitive(lambda *xs, axis: np.concatenate(xs, axis), backward=parted, name="concatenate")
-stacked = Primitive(
-    lambda *xs, axis: np.stack(xs, axis),
-    backward=lambda gs, outs, xs, needs, axis: list(np.moveaxis(gs[0], axis, 0)),
-    name="stack",
-)
-unstacked = Primitive(
-    lambda x: tuple(x), backward=lambda gs, outs, xs, needs: [np.stack(zeros_where_none(gs, outs))], name="unstack"
-)
-split_up = Primitive(
-    lambda x, *, cuts, axis: tuple(np.split(x, cuts, axis)),
-    backward=lambda gs, outs, xs, needs, *, cuts, axis: [np.concatenate(zeros_where_none(gs, outs), axis)],
-    name="split",
-)
-IMPLEMENTATIONS["unstack"] = unstacked
+@composition(np.atleast_2d)
+def atleast_2d(*arys):
+    return atleast(2, *arys)
 
 
-@composition(np.concatenate)
-def concatenate(arrays, axis=0):
-    if axis is None:
-        return concatenated(*(np.reshape(x, -1) for x in arrays), axis=0)
-    return concatenated(*arrays, axis=axis)
+@composition(np.atleast_3d)
+def atleast_3d(*arys):
+    return atleast(3, *arys)
 
 
-@composition(np.stack)
-def stack(arrays, axis=0):
-    return stacked(*arrays, axis=axis)
+@composition(np.broadcast_arrays)
+def broadcast_arrays(*args):
+    shape = np.broadcast_shapes(*(np.shape(unwrap(x)) for x in args))
+    return tuple(np.broadcast_to(x, shape) for x in args)
 
 
-@composition(np.split)
-def split(x, indices_or_sections, axis=0):
-    return list(split_up(x, cuts=indices_or_sections, axis=axis))
+@composition(np.meshgrid)
+def meshgrid(*xi, indexing="xy"):
+    n = len(xi)
+    turned = [np.reshape(x, (1,) * i + (-1,) + (1,) * (n - 1 - i)) for i, x in enumerate(xi)]
+    grids = np.broadcast_arrays(*turned)
+    return tuple(np.swapaxes(x, 0, 1) for x in grids) if indexing == "xy" and n > 1 else grids
+
+
+@composition(np.tile)
+def tile(A, reps):
+    """Every axis after a new one, which is stretched; then both are one."""
+    reps = tuple(reps) if isinstance(reps, (tuple, list)) else (reps,)
+    x = np.reshape(A, (1,) * (len(reps) - A.ndim) + A.shape)
+    reps = (1,) * (x.ndim - len(reps)) + reps
+    pairs = np.broadcast_to(np.expand_dims(x, tuple(range(0, 2 * x.ndim, 2))), sum(zip(reps, x.shape), ()))
+    return np.reshape(pairs, tuple(r * n for r, n in zip(reps, x.shape)))
