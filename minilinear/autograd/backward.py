@@ -72,7 +72,7 @@ def grad(
                     fix="ml.tensor(x, requires_grad=True) before computing the output",
                 )
             )
-    found = [conjugate(g) for g in gradients([output], [conjugate(grad_output)], targets, create_graph)]
+    found = tuple(map(returned, gradients([output], [conjugate(grad_output)], targets, create_graph)))
     if not allow_unused and any(g is None for g in found):
         raise NoGradient(
             explain(
@@ -81,13 +81,20 @@ def grad(
                 fix="allow_unused=True gives None there",
             )
         )
-    mirrored = tuple(g if g is None or isinstance(g, Tensor) else Tensor(as_array(g)) for g in found)
-    return mirrored[0] if isinstance(inputs, Tensor) else mirrored
+    return found[0] if isinstance(inputs, Tensor) else found
 
 
 def conjugate(g):
-    """From what the caller sees to what the engine computes with, and back. Nothing happens to real numbers."""
+    """From what the caller gives to what the engine computes with. Nothing happens to real numbers."""
     return g.conj() if hasattr(g, "conj") else g
+
+
+def returned(g):
+    """And back, as a Tensor."""
+    if g is None:
+        return None
+    g = g.conj()
+    return g if isinstance(g, Tensor) else Tensor(as_array(g))
 
 
 def gradients(outputs, cotangents, targets, create_graph) -> list:

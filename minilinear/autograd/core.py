@@ -324,7 +324,7 @@ def read_only(array: Any) -> Any:
     """A view that cannot be written through."""
     view = array[...]
     if isinstance(view, np.ndarray):  # CuPy arrays have no such flag
-        view.flags.writeable = False
+        view.setflags(write=False)
     return view
 
 

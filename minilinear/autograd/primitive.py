@@ -47,7 +47,8 @@ class Primitive:
         signature = dict(inspect.signature(known).parameters) if known else {}
         self.options = list(signature)  # a caller may use what the rule knows, so that backward cannot be surprised
         self.least, self.differentiated = len(rules), len(rules) or math.inf
-        self.most = sum(p.kind is p.POSITIONAL_OR_KEYWORD for p in signature.values()) - 2 if rules else math.inf
+        by_position = sum(p.kind is p.POSITIONAL_OR_KEYWORD for p in signature.values()) - 2
+        self.most = by_position if known else len(rules) or math.inf
 
     def __call__(self, *inputs: Any, **static: Any) -> Any:
         raw: list[Any] = []  # the inputs as arrays
@@ -57,9 +58,11 @@ class Primitive:
                 if x._node is not None:
                     wants.append(len(raw))
                 raw.append(x._array)
-            else:  # a NumPy scalar counts as the Python number it holds: t / np.sqrt(2), t / np.prod(s) stay float32
-                raw.append(x.item() if isinstance(x, generic) else x)
-        if static or not self.least <= len(inputs) <= self.most or (wants and wants[-1] >= self.differentiated):
+            elif isinstance(x, generic):  # counts as the Python number it holds: t / np.sqrt(2) stays float32
+                raw.append(x.item())
+            else:
+                raw.append(x)
+        if static or len(inputs) != self.least:  # as many as there are rules, and nothing else: the usual call
             self._check_call(inputs, static, wants)
         try:  # costs nothing until it fails
             if not wants and not any(isinstance(x, Tensor) for x in inputs):
@@ -70,7 +73,7 @@ class Primitive:
                 raise
             raise _refused(self.name, raw, static, error) from error
         several = type(out) is tuple
-        outputs = tuple(map(as_array, out)) if several else (out if type(out) is ndarray else as_array(out),)
+        outputs = (out,) if type(out) is ndarray else tuple(map(as_array, out if several else (out,)))
         node = Node(self, inputs, raw, wants, static, outputs) if wants and recording.get() else None
         if several:
             return tuple([Tensor(y, node, i) for i, y in enumerate(outputs)])

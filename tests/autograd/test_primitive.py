@@ -235,3 +235,10 @@ def test_a_wrong_rule_is_named_with_argument_expected_and_got(rule, got, create_
         WrongRule, match=rf"of double for argument 1 is wrong: .* float32\(3, 4\)\.\n  got: {got}\n  fix: "
     ):
         ml.grad(y, t, create_graph=create_graph)
+
+
+def test_a_primitive_without_any_gradient_still_computes():
+    steps = Primitive(np.floor, None, name="steps")
+    t = leaf(np.array([1.5, -0.5]))
+    assert steps(t).data.tolist() == [1, -1]
+    assert ml.grad((steps(t) * t).sum(), t).data.tolist() == [1, -1]
