@@ -241,6 +241,7 @@ class Tensor:
     __truediv__, __rtruediv__ = _operator(np.divide)
     __pow__, __rpow__ = _operator(np.power)
     __mod__, __rmod__ = _operator(np.remainder)
+    __floordiv__, __rfloordiv__ = _operator(np.floor_divide)
     __matmul__, __rmatmul__ = _operator(np.matmul)
     __lt__, __gt__ = _operator(np.less)[0], _operator(np.greater)[0]
     __le__, __ge__ = _operator(np.less_equal)[0], _operator(np.greater_equal)[0]

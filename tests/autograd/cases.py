@@ -554,6 +554,12 @@ CASES |= {
     "np.median": case(np.median, (3, 4), of=distinct, draw=along()),
     "np.median: of five": case(lambda x: np.median(x, axis=0, keepdims=True), (5, 3), of=distinct),
     "np.average": case(np.average, (3, 4)),
+    "np.average: weights in a list": case(lambda x: np.average(x, axis=1, weights=[1, 2, 0, 3.5]), (3, 4)),
+    "np.median: two axes": case(lambda x: np.median(x, axis=(0, -1), keepdims=True), (3, 2, 4), of=distinct),
+    "np.clip: from below": case(lambda x: x.clip(0.1), (7,)),
+    "np.sort: stable": case(lambda x: np.sort(x, kind="stable"), (3, 4)),
+    "np.tile: counts in an array": case(lambda x: np.tile(x, np.array([2, 1])), (3, 4)),
+    "np.pad: two numbers": case(lambda x: np.pad(x, 1, constant_values=((1, 2), (3, 4))), (3, 4)),
     "np.average: weights": case(lambda x, w: np.average(x, axis=1, weights=w), (3, 4), (3, 4), of=(normal, positive)),
     "np.average: weights of an axis": case(
         lambda x, w: np.average(x, axis=0, weights=w), (3, 4), (3,), of=(normal, positive)

@@ -84,7 +84,8 @@ define(special.log_expit, lambda g, out, x: g * special.expit(-x))
 define(special.xlogy, lambda g, out, a, b: g * np.log(b),              lambda g, out, a, b: g * a / b)
 
 define(np.where, None, lambda g, out, c, x, y: np.where(c, g, 0),      lambda g, out, c, x, y: np.where(c, 0, g))
-define(np.clip,        lambda g, out, x, a_min=None, a_max=None: np.where(out == x, g, 0))
+define(np.clip,        lambda g, out, x, a_min=None, a_max=None: np.where(out == x, g, 0),
+       forward=lambda x, a_min=None, a_max=None: np.clip(x, a_min, a_max), name="clip")
 # Ties share the gradient evenly.
 define(np.maximum, lambda g, out, a, b: np.where(a == b, g / 2, np.where(a > b, g, 0)),
                    lambda g, out, a, b: np.where(a == b, g / 2, np.where(a < b, g, 0)))

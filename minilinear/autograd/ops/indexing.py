@@ -110,8 +110,7 @@ def pad(array, pad_width, mode="constant", *, constant_values=0):
     if mode == "constant":
         inside = tuple(slice(before, before + n) for n, (before, _) in zip(array.shape, widths))
         shape = tuple(n + before + after for n, (before, after) in zip(array.shape, widths))
-        border = np.full_like(array, constant_values, shape=shape)
-        border[inside] = 0
+        border = np.pad(np.zeros_like(unwrap(array)), pad_width, constant_values=constant_values)
         return put_back(array, inside, shape) + border
     if mode not in ("edge", "reflect", "symmetric", "wrap"):
         known = '"constant", "edge", "reflect", "symmetric" or "wrap"'
@@ -171,7 +170,7 @@ def diagflat(v, k=0):
 # Order
 
 
-def sort_rule(g, out, x, axis=-1):
+def sort_rule(g, out, x, axis=-1, *, kind=None):
     """Each cotangent goes back where its entry came from; entries that tie get the mean of their group."""
     if axis is None:
         return sort_rule(g, out, x.reshape(-1)).reshape(x.shape)

@@ -59,7 +59,7 @@ def split(ary, indices_or_sections, axis=0):
 @composition(np.array_split)
 def array_split(ary, indices_or_sections, axis=0):
     """Into parts of which the first ones may be one longer."""
-    if isinstance(indices_or_sections, int):
+    if isinstance(indices_or_sections, (int, np.integer)):
         size, longer = divmod(ary.shape[axis], indices_or_sections)
         lengths = [size + (i < longer) for i in range(indices_or_sections)]
         indices_or_sections = np.cumsum(lengths[:-1]).tolist()

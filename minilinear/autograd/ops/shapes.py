@@ -97,7 +97,7 @@ def meshgrid(*xi, indexing="xy"):
 @composition(np.tile)
 def tile(A, reps):
     """Every axis after a new one, which is stretched; then both are one."""
-    reps = tuple(reps) if isinstance(reps, (tuple, list)) else (reps,)
+    reps = tuple(np.atleast_1d(reps).tolist())
     x = np.reshape(A, (1,) * (len(reps) - A.ndim) + A.shape)
     reps = (1,) * (x.ndim - len(reps)) + reps
     pairs = np.broadcast_to(np.expand_dims(x, tuple(range(0, 2 * x.ndim, 2))), sum(zip(reps, x.shape), ()))

@@ -1,5 +1,6 @@
 """Means, spreads and lengths: what can be written with other reductions."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -34,13 +35,13 @@ def ptp(a, axis=None, *, keepdims=False):
 
 @composition(np.median)
 def median(a, axis=None, *, keepdims=False):
-    """The middle entry, or the mean of the two; equal ones share as np.sort has it. One axis, or all."""
-    if axis is None:
-        middle = median(a.reshape(-1), 0)
-        return middle.reshape((1,) * a.ndim) if keepdims else middle
-    n, (in_order,) = a.shape[axis], (np.moveaxis(np.sort(a, axis=axis), axis, 0),)
-    middle = (in_order[(n - 1) // 2] + in_order[n // 2]) / 2
-    return np.expand_dims(middle, axis) if keepdims else middle
+    """The middle entry, or the mean of the two; equal ones share as np.sort has it."""
+    axes = tuple(range(a.ndim)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    turned = np.moveaxis(a, axes, tuple(range(-len(axes), 0)))
+    n = math.prod(turned.shape[a.ndim - len(axes) :])
+    in_order = np.sort(turned.reshape(*turned.shape[: a.ndim - len(axes)], n))
+    middle = (in_order[..., (n - 1) // 2] + in_order[..., n // 2]) / 2
+    return np.expand_dims(middle, axes) if keepdims else middle
 
 
 @composition(np.average)
@@ -48,6 +49,7 @@ def average(a, axis=None, weights=None, *, keepdims=False):
     """The mean, weighted by `weights` of the shape of a, or of the length of the axis."""
     if weights is None:
         return np.mean(a, axis=axis, keepdims=keepdims)
+    weights = weights if hasattr(weights, "shape") else np.asarray(weights, a.dtype, like=unwrap(a))
     if weights.shape != a.shape:
         weights = weights.reshape(-1, *(1,) * (a.ndim - 1 - axis % a.ndim))
     total = np.sum(np.broadcast_to(weights, a.shape), axis=axis, keepdims=keepdims)
