@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ..autograd import unwrap
 from ..errors import ShapeError, explain
 
 
@@ -80,7 +81,8 @@ def check_cu_seqlens(cu_seqlens: Any, batch: int, T: int) -> tuple[int, ...] | N
     """Packed sequences as a tuple of Python ints, checked."""
     if cu_seqlens is None:
         return None
-    whole = [_whole(t) for t in cu_seqlens]
+    cu_seqlens = unwrap(cu_seqlens)
+    whole = [_whole(t) for t in cu_seqlens] if np.ndim(cu_seqlens) == 1 else []
     starts = tuple(-1 if t is None else t for t in whole)
     if batch != 1:
         raise ShapeError(
@@ -90,7 +92,7 @@ def check_cu_seqlens(cu_seqlens: Any, batch: int, T: int) -> tuple[int, ...] | N
         raise ValueError(
             explain(
                 f"cu_seqlens counts up from 0 to T = {T}: where each sequence starts, then the end.",
-                got=tuple(cu_seqlens),
+                got=cu_seqlens,
                 fix="np.cumsum([0, *lengths])",
             )
         )

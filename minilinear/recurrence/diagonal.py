@@ -31,7 +31,7 @@ from ..autograd import Array, Primitive
 from .arguments import check_arguments, check_values, gate_axes
 from .chunks import Chunks
 from .decay import kind_of_decay, pairwise_decay, rows
-from .tokens import first_state, nothing, one_by_one, over_time, read
+from .tokens import by_row, first_state, nothing, one_by_one, over_time, read
 
 
 def gated_linear_attention(
@@ -106,7 +106,7 @@ def recurrent(q, k, v, g, S, *, scale, chunk, cu_seqlens):
         if t % C == 0:
             entering.append(S)
         if g is not None:
-            S = np.exp(g_t).reshape(*g_t.shape[:2], -1, 1) * S
+            S = by_row(np.exp(g_t)) * S
         S = S + k_t[..., :, None] * v_t[..., None, :]
         outputs.append(read(S, scale * q_t))
     if not outputs:

@@ -36,7 +36,7 @@ from ..errors import check_axes
 from .arguments import check_arguments, check_values, gate_axes
 from .chunks import Chunks
 from .decay import kind_of_decay, pairwise_decay, rows
-from .tokens import first_state, nothing, one_by_one, over_time, read
+from .tokens import by_row, first_state, nothing, one_by_one, over_time, read
 from .triangular import unit_lower_inverse
 
 
@@ -191,7 +191,7 @@ def recurrent(q, k, v, beta, g, p, S, *, scale, chunk, cu_seqlens):
         if t % C == 0:
             entering.append(S)
         if g is not None:
-            S = np.exp(g_t).reshape(*g_t.shape[:2], -1, 1) * S
+            S = by_row(np.exp(g_t)) * S
         for k_r, v_r, beta_r, p_r in zip(*(np.moveaxis(x, 1, 0) for x in (k_t, v_t, beta_t, p_t))):
             u = beta_r[..., None] * (v_r - read(S, p_r))
             S = S + k_r[..., :, None] * u[..., None, :]
@@ -249,7 +249,7 @@ def parallel(q, k, v, beta, g, p, S, *, scale, chunk, cu_seqlens):
 
 
 def _merged(x):
-    return x.reshape(*x.shape[:2], -1, x.shape[-1])
+    return x.reshape(*x.shape[:2], x.shape[2] * x.shape[3], x.shape[4])
 
 
 # ---------------------------------------------------------------------------------------------------------------------

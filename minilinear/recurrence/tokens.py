@@ -18,6 +18,11 @@ def over_time(x: Array | None) -> Iterator:
     return iter(lambda: None, 0) if x is None else iter(np.moveaxis(x, 1, 0))
 
 
+def by_row(x: Array) -> Array:
+    """A number for each state (B, H), or for each of its rows (B, H, K): what states (B, H, K, V) are multiplied by."""
+    return x[..., None] if x.ndim == 3 else x[..., None, None]
+
+
 def read(S: Array, key: Array) -> Array:
     """What the memory holds at a key, S^T key: (B, H, K, V), (B, H, K) -> (B, H, V)."""
     return (key[..., None, :] @ S)[..., 0, :]

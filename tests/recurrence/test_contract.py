@@ -264,6 +264,20 @@ def test_nothing_packed(case, form):
 # Batch, heads, threads and storage
 
 
+@few_cases
+@every_form
+@pytest.mark.parametrize("nothing", ["B", "H", "V"])
+def test_no_batch_no_heads_no_values(case, form, nothing):
+    x = case.inputs(5, **{nothing: 0})
+    tensors = leaves(x)
+    outs = case(tensors, form=form, chunk=2, return_states=True)
+    found = ml.grad(sum(y.sum() for y in outs), list(tensors.values()), allow_unused=True)
+    shape = {"B": 2, "H": 3, "K": 3, "V": 4} | {nothing: 0}
+    B, H, K, V = (shape[a] for a in "BHKV")
+    assert [y.shape for y in outs] == [(B, 5, H, V), (B, H, K, V), (B, 3, H, K, V)]
+    assert all(g is None or (g.shape == t.shape and not g.data.any()) for g, t in zip(found, tensors.values()))
+
+
 @every_case
 @pytest.mark.parametrize(("axis", "order"), [("B", [1, 0]), ("H", [2, 0, 1])])
 def test_batch_elements_and_heads_do_not_speak_to_each_other(case, axis, order):
