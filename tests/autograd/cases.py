@@ -543,6 +543,7 @@ CASES |= {
     # Products, statistics, norms
     "np.prod": case(np.prod, (3, 4), draw=reduction(empty=True)),
     "np.prod: with zeros": case(lambda x: np.prod(x, axis=(0, 2)), (2, 3, 3), of=some_zeros),
+    "np.prod: first axis": case(lambda x: np.prod(x, axis=0), (2, 3, 4)),
     "np.cumprod": case(np.cumprod, (3, 4), draw=along(empty=True, none=True)),
     "np.cumprod: with zeros": case(lambda x: np.cumprod(x, 1), (3, 5), of=some_zeros),
     "np.diff": case(np.diff, (3, 4), draw=along()),

@@ -31,6 +31,7 @@ def test_equal_entries_share():
 
 @pytest.mark.parametrize("ddof", [0, 1])
 def test_equal_entries_do_not_spread(ddof):
+    assert np.std(leaf(np.full(3, 2.0)), ddof=ddof).item() == 0
     assert gradient(lambda t: np.std(t, ddof=ddof), [2, 2, 2]) == [0, 0, 0]
 
 

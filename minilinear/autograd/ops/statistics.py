@@ -71,7 +71,7 @@ def norm(x, ord=None, axis=None, keepdims=False):
         return length(x, axis=axis, keepdims=keepdims)
     if axis is None:
         if x.ndim > 2:
-            raise _no_such_norm(ord, f"x {x.shape}, axis=None", "axis=-1, or a pair of axes for matrices")
+            raise _no_such_norm(f"x {x.shape}, axis=None", "axis=-1, or a pair of axes for matrices")
         axis = tuple(range(x.ndim)) if x.ndim == 2 else 0
     if isinstance(axis, tuple) and len(axis) == 2:
         return _matrix_norm(x, ord, axis, keepdims)
@@ -81,7 +81,7 @@ def norm(x, ord=None, axis=None, keepdims=False):
         of_all: Any = {1: np.sum, np.inf: np.max, -np.inf: np.min}[ord]
         return of_all(np.abs(x), axis=axis, keepdims=keepdims)
     if isinstance(ord, str) or ord < 1:
-        raise _no_such_norm(ord, f"ord={ord!r}", "ord=2, 1, np.inf, or p >= 1")
+        raise _no_such_norm(f"ord={ord!r}", "ord=2, 1, np.inf, or p >= 1")
     powers = np.sum(np.abs(x) ** ord, axis=axis, keepdims=keepdims)
     return one_for_zero(powers) ** (1 / ord) * (unwrap(powers) != 0).astype(powers.dtype)
 
@@ -113,9 +113,9 @@ def _matrix_norm(x, ord, axis, keepdims):
         found = of_all(singular, axis=-1)
         found = np.expand_dims(found, (row, column))
     else:
-        raise _no_such_norm(ord, f"ord={ord!r} of matrices", '"fro", "nuc", 1, 2, np.inf; axis=-1 for vectors')
+        raise _no_such_norm(f"ord={ord!r} of matrices", '"fro", "nuc", 1, 2, np.inf; axis=-1 for vectors')
     return found if keepdims else np.squeeze(found, (row, column))
 
 
-def _no_such_norm(ord, got, fix) -> ValueError:
+def _no_such_norm(got, fix) -> ValueError:
     return ValueError(explain("np.linalg.norm of a Tensor takes vectors, or matrices.", got=got, fix=fix))
