@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from ..autograd import unwrap
 from .chunks import Chunks
 from .halving import HalvingSums, halves
 from .triangular import read_corners, write_corners
@@ -68,12 +69,12 @@ def pairwise_decay(g: Any | None, like: Any) -> tuple[Any, Any]:
         exp(g_1 + ... + g_t), (B, H, T, 1 or K). Each exponent is a sum of its own terms, the running sum over t of
         those g_t with t > s: memory T^2 K for a vector gate.
     """
-    B, H, T = like.shape[:3]
-    past = np.tri(T, dtype=like.dtype)[:, :, None]  # s <= t
+    (B, H, T), like = like.shape[:3], unwrap(like)
+    past = np.tri(T, dtype=like.dtype, like=like)[:, :, None]  # s <= t
     if g is None:
-        return np.broadcast_to(past, (B, H, T, T, 1)), np.ones((B, H, T, 1), like.dtype)
+        return np.broadcast_to(past, (B, H, T, T, 1)), np.ones_like(like, shape=(B, H, T, 1))
     g = np.moveaxis(g if g.ndim == 4 else g[..., None], 2, 1)  # (B, H, T, 1 or K)
-    later = np.tri(T, k=-1, dtype=bool)[:, :, None]  # t > s; chosen, not multiplied: g may be -inf
+    later = np.tri(T, k=-1, dtype=bool, like=like)[:, :, None]  # t > s; chosen, not multiplied: g may be -inf
     sums = np.cumsum(np.where(later, np.expand_dims(g, 3), 0), 2)
     return np.exp(sums) * past, np.exp(np.cumsum(g, 2))
 
@@ -274,7 +275,7 @@ class MildDecay(Decay):
 
     def __init__(self, g: Any):
         C, middle = g.shape[3], g.shape[3] // 2
-        t = np.arange(C)
+        t = np.arange(C, like=g)
         to_right = (t[:, None] >= t) & (t >= middle)
         to_left = (t[:, None] < t) & (t < middle)
         self.signs = np.zeros_like(g, shape=(C, C)) + to_right - to_left  # c = signs @ g

@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 
 from .. import backend
-from ..autograd import Array, Primitive, solve_triangular
+from ..autograd import Array, Primitive, solve_triangular, unwrap
 from ..errors import check_axes
 from .arguments import check_arguments, check_values, gate_axes
 from .chunks import Chunks
@@ -235,7 +235,7 @@ def parallel(q, k, v, beta, g, p, S, *, scale, chunk, cu_seqlens):
         return E.reshape(B, H, T * x.shape[3], T * R)
 
     A = np.tril(scores(p, k), -1)
-    X = solve_triangular(A + np.eye(T * R, dtype=A.dtype), _merged(v) - _merged(p * start) @ S)
+    X = solve_triangular(A + np.identity(T * R, A.dtype, like=unwrap(A)), _merged(v) - _merged(p * start) @ S)
     out = _merged(q * start) @ S + scores(q, k) @ X
 
     # The state after token t: what is left of S_0, and every write, decayed since. At the chunks' ends, and the end.

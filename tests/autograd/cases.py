@@ -539,6 +539,9 @@ CASES |= {
     "np.logaddexp": case(np.logaddexp, (3, 4), (4,), draw=broadcast(2)),
     "np.remainder": case(np.remainder, (3, 4), (4,), of=(normal, above_one), draw=broadcast(2)),
     "np.remainder: operator": case(lambda a: a % 0.7, (5,)),
+    "np.arctan2: with a number": case(lambda x: np.arctan2(x, 2.0), (3,)),
+    "np.hypot: with a number": case(lambda x: np.hypot(2.0, x), (3,)),
+    "np.logaddexp: with a number": case(lambda x: np.logaddexp(x, 2.0), (3,)),
     "scipy.special.xlogy": case(special.xlogy, (3, 4), (4,), of=(normal, positive), draw=broadcast(2)),
     # Products, statistics, norms
     "np.prod": case(np.prod, (3, 4), draw=reduction(empty=True)),

@@ -88,3 +88,12 @@ def test_what_has_no_rule_says_so(call, said):
 def test_remainders_step():
     assert gradient(lambda t: t % 2, [0.5, 3.0]) == [1, 1]
     assert gradient(lambda t: 5 % t, [2.0, 3.0]) == [-2, -1]
+
+
+def test_where_two_arguments_meet_at_a_corner_the_gradient_is_zero():
+    zero, infinite = np.zeros(2), np.full(2, -np.inf)
+    for function, x in (np.arctan2, zero), (np.hypot, zero), (special.xlogy, zero), (np.logaddexp, infinite):
+        a, b = leaf(x), leaf(x)
+        for create_graph in False, True:
+            for g in ml.grad(function(a, b).sum(), [a, b], create_graph=create_graph):
+                assert not g.data.any(), function

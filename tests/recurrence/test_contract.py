@@ -11,6 +11,7 @@ import minilinear as ml
 from minilinear import backend
 from minilinear.delta.delta_product import recurrent, transitions
 from minilinear.recurrence import affine_scan, decay
+from tests.autograd.strict import Strict
 from tests.recurrence.cases import CASES, FEW, FORMS, close, gradients, leaves, relative_rms, run_with_gradients
 
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
@@ -385,6 +386,23 @@ def test_tensors_may_be_views(case, form):
     outs, rng = case({name: t.T for name, t in turned.items()}, form=form, chunk=4), np.random.default_rng(1)
     for name, g in gradients(outs, [rng.standard_normal(y.shape) for y in outs], turned).items():
         close(g.T, wanted[name], 1e-12, name)
+
+
+@every_case
+@every_form
+@pytest.mark.parametrize("limit", [0, 60])
+def test_every_form_runs_on_arrays_that_take_only_what_cupy_takes(case, form, limit, monkeypatch):
+    monkeypatch.setattr(decay, "MILD", limit)
+    x = case.inputs(5, B=1, dtype=np.float32)
+    wanted_values, wanted = run_with_gradients(case, x, form=form, chunk=2, return_states=True)
+    tensors = leaves({name: Strict(a) for name, a in x.items()})
+    outs, rng = case(tensors, form=form, chunk=2, return_states=True), np.random.default_rng(1)
+    weights = [Strict(rng.standard_normal(y.shape).astype(np.float32)) for y in outs]
+    found = ml.grad(sum((y * w).sum() for y, w in zip(outs, weights)), list(tensors.values()))
+    for y, z in zip(outs, wanted_values):
+        close(y._array.value, z, 1e-6)
+    for (name, g), t in zip(wanted.items(), found):
+        close(t._array.value, g, 1e-6, name)
 
 
 @few_cases

@@ -27,6 +27,11 @@ def logistic(x):
         return 1 / (1 + np.exp(-x))
 
 
+def finite_or_zero(x):
+    """What to take off in front of an exponential: nothing where all is -inf."""
+    return np.where(np.isfinite(x), x, 0)
+
+
 def one_for_zero(x):
     """What to divide by where 0 / 0 is to be 0."""
     return np.where(x == 0, 1, x)
@@ -53,12 +58,12 @@ define(np.tan,      lambda g, out, x: g * (1 + out * out))
 define(np.sinh,     lambda g, out, x: g * np.cosh(x))
 define(np.cosh,     lambda g, out, x: g * np.sinh(x))
 define(np.tanh,     lambda g, out, x: g * (1 - out * out))
-define(np.arcsin,   lambda g, out, x: g / np.sqrt(1 - x * x))
-define(np.arccos,   lambda g, out, x: -g / np.sqrt(1 - x * x))
+define(np.arcsin,   lambda g, out, x: g / np.sqrt((1 - x) * (1 + x)))
+define(np.arccos,   lambda g, out, x: -g / np.sqrt((1 - x) * (1 + x)))
 define(np.arctan,   lambda g, out, x: g / (1 + x * x))
 define(np.arcsinh,  lambda g, out, x: g / np.sqrt(1 + x * x))
 define(np.arccosh,  lambda g, out, x: g / (np.sqrt(x - 1) * np.sqrt(x + 1)))
-define(np.arctanh,  lambda g, out, x: g / (1 - x * x))
+define(np.arctanh,  lambda g, out, x: g / ((1 - x) * (1 + x)))
 define(np.exp2,     lambda g, out, x: g * out * math.log(2))
 define(np.log2,     lambda g, out, x: g / (x * math.log(2)))
 define(np.log10,    lambda g, out, x: g / (x * math.log(10)))
@@ -71,9 +76,11 @@ define(np.rad2deg,  lambda g, out, x: g * (180 / math.pi))
 define(np.radians,  lambda g, out, x: g * (math.pi / 180))
 define(np.degrees,  lambda g, out, x: g * (180 / math.pi))
 
-define(np.arctan2,  lambda g, out, y, x: g * x / (x * x + y * y),      lambda g, out, y, x: -g * y / (x * x + y * y))
+define(np.arctan2,  lambda g, out, y, x: g * x / one_for_zero(x * x + y * y),
+                    lambda g, out, y, x: -g * y / one_for_zero(x * x + y * y))
 define(np.hypot,    lambda g, out, a, b: g * a / one_for_zero(out),    lambda g, out, a, b: g * b / one_for_zero(out))
-define(np.logaddexp, lambda g, out, a, b: g * np.exp(a - out),         lambda g, out, a, b: g * np.exp(b - out))
+define(np.logaddexp, lambda g, out, a, b: g * np.exp(a - finite_or_zero(out)),
+                     lambda g, out, a, b: g * np.exp(b - finite_or_zero(out)))
 define(np.remainder, lambda g, out, a, b: g,                           lambda g, out, a, b: -g * np.floor(a / b))
 define(special.erf, lambda g, out, x: g * (2 / math.sqrt(math.pi)) * np.exp(-x * x))
 define(special.erfc, lambda g, out, x: g * (-2 / math.sqrt(math.pi)) * np.exp(-x * x))
@@ -81,7 +88,8 @@ define(special.ndtr, lambda g, out, x: g * (1 / math.sqrt(2 * math.pi)) * np.exp
 define(special.log_ndtr, lambda g, out, x: g * (1 / math.sqrt(2 * math.pi)) * np.exp(-x * x / 2 - out))
 define(special.expit, lambda g, out, x: g * out * (1 - out))
 define(special.log_expit, lambda g, out, x: g * special.expit(-x))
-define(special.xlogy, lambda g, out, a, b: g * np.log(b),              lambda g, out, a, b: g * a / b)
+define(special.xlogy, lambda g, out, a, b: g * log_or_zero(b * np.ones_like(out)),
+                      lambda g, out, a, b: g * a / one_for_zero(b))
 
 define(np.where, None, lambda g, out, c, x, y: np.where(c, g, 0),      lambda g, out, c, x, y: np.where(c, 0, g))
 define(np.clip,        lambda g, out, x, a_min=None, a_max=None: np.where(out == x, g, 0),

@@ -5,6 +5,7 @@ import numpy as np
 from ...errors import explain
 from ..core import unwrap
 from ..primitive import Primitive, define
+from .elementwise import finite_or_zero
 from .indexing import along, put_back
 
 
@@ -56,10 +57,6 @@ log_softmax = Primitive(
     lambda g, out, x, axis=-1: g - np.exp(out) * g.sum(axis=axis, keepdims=True),
     name="log_softmax",
 )
-
-
-def finite_or_zero(x):
-    return np.where(np.isfinite(x), x, 0)
 
 
 def logsumexp_forward(x, axis=-1, *, keepdims=False):
