@@ -147,6 +147,12 @@ def test_of_equal_entries_the_first_gets_the_gradient():
     assert ml.grad(ag.top_k(t, 2)[0].sum(), t).data.tolist() == [0, 1, 1, 0]
 
 
+def test_many_equal_entries_keep_their_order():
+    x = np.tile([1.0, 0.0], 500)  # long enough that a sort which is not stable mixes them
+    assert ag.top_k(x, 4)[1].tolist() == [0, 2, 4, 6]
+    assert ag.top_k(x, 502)[1].tolist()[-2:] == [1, 3]
+
+
 @settings(max_examples=50)
 @given(array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=4), st.data())
 def test_top_k_is_the_end_of_the_sorted_entries(shape, data):
