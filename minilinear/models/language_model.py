@@ -104,7 +104,7 @@ class LanguageModel(Module):
             for _ in range(config.layers)
         ]
         self.norm = norm()
-        self.head = Linear(D, config.vocabulary, rng=rng)
+        self.head = Linear(D, config.vocabulary, role="readout", rng=rng)
 
     def __call__(
         self,

@@ -4,9 +4,10 @@ from .convolution import ShortConvolution, causal_convolution
 from .embedding import Embedding
 from .init import normal, xavier_uniform
 from .linear import Linear
-from .module import Module, Parameter
+from .module import Buffer, Module, Parameter
 
 __all__ = [
+    "Buffer",
     "Embedding",
     "Linear",
     "Module",

@@ -26,7 +26,7 @@ class Embedding(Module):
     """
 
     def __init__(self, vocabulary: int, D: int, *, std: float = 0.02, rng: np.random.Generator):
-        self.weight = Parameter(normal(rng, vocabulary, D, std=std))
+        self.weight = Parameter(normal(rng, vocabulary, D, std=std), role="embedding")
 
     def __call__(self, ids: Any) -> Array:
         vocabulary = self.weight.shape[0]

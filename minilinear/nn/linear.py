@@ -19,6 +19,7 @@ class Linear(Module):
             two maps and computed as one.
         bias: whether there is a b; it starts at 0.
         gain: factor of the Xavier-uniform initialisation.
+        role: of the weight, see `Parameter`.
         rng: where the initial weights are drawn from.
 
     Cost:
@@ -26,10 +27,18 @@ class Linear(Module):
     """
 
     def __init__(
-        self, D: int, E: int | tuple[int, ...], *, bias: bool = True, gain: float = 1.0, rng: np.random.Generator
+        self,
+        D: int,
+        E: int | tuple[int, ...],
+        *,
+        bias: bool = True,
+        gain: float = 1.0,
+        role: str = "hidden",
+        rng: np.random.Generator,
     ):
         parts = (E,) if isinstance(E, int) else E
-        self.weight = Parameter(np.concatenate([xavier_uniform(rng, D, n, gain) for n in parts], 1))
+        weight = np.concatenate([xavier_uniform(rng, D, n, gain) for n in parts], 1)
+        self.weight = Parameter(weight, role=role, parts=tuple(parts))
         self.bias = Parameter(np.zeros(sum(parts), np.float32), decay=False) if bias else None
 
     def __call__(self, x: Array) -> Array:

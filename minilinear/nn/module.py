@@ -9,7 +9,9 @@ import numpy as np
 
 from ..autograd import Tensor
 from ..autograd.core import Leaf
-from ..errors import ShapeError, explain
+from ..errors import ConfigError, ShapeError, explain
+
+ROLES = ("hidden", "embedding", "readout", "vector")
 
 
 class Parameter(Tensor):
@@ -18,29 +20,65 @@ class Parameter(Tensor):
     Args:
         array: the initial value; it is copied.
         decay: whether weight decay pulls it towards zero: yes for matrices, no for gains, biases and gates.
+        role: what optimizers that treat matrices by their place want to know: "hidden" maps the width of the model to
+            the width of the model, "embedding" a vocabulary or the numbers of a row to it, "readout" back to scores;
+            "vector" is no matrix: gains, biases, taps. By default "hidden" for matrices that decay, else "vector".
+        parts: columns of each map where several share one matrix (D, sum(parts)): q, k and v of one projection.
     """
 
-    __slots__ = ("decay",)
+    __slots__ = ("decay", "parts", "role")
 
-    def __init__(self, array: Any, *, decay: bool = True):
+    def __init__(self, array: Any, *, decay: bool = True, role: str | None = None, parts: tuple[int, ...] = ()):
+        if role is not None and role not in ROLES:
+            raise ConfigError(explain(f"A Parameter's role is one of {', '.join(ROLES)}.", got=repr(role)))
         super().__init__(array.astype(array.dtype, copy=True), Leaf())
-        self.decay = decay
+        self.decay, self.parts = decay, parts
+        self.role = role or ("hidden" if decay and array.ndim == 2 else "vector")
+
+
+class Buffer:
+    """An array that belongs to the model and is saved with it, but is not changed by a gradient: running statistics.
+
+    Args:
+        array: the initial value; it is copied. Assign to `.data` to change it.
+    """
+
+    def __init__(self, array: Any):
+        self.data = array.astype(array.dtype, copy=True)
 
 
 class Module:
-    """A layer or a model: Parameters, Modules and lists of Modules in attributes, found in the order they were set."""
+    """A layer or a model: Parameters, Buffers, Modules and lists of Modules in attributes, found in the order they were
+    set.
 
-    def named_parameters(self, prefix: str = "") -> Iterator[tuple[str, Parameter]]:
-        """Every Parameter with its dotted name: "blocks.0.mixer.output.weight"."""
+    Attributes:
+        training: whether a layer that differs between training and use (BatchNorm, dropout) is being trained.
+    """
+
+    training = True
+
+    def modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+        """This Module and all inside it, each with its dotted name and a dot: "", "blocks.0.", "blocks.0.mixer."."""
+        yield prefix, self
         for name, value in vars(self).items():
-            if isinstance(value, Parameter):
-                yield prefix + name, value
-            elif isinstance(value, Module):
-                yield from value.named_parameters(f"{prefix}{name}.")
+            if isinstance(value, Module):
+                yield from value.modules(f"{prefix}{name}.")
             elif isinstance(value, list):
                 for i, item in enumerate(value):
                     if isinstance(item, Module):
-                        yield from item.named_parameters(f"{prefix}{name}.{i}.")
+                        yield from item.modules(f"{prefix}{name}.{i}.")
+
+    def _named(self, kind: type) -> Iterator[tuple[str, Any]]:
+        for prefix, module in self.modules():
+            yield from ((prefix + name, value) for name, value in vars(module).items() if isinstance(value, kind))
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """Every Parameter with its dotted name: "blocks.0.mixer.output.weight"."""
+        return self._named(Parameter)
+
+    def named_buffers(self) -> Iterator[tuple[str, Buffer]]:
+        """Every Buffer with its dotted name."""
+        return self._named(Buffer)
 
     def parameters(self) -> list[Parameter]:
         return [parameter for _, parameter in self.named_parameters()]
@@ -49,18 +87,29 @@ class Module:
         """How many numbers training changes."""
         return sum(parameter.size for parameter in self.parameters())
 
+    def train(self, training: bool = True) -> None:
+        """Say whether this Module and all inside it are being trained."""
+        for _, module in self.modules():
+            module.training = training
+
+    def eval(self) -> None:
+        """Say that this Module and all inside it are being used, and not trained."""
+        self.train(False)
+
     def state_dict(self) -> dict[str, np.ndarray]:
-        """A copy of every Parameter's value by name."""
-        return {name: parameter.numpy() for name, parameter in self.named_parameters()}
+        """A copy of every Parameter's and Buffer's value by name."""
+        values = {name: parameter.numpy() for name, parameter in self.named_parameters()}
+        return values | {name: buffer.data.copy() for name, buffer in self.named_buffers()}
 
     def load_state_dict(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Give every Parameter the value of its name.
+        """Give every Parameter and Buffer the value of its name.
 
         Raises:
             ValueError: names that are missing or unknown. ShapeError: an array of another shape. Nothing is changed
             then.
         """
-        own = dict(self.named_parameters())
+        parameters, buffers = dict(self.named_parameters()), dict(self.named_buffers())
+        own = {name: value.data for name, value in [*parameters.items(), *buffers.items()]}
         missing, unknown = sorted(own.keys() - arrays.keys()), sorted(arrays.keys() - own.keys())
         if missing or unknown:
             raise ValueError(
@@ -70,8 +119,10 @@ class Module:
                     fix="build the model from the configuration it was saved with",
                 )
             )
-        for name, parameter in own.items():
-            if arrays[name].shape != parameter.shape:
-                raise ShapeError(explain(f"{name} has shape {parameter.shape}.", got=arrays[name].shape))
-        for name, parameter in own.items():
+        for name, value in own.items():
+            if arrays[name].shape != value.shape:
+                raise ShapeError(explain(f"{name} has shape {value.shape}.", got=arrays[name].shape))
+        for name, parameter in parameters.items():
             parameter.assign_(arrays[name])
+        for name, buffer in buffers.items():
+            buffer.data = arrays[name].astype(buffer.data.dtype, copy=True)

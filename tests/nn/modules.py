@@ -24,7 +24,11 @@ def double(module: Any) -> Any:
     """The same module with its Parameters in float64, moved a little: no gain of exactly 1, no bias of 0."""
     rng = np.random.default_rng(7)
     for name, p in list(module.named_parameters()):
-        put(module, name, Parameter(p.data + 0.1 * rng.standard_normal(p.shape), decay=p.decay))
+        put(
+            module,
+            name,
+            Parameter(p.data + 0.1 * rng.standard_normal(p.shape), decay=p.decay, role=p.role, parts=p.parts),
+        )
     return module
 
 

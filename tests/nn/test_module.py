@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import minilinear as ml
-from minilinear.errors import ShapeError
-from minilinear.nn import Linear, Module, Parameter
+from minilinear.errors import ConfigError, ShapeError
+from minilinear.nn import Buffer, Embedding, Linear, Module, Parameter
 from tests.recurrence.cases import close
 
 
@@ -45,7 +45,47 @@ def test_parameters_are_found_in_the_order_they_were_set(tower):
     assert tower.parameters()[0] is tower.scale
     assert tower.parameters()[3] is tower.floors[1].weight
     assert tower.parameter_count() == 1 + 12 + 6 + 3
-    assert [name for name, _ in tower.named_parameters("a.")][:2] == ["a.scale", "a.floors.0.weight"]
+    assert [name for name, _ in tower.modules()] == ["", "floors.0.", "floors.1.", "top."]
+
+
+class Counting(Module):
+    def __init__(self):
+        self.seen, self.weight = Buffer(np.zeros(2, np.float32)), Parameter(np.ones(2, np.float32))
+
+
+def test_buffers_are_saved_and_loaded_but_not_trained():
+    a, b = Counting(), Counting()
+    assert [name for name, _ in a.named_buffers()] == ["seen"]
+    assert [name for name, _ in a.named_parameters()] == ["weight"]
+    a.seen.data = np.full(2, 3, np.float32)
+    saved = a.state_dict()
+    b.load_state_dict(saved)
+    saved["seen"][:] = 7  # both ways a copy
+    assert a.seen.data.tolist() == b.seen.data.tolist() == [3, 3]
+    with pytest.raises(ShapeError, match=r"seen has shape \(2,\)\.\n  got: \(3,\)"):
+        b.load_state_dict(saved | {"seen": np.zeros(3)})
+    with pytest.raises(ValueError, match=r"missing \['seen'\]"):
+        b.load_state_dict({"weight": saved["weight"]})
+
+
+def test_training_and_use_reach_every_module(tower):
+    assert all(module.training for _, module in tower.modules())
+    tower.eval()
+    assert not any(module.training for _, module in tower.modules())
+    tower.train()
+    assert tower.floors[1].training
+
+
+def test_a_parameter_says_what_it_is_for():
+    rng = np.random.default_rng(0)
+    assert Linear(3, (2, 4), rng=rng).weight.role == "hidden"
+    assert Linear(3, (2, 4), rng=rng).weight.parts == (2, 4)
+    assert Linear(3, 5, role="readout", rng=rng).weight.role == "readout"
+    assert Linear(3, 5, rng=rng).bias.role == "vector"
+    assert Parameter(np.ones((4, 3)), decay=False).role == "vector"
+    assert Embedding(7, 3, rng=rng).weight.role == "embedding"
+    with pytest.raises(ConfigError, match=r"role is one of hidden, embedding, readout, vector\.\n  got: 'matrix'"):
+        Parameter(np.ones(3), role="matrix")
 
 
 def test_a_state_dict_is_a_copy(tower):
