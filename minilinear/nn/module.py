@@ -109,7 +109,8 @@ class Module:
             then.
         """
         parameters, buffers = dict(self.named_parameters()), dict(self.named_buffers())
-        own = {name: value.data for name, value in [*parameters.items(), *buffers.items()]}
+        own: dict[str, np.ndarray] = {name: parameter.data for name, parameter in parameters.items()}
+        own |= {name: buffer.data for name, buffer in buffers.items()}
         missing, unknown = sorted(own.keys() - arrays.keys()), sorted(arrays.keys() - own.keys())
         if missing or unknown:
             raise ValueError(
