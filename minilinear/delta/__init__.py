@@ -1,5 +1,8 @@
-"""Layers whose state is corrected, not only added to: the delta rule and its family."""
+"""The delta rule: layers whose memory corrects what a key holds before it writes."""
 
-from .delta_product import DeltaProduct, DeltaProductState
+from .delta_net import DeltaNet
+from .delta_product import DeltaProduct, GatedDeltaProduct
+from .gated_delta_net import GatedDeltaNet
+from .kda import KDA
 
-__all__ = ["DeltaProduct", "DeltaProductState"]
+__all__ = ["KDA", "DeltaNet", "DeltaProduct", "GatedDeltaNet", "GatedDeltaProduct"]

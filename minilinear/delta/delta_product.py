@@ -21,19 +21,16 @@ Source: Siems et al. 2025, arXiv 2502.10297, equations 2 to 4; the layer's defau
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from ..autograd import Array, sigmoid, silu, softplus, unwrap
-from ..errors import ConfigError, check_axes, explain
-from ..nn import Linear, Module, Parameter, ShortConvolution
-from ..norms import RMSNorm, l2_norm
+from ..attention.gates import DecayGate
+from ..attention.layer import GAIN, MemoryLayer, head_norm, per_head
+from ..autograd import Array, sigmoid, unwrap
+from ..nn import Linear
+from ..norms import l2_norm
 from ..recurrence import affine_scan, delta_product
-
-GAIN = 2**-2.5  # of the released models' Xavier initialisation
 
 
 def transitions(k: Array, v: Array, beta: Array, g: Array | None = None) -> tuple[Array, Array]:
@@ -66,36 +63,18 @@ def recurrent(q: Array, k: Array, v: Array, beta: Array, g: Array | None = None,
     return (q[..., None, :] @ S)[..., 0, :] * q.shape[-1] ** -0.5
 
 
-class DeltaProductState(NamedTuple):
-    """What one sequence leaves for the next token.
-
-    Attributes:
-        memory: S (B, H, K, V).
-        convolution: the last inputs of the short convolution (B, W - 1, channels); (B, 0, channels) without one.
-    """
-
-    memory: Array
-    convolution: Array
-
-    def detach(self) -> DeltaProductState:
-        """The same state without its history: back-propagation through time stops here."""
-        return DeltaProductState(*(unwrap(x) for x in self))
-
-
-class DeltaProduct(Module):
-    """The sequence layer: projections, short convolution, R delta steps per token, norm, gate, projection.
+class DeltaProduct(MemoryLayer):
+    """The sequence layer: DeltaNet with R delta steps per token.
 
         q, k_r, v_r = silu(conv(x W));  q, k_r to unit length;  beta_r = 2 sigmoid(x W_beta)
-        g = -exp(a) softplus(x W_g + b);  y = (RMSNorm(o) * silu(x W_o)) W
+        y = (RMSNorm(o) * silu(x W_o)) W
 
     Args:
         D: model dim.
-        heads, key_dim, value_dim: H, K, V.
+        heads: H.
+        key_dim: K; 3/4 D / heads by default. value_dim: V; twice that by default.
         R: Householder steps per token.
-        convolution: taps of the short convolution in front of q, k and v; 0 for none.
-        convolution_init: "identity" or "uniform", see nn.ShortConvolution.
-        activation: "silu" after the projections (and the convolution), or "none".
-        forget_gate: decay the state by a learnt scalar per head and token.
+        convolution, convolution_init, activation: see attention.layer.MemoryLayer.
         output_gate: multiply what is read by silu of a projection of x.
         negative_eigenvalues: beta in [0, 2], so that I - beta k k^T may reflect; otherwise beta in [0, 1].
         norm_eps: of the norm on o.
@@ -108,138 +87,76 @@ class DeltaProduct(Module):
         Siems et al. 2025, arXiv 2502.10297, section 3 and appendix; defaults of the released implementation.
     """
 
+    recurrence = staticmethod(delta_product)
+    transitions = staticmethod(transitions)
+    forgets = False
+
     def __init__(
         self,
         D: int,
         *,
-        heads: int,
-        key_dim: int,
-        value_dim: int,
+        heads: int = 4,
+        key_dim: int | None = None,
+        value_dim: int | None = None,
         R: int = 2,
         convolution: int = 4,
         convolution_init: str = "identity",
         activation: str = "silu",
-        forget_gate: bool = True,
         output_gate: bool = True,
         negative_eigenvalues: bool = True,
         norm_eps: float = 1e-5,
         rng: np.random.Generator,
     ):
-        for name, n in ("heads", heads), ("key_dim", key_dim), ("value_dim", value_dim), ("R", R):
-            if n < 1:
-                raise ConfigError(explain(f"{name} is 1 or more.", got=n))
-        if activation not in ("silu", "none"):
-            raise ConfigError(explain('activation is "silu" or "none".', got=repr(activation)))
-        if convolution < 0:
-            raise ConfigError(explain("convolution is a number of taps, 0 for none.", got=convolution))
-        self.activation = silu if activation == "silu" else lambda x: x
-        self.heads, self.key_dim, self.value_dim, self.R = heads, key_dim, value_dim, R
-        self.beta_range = 2.0 if negative_eigenvalues else 1.0
-        queries, keys, values = heads * key_dim, R * heads * key_dim, R * heads * value_dim
-        self.channels, self.cuts = queries + keys + values, (queries, queries + keys)
-        self.qkv = Linear(D, (queries, keys, values), bias=False, gain=GAIN, rng=rng)
+        K = per_head(D, heads, 0.75) if key_dim is None else key_dim
+        V = 2 * K if value_dim is None else value_dim
+        super().__init__(
+            D, heads=heads, key_dim=K, value_dim=V, steps=R, convolution=convolution,
+            convolution_init=convolution_init, activation=activation, rng=rng,
+        )  # fmt: skip
         self.beta = Linear(D, R * heads, bias=False, gain=GAIN, rng=rng)
-        self.convolution = (
-            ShortConvolution(self.channels, convolution, init=convolution_init, rng=rng) if convolution else None
-        )
-        self.past = max(convolution - 1, 0)
-        self.forget_gate = forget_gate
-        if forget_gate:
-            self.forget = Linear(D, heads, bias=False, gain=GAIN, rng=rng)
-            self.log_rate, self.forget_bias = initial_gate(heads, rng)
-        self.gate = Linear(D, heads * value_dim, bias=False, gain=GAIN, rng=rng) if output_gate else None
-        self.norm = RMSNorm(value_dim, eps=norm_eps)
-        self.output = Linear(heads * value_dim, D, bias=False, gain=GAIN, rng=rng)
+        self.beta_range = 2.0 if negative_eigenvalues else 1.0
+        self.forget = DecayGate(D, heads, gain=GAIN, rng=rng) if self.forgets else None
+        self.finish(norm=head_norm(V, norm_eps), output_gate="silu" if output_gate else None, rng=rng)
 
-    def __call__(
-        self,
-        x: Array,
-        state: DeltaProductState | None = None,
-        *,
-        cu_seqlens: Sequence[int] | None = None,
-        form: str = "chunk",
-        chunk: int = 64,
-    ) -> tuple[Array, DeltaProductState]:
-        """x (B, T, D), and the state before it -> y (B, T, D), and the state after it."""
-        check_axes("x", x, "B T D", {"D": self.qkv.weight.shape[0]})
-        (B, T, _), H, K, V, R = x.shape, self.heads, self.key_dim, self.value_dim, self.R
-        qkv = self.qkv(x)
-        sequences = B if cu_seqlens is None else len(cu_seqlens) - 1
-        cache = np.zeros_like(unwrap(qkv), shape=(sequences, 0, self.channels)) if state is None else state.convolution
-        if self.convolution is not None:
-            qkv, cache = self.convolution(qkv, None if state is None else cache, cu_seqlens=cu_seqlens)
-        q, k, v = np.split(self.activation(qkv), self.cuts, -1)
-        o, memory = delta_product(
-            l2_norm(q.reshape(B, T, H, K)),
-            l2_norm(k.reshape(B, T, R, H, K)),
-            v.reshape(B, T, R, H, V),
-            beta=self.beta_range * sigmoid(self.beta(x)).reshape(B, T, R, H),
-            g=self.log_decay(x) if self.forget_gate else None,
-            initial_state=None if state is None else state.memory,
-            form=form,
-            chunk=chunk,
-            cu_seqlens=cu_seqlens,
-        )
-        o = self.norm(o).reshape(B, T, H * V)
-        if self.gate is not None:
-            o = o * silu(self.gate(x))
-        return self.output(o), DeltaProductState(memory, cache)
+    def inputs(self, x: Array, q: Array, k: Array, v: Array) -> dict[str, Array]:
+        """q and every k_r of unit length, v_r, beta_r (B, T, R, H), and with a gate g (B, T, H)."""
+        beta = self.beta_range * sigmoid(self.beta(x)).reshape(*k.shape[:-1])
+        inputs = {"q": l2_norm(q), "k": l2_norm(k), "v": v, "beta": beta}
+        return inputs if self.forget is None else inputs | {"g": self.forget(x)}
 
-    def log_decay(self, x: Array) -> Array:
-        """g = -exp(a) softplus(x W_g + b): (B, T, D) -> (B, T, H)."""
-        return -np.exp(self.log_rate) * softplus(self.forget(x) + self.forget_bias)
-
-    def step(self, x_t: Array, state: DeltaProductState) -> tuple[Array, DeltaProductState]:
-        """One token, in time and memory that do not depend on how many came before: x_t (B, D) -> y_t (B, D)."""
-        y, state = self(x_t[:, None], state, form="recurrent")
-        return y[:, 0], state
-
-    def initial_state(self, batch: int) -> DeltaProductState:
-        """The state before the first token: zeros."""
-        dtype = self.qkv.weight.dtype
-        memory = np.zeros((batch, self.heads, self.key_dim, self.value_dim), dtype)
-        return DeltaProductState(memory, np.zeros((batch, self.past, self.channels), dtype))
-
-    def state_floats(self, T: int) -> int:
-        """How many numbers the state of one sequence holds after T tokens: the same for every T."""
-        return self.heads * self.key_dim * self.value_dim + self.past * self.channels
+    def gates(self) -> list[Linear]:
+        return [self.beta] + ([] if self.forget is None else [self.forget.projection])
 
 
-def initial_gate(heads: int, rng: np.random.Generator) -> tuple[Parameter, Parameter]:
-    """Where the forget gate starts, as in Mamba-2: rates exp(a) uniform in (0, 16), and b such that softplus(b) is
-    log-uniform in [1e-3, 1e-1]: memories from a few tokens to a few thousand.
+class GatedDeltaProduct(DeltaProduct):
+    """DeltaProduct that decays its state by a learnt alpha_t = exp(g_t) for each head and token, before the R steps.
+
+        g = -exp(a) softplus(x W_g + b)
+
+    Args:
+        D, rng, options: as DeltaProduct.
+
+    Cost:
+        That of DeltaProduct and D H multiplications per token.
+
+    Source:
+        Siems et al. 2025, arXiv 2502.10297, section 3.2.
     """
-    rate = rng.uniform(0, 16, heads)
-    dt = np.maximum(np.exp(rng.uniform(math.log(1e-3), math.log(1e-1), heads)), 1e-4)
-    inverse_softplus = dt + np.log(-np.expm1(-dt))
-    log_rate = np.log(np.maximum(rate, 1e-6)).astype(np.float32)
-    return Parameter(log_rate, decay=False), Parameter(inverse_softplus.astype(np.float32), decay=False)
+
+    forgets = True
 
 
 # One default cannot serve both kinds of task. Following a state exactly wants no gate that forgets and no convolution
 # that blurs tokens; language wants both. Each task names its preset.
 PRESETS: dict[str, dict[str, Any]] = {
+    "paper": {},
     "state_tracking": {
-        "heads": 4,
-        "key_dim": 4,
-        "value_dim": 4,
-        "R": 2,
-        "convolution": 0,
-        "activation": "none",
-        "forget_gate": False,
-        "output_gate": False,
-        "negative_eigenvalues": True,
+        "heads": 4, "key_dim": 4, "value_dim": 4, "R": 2, "convolution": 0, "activation": "none",
+        "output_gate": False, "negative_eigenvalues": True,
     },
-    "language": {
-        "heads": 4,
-        "key_dim": 24,
-        "value_dim": 48,
-        "R": 2,
-        "convolution": 4,
-        "convolution_init": "identity",
-        "activation": "silu",
-        "forget_gate": True,
-        "output_gate": True,
-        "negative_eigenvalues": True,
+    "recall": {
+        "heads": 1, "key_dim": 16, "value_dim": 16, "R": 2, "convolution": 0, "activation": "none",
+        "output_gate": False, "negative_eigenvalues": False,
     },
-}
+    "language": {"heads": 4, "key_dim": 24, "value_dim": 48, "R": 2},
+}  # fmt: skip

@@ -45,3 +45,11 @@ class SwiGLU(Module):
         """(..., D) -> (..., D)."""
         gate, up = np.split(self.gate_up(x), 2, -1)
         return self.down(silu_times(gate, up))
+
+    def readers(self) -> list[Linear]:
+        """The linear maps that are applied to x."""
+        return [self.gate_up]
+
+    def writers(self) -> list[Linear]:
+        """The linear maps that y comes out of."""
+        return [self.down]

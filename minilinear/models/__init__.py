@@ -1,9 +1,42 @@
 """Models, and the tables of names they are built from: mixers, feed-forward layers, norms, presets."""
 
-from ..delta.delta_product import PRESETS as DELTA_PRODUCT_PRESETS
-from .block import Block
-from .language_model import FEED_FORWARDS, MIXERS, NORMS, LanguageModel, LanguageModelConfig, sample
+from collections.abc import Callable
+from typing import Any
 
-PRESETS = {"delta_product": DELTA_PRODUCT_PRESETS}  # mixer -> preset -> options
+import numpy as np
 
-__all__ = ["FEED_FORWARDS", "MIXERS", "NORMS", "PRESETS", "Block", "LanguageModel", "LanguageModelConfig", "sample"]
+from .block import PLACEMENTS, Block
+from .language_model import LanguageModel, sample
+from .numbers import Classifier, Regressor
+from .stack import ModelConfig, Stack, plan
+from .tables import FEED_FORWARDS, MIXERS, NORMS, PRESETS
+
+MODELS: dict[str, Callable[..., Any]] = {
+    "language_model": LanguageModel,
+    "classifier": Classifier,
+    "regressor": Regressor,
+}
+
+
+def make_model(config: ModelConfig, *, rng: np.random.Generator) -> Any:
+    """The model of a configuration: a LanguageModel, a Classifier or a Regressor, with initial weights from rng."""
+    return MODELS[config.kind](config, rng=rng)
+
+
+__all__ = [
+    "FEED_FORWARDS",
+    "MIXERS",
+    "MODELS",
+    "NORMS",
+    "PLACEMENTS",
+    "PRESETS",
+    "Block",
+    "Classifier",
+    "LanguageModel",
+    "ModelConfig",
+    "Regressor",
+    "Stack",
+    "make_model",
+    "plan",
+    "sample",
+]

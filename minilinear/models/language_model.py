@@ -5,82 +5,18 @@ The same model reads text and words of a group; what differs is the vocabulary a
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..autograd import Array, no_grad
-from ..delta import DeltaProduct
 from ..errors import ConfigError, explain
-from ..mlp import SwiGLU
-from ..nn import Embedding, Linear, Module
-from ..norms import RMSNorm
-from .block import Block
-
-MIXERS: dict[str, Callable[..., Any]] = {"delta_product": DeltaProduct}
-FEED_FORWARDS: dict[str, Callable[..., Any]] = {"swiglu": SwiGLU}
-NORMS: dict[str, Callable[..., Any]] = {"rms_norm": RMSNorm}
+from ..nn import Embedding, Linear
+from .stack import ModelConfig, Stack
 
 
-@dataclass(frozen=True)
-class LanguageModelConfig:
-    """Everything that decides a model's shape; JSON and back without loss.
-
-    Args:
-        vocabulary: how many tokens there are.
-        D: model dim.
-        layers: blocks.
-        mixer, ffn, norm: names from MIXERS, FEED_FORWARDS, NORMS.
-        mixer_options: keyword arguments of the mixer.
-        hidden: width of the feed-forward layer; None for its own default.
-        chunk: tokens in a chunk of the mixer, a power of two.
-    """
-
-    vocabulary: int
-    D: int = 128
-    layers: int = 2
-    mixer: str = "delta_product"
-    mixer_options: Mapping[str, Any] = field(default_factory=dict)
-    ffn: str = "swiglu"
-    norm: str = "rms_norm"
-    hidden: int | None = None
-    chunk: int = 64
-
-    def __post_init__(self) -> None:
-        for name, table in ("mixer", MIXERS), ("ffn", FEED_FORWARDS), ("norm", NORMS):
-            if getattr(self, name) not in table:
-                raise ConfigError(
-                    explain(
-                        f"{name} is one of {', '.join(table)}.", got=repr(getattr(self, name)), fix="check the name"
-                    )
-                )
-        for name in ("vocabulary", "D", "layers"):
-            if getattr(self, name) < 1:
-                raise ConfigError(explain(f"{name} is 1 or more.", got=getattr(self, name)))
-        known = inspect.signature(MIXERS[self.mixer]).parameters.keys() - {"D", "rng"}
-        unknown = self.mixer_options.keys() - known
-        if unknown:
-            raise ConfigError(
-                explain(f"{self.mixer} has the options {', '.join(sorted(known))}.", got=", ".join(sorted(unknown)))
-            )
-        if self.chunk < 1 or self.chunk & (self.chunk - 1):
-            raise ConfigError(explain("chunk is a power of two.", got=self.chunk, fix="chunk=64"))
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, saved: Mapping[str, Any]) -> LanguageModelConfig:
-        unknown = saved.keys() - {f.name for f in fields(cls)}
-        if unknown:
-            raise ConfigError(explain("This is not the configuration of a language model.", got=f"unknown {unknown}"))
-        return cls(**saved)
-
-
-class LanguageModel(Module):
+class LanguageModel(Stack):
     """Token ids in, a score for every next token out.
 
     Args:
@@ -88,23 +24,13 @@ class LanguageModel(Module):
         rng: where the initial weights are drawn from.
 
     Cost:
-        Linear in T for every mixer with a state.
+        Linear in T for every mixer with a state of constant size.
     """
 
-    def __init__(self, config: LanguageModelConfig, *, rng: np.random.Generator):
-        self.config = config
-        D, norm = config.D, lambda: NORMS[config.norm](config.D)
-        self.embedding = Embedding(config.vocabulary, D, std=D**-0.5, rng=rng)
-        self.blocks = [
-            Block(
-                MIXERS[config.mixer](D, **config.mixer_options, rng=rng),
-                FEED_FORWARDS[config.ffn](D, hidden=config.hidden, rng=rng),
-                norm,
-            )
-            for _ in range(config.layers)
-        ]
-        self.norm = norm()
-        self.head = Linear(D, config.vocabulary, role="readout", rng=rng)
+    def __init__(self, config: ModelConfig, *, rng: np.random.Generator):
+        self.embedding = Embedding(config.vocabulary, config.D, std=config.D**-0.5, rng=rng)
+        super().__init__(config, rng=rng)
+        self.head = Linear(config.D, config.vocabulary, role="readout", rng=rng)
 
     def __call__(
         self,
@@ -115,38 +41,13 @@ class LanguageModel(Module):
         form: str = "chunk",
     ) -> tuple[Array, tuple[Any, ...]]:
         """ids (B, T) and a state for each block -> logits (B, T, vocabulary) and the states after the last token."""
-        x, after = self.embedding(ids), []
-        for block, before in zip(self.blocks, self._one_each(state)):
-            x, state_after = block(x, before, cu_seqlens=cu_seqlens, form=form, chunk=self.config.chunk)
-            after.append(state_after)
-        return self.head(self.norm(x)), tuple(after)
+        x, after = self.stream(self.embedding(ids), state, cu_seqlens=cu_seqlens, form=form)
+        return self.head(x), after
 
     def step(self, ids_t: Any, state: Sequence[Any]) -> tuple[Array, tuple[Any, ...]]:
         """One token of each sequence: ids_t (B) -> logits (B, vocabulary), in time that does not depend on the past."""
-        x, after = self.embedding(ids_t), []
-        for block, before in zip(self.blocks, self._one_each(state)):
-            x, state_after = block.step(x, before)
-            after.append(state_after)
-        return self.head(self.norm(x)), tuple(after)
-
-    def _one_each(self, state: Sequence[Any] | None) -> Sequence[Any]:
-        if state is not None and len(state) != len(self.blocks):
-            raise ValueError(
-                explain(
-                    f"A state has a part for each of the {len(self.blocks)} blocks.",
-                    got=len(state),
-                    fix="hand over what the last call returned, or model.initial_state(batch)",
-                )
-            )
-        return [None] * len(self.blocks) if state is None else state
-
-    def initial_state(self, batch: int) -> tuple[Any, ...]:
-        """The state before the first token, one for each block."""
-        return tuple(block.mixer.initial_state(batch) for block in self.blocks)
-
-    def state_floats(self, T: int) -> int:
-        """How many numbers a sequence's state holds after T tokens."""
-        return sum(block.mixer.state_floats(T) for block in self.blocks)
+        x, after = self.stream_step(self.embedding(ids_t), state)
+        return self.head(x), after
 
     def generate(
         self, prompt: Any, *, rng: np.random.Generator, temperature: float = 1.0, top_k: int | None = None

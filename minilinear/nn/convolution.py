@@ -105,20 +105,21 @@ def causal_convolution(
 
 
 class ShortConvolution(Module):
-    """A causal convolution of `width` taps for each of D channels, without bias.
+    """A causal convolution of `width` taps for each of D channels.
 
     Args:
         D: channels.
         width: taps W.
         init: "identity" starts as the map x -> x (tap 0 is 1) plus noise of 0.02: the model starts as if there were no
             convolution. "uniform" is the usual +- W**-0.5; with it, small state-tracking models do not learn.
+        bias: whether a number is added to each channel; it starts at 0.
         rng: where the initial taps are drawn from.
 
     Cost:
         W multiplications for each number.
     """
 
-    def __init__(self, D: int, width: int = 4, *, init: str = "identity", rng: np.random.Generator):
+    def __init__(self, D: int, width: int = 4, *, init: str = "identity", bias: bool = False, rng: np.random.Generator):
         if init == "identity":
             weight = normal(rng, width, D, std=0.02)
             weight[0] += 1
@@ -127,7 +128,9 @@ class ShortConvolution(Module):
         else:
             raise ValueError(f'init is "identity" or "uniform"; got {init!r}')
         self.weight = Parameter(weight, decay=False)
+        self.bias = Parameter(np.zeros(D, np.float32), decay=False) if bias else None
 
     def __call__(self, x: Array, cache: Any = None, *, cu_seqlens: Sequence[int] | None = None) -> tuple[Array, Array]:
         """(B, T, D) and the cache so far -> (B, T, D) and the cache for what follows."""
-        return causal_convolution(x, self.weight, cache, cu_seqlens=cu_seqlens)
+        y, cache = causal_convolution(x, self.weight, cache, cu_seqlens=cu_seqlens)
+        return (y if self.bias is None else y + self.bias), cache

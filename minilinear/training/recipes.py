@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..errors import ConfigError, explain
-from ..models import MIXERS, PRESETS, LanguageModelConfig
+from ..models import MIXERS, PRESETS, ModelConfig
 from ..tasks import Task
 from .folder import RunFolder
 from .run import Run, RunConfig
@@ -77,7 +77,7 @@ def recipe(
             raise ConfigError(explain(f"{name} is {kind}.", got=repr(value), fix=f"--set {name}={usual[name]}"))
     options = PRESETS[mixer][preset] | {name: value for name, value in changes.items() if name in known}
     shape = MODEL[preset] | {name: value for name, value in changes.items() if name in OF_THE_MODEL}
-    model = LanguageModelConfig(len(task.vocabulary), mixer=mixer, mixer_options=options, **shape)
+    model = ModelConfig(len(task.vocabulary), mixer=mixer, mixer_options=options, **shape)
     return RunConfig(
         task=task.config(),
         model=model.to_json(),

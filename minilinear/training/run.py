@@ -23,7 +23,7 @@ import numpy as np
 from .. import backend
 from ..autograd import cross_entropy, grad, no_grad
 from ..errors import ConfigError, TrainingFailed, explain
-from ..models import LanguageModel, LanguageModelConfig
+from ..models import LanguageModel, ModelConfig
 from ..optim import AdamW, clip_by_global_norm, cosine
 from ..randomness import stream
 from ..tasks import GroupWords, Task, Text, accuracy, task_from_config
@@ -40,7 +40,7 @@ class RunConfig:
 
     Args:
         task: the `config()` of a task.
-        model: the `to_json()` of a LanguageModelConfig.
+        model: the `to_json()` of a ModelConfig.
         preset: the name of the mixer's options that the task asked for.
         set: the options that were changed by hand.
         seed: of batches and initial weights.
@@ -110,7 +110,7 @@ class Run:
 
     def __init__(self, config: RunConfig, folder: RunFolder, task: Task):
         self.config, self.folder, self.task = config, folder, task
-        self.model = LanguageModel(LanguageModelConfig.from_json(config.model), rng=stream(config.seed, "weights"))
+        self.model = LanguageModel(ModelConfig.from_json(config.model), rng=stream(config.seed, "weights"))
         self.parameters = self.model.parameters()
         self.optimizer = AdamW(self.parameters, lr=config.lr, weight_decay=config.weight_decay)
         self.step, self.seconds, self._saved_at = 0, 0.0, 0.0

@@ -7,7 +7,7 @@ import pytest
 
 from minilinear.autograd import cross_entropy, grad
 from minilinear.errors import ConfigError, RunError, TrainingFailed
-from minilinear.models import LanguageModel, LanguageModelConfig
+from minilinear.models import LanguageModel, ModelConfig
 from minilinear.randomness import stream
 from minilinear.tasks import task
 from minilinear.training import Run, RunConfig, RunFolder, evaluate_text, evaluate_words
@@ -194,7 +194,7 @@ def test_a_config_survives_json():
 
 def test_the_same_seed_gives_the_same_model_and_another_seed_another():
     _, config = small()
-    model = LanguageModelConfig.from_json(config.model)
+    model = ModelConfig.from_json(config.model)
     one, two, other = (LanguageModel(model, rng=stream(seed, "weights")).state_dict() for seed in (0, 0, 1))
     assert all(np.array_equal(one[name], two[name]) for name in one)
     assert not np.array_equal(one["embedding.weight"], other["embedding.weight"])

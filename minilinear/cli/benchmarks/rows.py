@@ -20,7 +20,7 @@ import numpy as np
 
 from ...autograd import cross_entropy, grad, no_grad, tensor
 from ...mlp import SwiGLU
-from ...models import PRESETS, LanguageModel, LanguageModelConfig
+from ...models import PRESETS, LanguageModel, ModelConfig
 from ...norms import l2_norm, rms_norm
 from ...randomness import stream
 from ...recurrence import delta_product, delta_rule, gated_linear_attention
@@ -260,13 +260,18 @@ def chunk_row(title: str, *, beta: bool, gate: str | None = None, R: int | None 
 # Of models.MIXERS: the layer in torch, what it computes over time, and the same with our backward.
 CORE_MIXERS: dict[str, tuple[Callable[..., Any], ...]] = {
     "delta_product": (torch_peers.delta_product_layer, torch_peers.delta_chunks, torch_peers.delta_chunks_by_hand),
+    "gated_delta_product": (
+        torch_peers.delta_product_layer,
+        torch_peers.delta_chunks,
+        torch_peers.delta_chunks_by_hand,
+    ),
 }
 
 
-def language_model_config(mixer: str = "delta_product", preset: str = "language", D: int = 128) -> LanguageModelConfig:
+def language_model_config(mixer: str = "delta_product", preset: str = "language", D: int = 128) -> ModelConfig:
     """The size of what `minilinear train text` trains, for 96 characters, with a mixer's preset."""
     shape: dict[str, Any] = {**MODEL["language"], "D": D}
-    return LanguageModelConfig(96, mixer=mixer, mixer_options=PRESETS[mixer][preset], **shape)
+    return ModelConfig(96, mixer=mixer, mixer_options=PRESETS[mixer][preset], **shape)
 
 
 def training_inputs(quick: bool, hard: bool, *, mixer: str, preset: str) -> dict[str, Any]:
@@ -405,7 +410,11 @@ ROWS: dict[str, Row] = {
     "delta_rule_scalar_gate": chunk_row("delta rule with a gate for each head", beta=True, gate="scalar"),
     "delta_rule_vector_gate": chunk_row("delta rule with a gate for each channel", beta=True, gate="vector"),
     "delta_product": chunk_row("two delta steps per token", beta=True, R=2),
-    **{f"training_{mixer}_{preset}": training_row(mixer, preset) for mixer in CORE_MIXERS for preset in PRESETS[mixer]},
+    **{
+        f"training_{mixer}_{preset}": training_row(mixer, preset)
+        for mixer in CORE_MIXERS
+        for preset in ("state_tracking", "language")
+    },
     "decoding": Row(
         "one token after another, two layers of DeltaProduct, D=128: as fast after any number of tokens",
         lambda quick, hard: DECODED,

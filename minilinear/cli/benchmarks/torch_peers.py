@@ -414,7 +414,7 @@ def delta_product_layer(w: dict[str, Any], mixer: Any, x: Any, chunk: int, opera
     import torch
     import torch.nn.functional as F
 
-    (B, T, _), H, K, V, R = x.shape, mixer.heads, mixer.key_dim, mixer.value_dim, mixer.R
+    (B, T, _), H, K, V, R = x.shape, mixer.heads, mixer.key_dim, mixer.value_dim, mixer.steps
     qkv = x @ w["qkv.weight"]
     if mixer.convolution is not None:
         taps = w["convolution.weight"].flip(0).T[:, None]  # (channels, 1, W), the current token last
@@ -424,8 +424,8 @@ def delta_product_layer(w: dict[str, Any], mixer: Any, x: Any, chunk: int, opera
     q, k, v = qkv.split([H * K, R * H * K, R * H * V], -1)
     beta = mixer.beta_range * torch.sigmoid(x @ w["beta.weight"]).reshape(B, T, R, H)
     g = None
-    if mixer.forget_gate:
-        g = -torch.exp(w["log_rate"]) * F.softplus(x @ w["forget.weight"] + w["forget_bias"])
+    if mixer.forget is not None:
+        g = -torch.exp(w["forget.log_rate"]) * F.softplus(x @ w["forget.projection.weight"] + w["forget.bias"])
     q, k, v = unit_length(q.reshape(B, T, H, K)), unit_length(k.reshape(B, T, R, H, K)), v.reshape(B, T, R, H, V)
     o = _norm(operator(q, k, v, beta, g, chunk=chunk), w["norm.weight"]).reshape(B, T, H * V)
     if mixer.gate is not None:

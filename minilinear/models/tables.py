@@ -1,0 +1,46 @@
+"""The names that models are built from, each with what it stands for. The command line offers exactly these."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .. import attention, delta
+from ..attention import gla, linear, mamba2, retention, simple_gla
+from ..delta import delta_net, delta_product, gated_delta_net, kda
+from ..mlp import SwiGLU
+from ..norms import RMSNorm
+
+# A sequence layer: layer(x (B, T, D), state) -> (y, state); made by Mixer(D, **options, rng=rng).
+MIXERS: dict[str, Callable[..., Any]] = {
+    "linear": attention.LinearAttention,
+    "retention": attention.Retention,
+    "simple_gla": attention.SimpleGLA,
+    "mamba2": attention.Mamba2,
+    "gla": attention.GLA,
+    "delta_net": delta.DeltaNet,
+    "gated_delta_net": delta.GatedDeltaNet,
+    "delta_product": delta.DeltaProduct,
+    "gated_delta_product": delta.GatedDeltaProduct,
+    "kda": delta.KDA,
+}
+
+# Mixer -> preset -> options. "paper" is what the paper's implementation has: the layer's own defaults.
+PRESETS: dict[str, dict[str, dict[str, Any]]] = {
+    "linear": linear.PRESETS,
+    "retention": retention.PRESETS,
+    "simple_gla": simple_gla.PRESETS,
+    "mamba2": mamba2.PRESETS,
+    "gla": gla.PRESETS,
+    "delta_net": delta_net.PRESETS,
+    "gated_delta_net": gated_delta_net.PRESETS,
+    "delta_product": delta_product.PRESETS,
+    "gated_delta_product": delta_product.PRESETS,
+    "kda": kda.PRESETS,
+}
+
+# A layer for each token by itself: layer(x (..., D)) -> (..., D); made by FeedForward(D, hidden, rng=rng).
+FEED_FORWARDS: dict[str, Callable[..., Any]] = {"swiglu": SwiGLU}
+
+# norm(x (..., D)) -> (..., D); made by Norm(D).
+NORMS: dict[str, Callable[..., Any]] = {"rms_norm": RMSNorm}
