@@ -5,7 +5,8 @@ A message stands where it is raised, in three parts: the rule, what was got, and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 
@@ -111,3 +112,10 @@ def _swapped(shape: Sequence[int], expected: Sequence[int]) -> str | None:
             if tuple(trial) == tuple(expected):
                 return f"axes {j} and {i} look exchanged: np.swapaxes(x, {j}, {i})"
     return None
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """What to say of a name that nobody knows: the nearest one there is, or all of them."""
+    names = list(known)
+    near = get_close_matches(name, names, 1, 0.5)
+    return f"did you mean {near[0]}?" if near else f"one of {', '.join(names)}"

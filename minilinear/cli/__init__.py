@@ -14,6 +14,7 @@ from .. import __version__
 from ..backend import keep_freed_memory
 from ..errors import BackendError, ConfigError, RunError, TrainingFailed
 from .bench import bench
+from .compare import compare
 from .generate import generate
 from .train import train
 
@@ -29,6 +30,7 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 1 the job failed, 2 wrong usage, 3 the environment refused, 130 interrupted.",
 )
 app.command()(train)
+app.command()(compare)
 app.command()(generate)
 app.command()(bench)
 

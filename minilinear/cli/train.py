@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
-import json
 import sys
 import time
 from pathlib import Path
@@ -15,11 +13,12 @@ from rich.console import Console
 
 from ..errors import ConfigError, explain
 from ..svg import line_chart
-from ..tasks import GroupWords, Task, Text, task
-from ..training import Run, RunConfig, RunFolder, evaluate_text, evaluate_words
+from ..tasks import GroupWords, Task, Text, is_group_name
+from ..training import Run, RunConfig, RunFolder, bits_by_position, evaluate, evaluate_text
 from ..training.atomic import atomic_write
-from ..training.display import Display, new_table, speakable
-from ..training.recipes import fitted_to, parse_changes, recipe
+from ..training.display import Display, new_table
+from ..training.recipes import fitted_to, parse_changes, prepare, recipe
+from .console import AsJson, Plain, Set, make_console, print_json, say, show_table
 
 RECORD_EVERY = 10  # steps between two lines of metrics.jsonl
 CUPS = {"s3": "three cups", "s4": "four cups", "s5": "five cups"}
@@ -28,22 +27,24 @@ CUPS = {"s3": "three cups", "s4": "four cups", "s5": "five cups"}
 def train(
     context: typer.Context,
     task_name: Annotated[
-        str, typer.Argument(metavar="TASK", help="s3 and other groups (s4, a5, z7, d4), words, or text.")
+        str, typer.Argument(metavar="TASK", help="s3, a5, text, recall, mqar, digits, ...: `minilinear list tasks`.")
     ] = "s3",
     file: Annotated[
         Path | None, typer.Option(help="text: the UTF-8 file to learn; by default Python's own help texts.")
     ] = None,
     table: Annotated[Path | None, typer.Option(help="words: a group's multiplication table, JSON or CSV.")] = None,
     length: Annotated[int | None, typer.Option(help="Longest word, or characters in a window, to train on.")] = None,
-    set_: Annotated[
-        list[str],
-        typer.Option(
-            "--set",
-            metavar="NAME=VALUE",
-            help="Change an option of the preset: R=1, layers=2, heads=8, forget_gate=true. Repeatable.",
-        ),
-    ] = [],  # noqa: B006
-    preset: Annotated[str | None, typer.Option(help="state_tracking or language, instead of the task's own.")] = None,
+    mixer: Annotated[
+        str | None, typer.Option(help="The sequence layer, or a plan of several: gated_delta_net*3+softmax.")
+    ] = None,
+    ffn: Annotated[str | None, typer.Option(help="The feed-forward layer.")] = None,
+    norm: Annotated[str | None, typer.Option(help="The norm.")] = None,
+    placement: Annotated[str | None, typer.Option(help="Where the norms stand: pre, post, peri, ...")] = None,
+    optimizer: Annotated[str | None, typer.Option(help="The optimizer.")] = None,
+    set_: Set = [],  # noqa: B006
+    preset: Annotated[
+        str | None, typer.Option(help="paper, state_tracking, recall or language, instead of the task's own.")
+    ] = None,
     baseline: Annotated[bool, typer.Option(help="Groups: train the same model with R=1 beside it.")] = True,
     seed: Annotated[int, typer.Option(help="Decides weights and batches.")] = 0,
     steps: Annotated[int | None, typer.Option(help="Batches to train on.")] = None,
@@ -52,9 +53,8 @@ def train(
     lr: Annotated[float | None, typer.Option(help="Largest learning rate.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of this run; by default a new one in runs/.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with the run in this folder.")] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")
-    ] = False,
+    as_json: AsJson = False,
+    plain: Plain = False,
 ) -> None:
     """Train a model on a task and evaluate it beyond the training length.
 
@@ -62,31 +62,43 @@ def train(
     cups being shuffled, with R=2 reflections per token and, beside it, with
     R=1: about half a minute on two cores.
     """
-    console = Console(stderr=as_json, quiet=as_json and not sys.stderr.isatty())
+    console = make_console(as_json, plain)
     started = time.perf_counter()
     with contextlib.ExitStack() as locks:
         if resume is not None:
             _alone(context)
-            runs = _resumed(resume, locks)
+            runs = resumed(resume, locks)
         else:
-            options = _task_options(task_name, file, table, length)
-            training = {"steps": steps, "batch": batch, "lr": lr}
-            made = task(task_name, **options)
-            configs = _configs(
-                made, preset, parse_changes(set_), baseline, seed, {k: v for k, v in training.items() if v is not None}
+            named = {"mixer": mixer, "ffn": ffn, "norm": norm, "placement": placement, "optimizer": optimizer}
+            settings = {name: value for name, value in named.items() if value is not None} | parse_changes(set_)
+            numbers = {"steps": steps, "batch": batch, "lr": lr}
+            made, config = prepare(
+                task_name,
+                settings,
+                task_options=_task_options(task_name, file, table, length),
+                preset=preset,
+                seed=seed,
+                training={name: value for name, value in numbers.items() if value is not None},
             )
+            configs = [config]
+            if baseline and isinstance(made, GroupWords) and config.set.get("R", 1) != 1:
+                configs.append(prepare_baseline(made, config, settings, preset, numbers))
             if minutes is not None:
                 if minutes <= 0 or steps is not None:
                     raise ConfigError(explain("--minutes is positive, and instead of --steps.", got=f"{minutes}"))
                 configs = [fitted_to(minutes / len(configs), config, made) for config in configs]
             runs = _started(configs, made, out, f"{made.name}-seed{seed}", locks)
         _announce(console, runs)
-        _advance_all(console, runs)
-        result = _evaluated(runs, time.perf_counter() - started)
+        advance_all(console, runs)
+        result = evaluated(runs[0])
+        if len(runs) > 1:
+            beside = evaluated(runs[1])
+            result["baseline"] = {name: beside[name] for name in ("mixer", "set", "scores")}
+        result["seconds"] = round(time.perf_counter() - started, 2)
     runs[0].folder.write_result(result)
-    _draw(runs[0], result)
+    draw(runs[0], result)
     if as_json:
-        print(json.dumps(result))
+        print_json(result)
     else:
         _report(console, runs, result)
 
@@ -100,7 +112,7 @@ def _alone(context: typer.Context) -> None:
         name
         for name in context.params
         if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
-        and name not in ("resume", "as_json")
+        and name not in ("resume", "as_json", "plain")
     ]
     if on_the_line:
         given = ", ".join(name.removesuffix("_name").rstrip("_") for name in on_the_line)
@@ -115,18 +127,18 @@ def _task_options(name: str, file: Path | None, table: Path | None, length: int 
     if table is not None:
         options["table"] = table
     if length is not None:
-        options |= {"length": length} if name == "text" else {"lengths": (max(1, length // 2), length)}
+        words = name == "words" or is_group_name(name)
+        options |= {"lengths": (max(1, length // 2), length)} if words else {"length": length}
     return options
 
 
-def _configs(
-    made: Task, preset: str | None, changes: dict[str, Any], baseline: bool, seed: int, training: dict[str, Any]
-) -> list[RunConfig]:
-    """The run asked for, and for a group the same with R=1, unless that is what was asked for."""
-    config = recipe(made, preset=preset, changes=changes, seed=seed, training=training)
-    if not (baseline and isinstance(made, GroupWords)) or config.set.get("R") == 1:
-        return [config]
-    return [config, recipe(made, preset=preset, changes=changes | {"R": 1}, seed=seed, training=training)]
+def prepare_baseline(
+    made: Task, config: RunConfig, settings: dict[str, Any], preset: str | None, numbers: dict[str, Any]
+) -> RunConfig:
+    """The same model with one reflection per token."""
+    changes = {key: value for key, value in settings.items() if not key.startswith("task.")} | {"R": 1}
+    training = {name: value for name, value in numbers.items() if value is not None}
+    return recipe(made, preset=preset, changes=changes, seed=config.seed, training=training)
 
 
 def _started(
@@ -140,7 +152,8 @@ def _started(
     return runs
 
 
-def _resumed(path: Path, locks: contextlib.ExitStack) -> list[Run]:
+def resumed(path: Path, locks: contextlib.ExitStack) -> list[Run]:
+    """The run in a folder, and its baseline where it has one, locked, each at its last checkpoint."""
     runs = []
     for folder in (path, path / "baseline"):
         if folder == path or (folder / "config.json").exists():
@@ -156,15 +169,15 @@ def _resumed(path: Path, locks: contextlib.ExitStack) -> list[Run]:
 def _announce(console: Console, runs: list[Run]) -> None:
     config = runs[0].config
     options = ", ".join(f"{name}={value}" for name, value in config.model["mixer_options"].items())
-    console.print(f"{runs[0].task.name}, preset {config.preset}: {config.model['mixer']}({options})", highlight=False)
-    console.print(
-        f"{runs[0].model.parameter_count():,} parameters, {config.steps} steps of {config.batch} sequences, "
-        f"seed {config.seed}; run folder {runs[0].folder.path}",
-        highlight=False,
+    say(console, f"{runs[0].task.name}, preset {config.preset}: {config.model['mixer']}({options})")
+    say(
+        console,
+        f"{runs[0].model.parameter_count():,} parameters, {config.steps} steps of {config.batch} sequences by "
+        f"{config.optimizer}, seed {config.seed}; run folder {runs[0].folder.path}",
     )
 
 
-def _advance_all(console: Console, runs: list[Run]) -> None:
+def advance_all(console: Console, runs: list[Run]) -> None:
     """One step of each in turn, so that they can be watched side by side."""
     with Display(console, [_label(run) for run in runs], [run.config.steps for run in runs]) as display:
         try:
@@ -186,87 +199,129 @@ def _advance_all(console: Console, runs: list[Run]) -> None:
 
 
 def _label(run: Run) -> str:
-    return f"R={run.config.set['R']}"
+    return f"R={run.config.set['R']}" if "R" in run.config.set else str(run.config.model["mixer"])
 
 
 # After.
 
 
-def _evaluated(runs: list[Run], seconds: float) -> dict[str, Any]:
-    """The document that --json prints and result.json keeps."""
-    run, config = runs[0], runs[0].config
-    result: dict[str, Any] = {"task": run.task.name, "mixer": config.model["mixer"], "set": dict(config.set)}
-    if isinstance(run.task, GroupWords):
-        result["accuracy"] = evaluate_words(run.model, run.task)
-        result["chance"] = run.task.chance
-        for beside in runs[1:]:
-            accuracy = evaluate_words(beside.model, run.task)
-            result["baseline"] = {"mixer": result["mixer"], "set": dict(beside.config.set), "accuracy": accuracy}
-    elif isinstance(run.task, Text):
-        result["bits_per_character"] = evaluate_text(run.model, run.task)
-        result["sha256"] = run.task.sha256
-    return result | {
+def evaluated(run: Run) -> dict[str, Any]:
+    """The document that --json prints and result.json keeps; evaluation is of the averaged weights, where there are."""
+    config, model = run.config, run.model
+    result: dict[str, Any] = {
+        "task": run.task.name,
+        "mixer": config.model["mixer"],
+        "set": dict(config.set),
         "preset": config.preset,
         "seed": config.seed,
-        "parameters": run.model.parameter_count(),
+    }
+    with run.average.applied() if run.average is not None else contextlib.nullcontext():
+        if isinstance(run.task, Text):
+            model.eval()
+            result["bits_per_character"] = evaluate_text(model, run.task)
+            result["bits_by_position"] = bits_by_position(model, run.task)
+            result["scores"] = {str(run.task.length): {"bits": result["bits_per_character"]["windows"]}}
+            result["sha256"] = run.task.sha256
+            model.train()
+        else:
+            result["scores"] = evaluate(model, run.task)
+    return result | {
+        "chance": run.task.chance,
+        "parameters": model.parameter_count(),
+        "state_floats": model.state_floats(run.task.tested[0]),
         "steps": run.step,
-        "seconds": round(seconds, 2),
+        "seconds": round(run.seconds, 2),
         "run": str(run.folder.path),
     }
 
 
-def _draw(run: Run, result: dict[str, Any]) -> None:
-    """A picture of the result, in the run's folder."""
-    if "accuracy" in result:
-        picture = accuracy_picture(result)
-    else:
-        metrics = run.folder.read_metrics()
-        points = [(m["step"], m["loss"] / 0.6931471805599453) for m in metrics if m["loss"] is not None]
-        picture = line_chart({"training batches": points}, title="text", x="step", y="bits per character")
-    atomic_write(run.folder.path / "result.svg", picture.encode())
+def headline(scores: dict[str, float]) -> tuple[str, float]:
+    """The score that a task is compared by: its first."""
+    return next(iter(scores.items()))
 
 
-def accuracy_picture(result: dict[str, Any]) -> str:
-    """Accuracy against the length of the word, one line for each model, as SVG."""
+def draw(run: Run, result: dict[str, Any]) -> None:
+    """Pictures in the run's folder: the result against length (result.svg), and the loss (loss.svg)."""
+    metrics = [m for m in run.folder.read_metrics() if m["loss"] is not None]
+    losses = [(m["step"], m["loss"]) for m in metrics]
+    picture = line_chart({"training batches": losses}, title=f"{result['task']}, loss", x="step", y="loss")
+    atomic_write(run.folder.path / "loss.svg", picture.encode())
+    atomic_write(run.folder.path / "result.svg", result_picture(result).encode())
+
+
+def result_picture(result: dict[str, Any]) -> str:
+    """The headline against the length of the sequence, a line for each model, as SVG."""
+    if "bits_by_position" in result:
+        buckets = result["bits_by_position"]
+        lines = {
+            kind: [(int(n), bits[kind]) for n, bits in buckets.items() if bits[kind] is not None]
+            for kind in ("carried", "windows")
+        }
+        return line_chart(
+            lines,
+            title="held-out text: bits per character by position",
+            x="position, in training lengths",
+            y="bits per character",
+            log_x=True,
+        )
     lines = {}
     for part in (result, result.get("baseline")):
         if part is not None:
-            points = [(int(length), found["mean"]) for length, found in part["accuracy"].items()]
-            lines[f"R = {part['set']['R']}"] = points
-    lines["guessing"] = [(int(length), result["chance"]) for length in result["accuracy"]]
+            points = [(int(length), headline(found)[1]) for length, found in part["scores"].items()]
+            lines[f"R = {part['set']['R']}" if "R" in part["set"] else part["mixer"]] = points
+    lines["guessing"] = [(int(length), result["chance"]) for length in result["scores"]]
+    name, _ = headline(next(iter(result["scores"].values())))
     return line_chart(
         lines,
-        title=f"words of {result['task']}: trained on at most {next(iter(result['accuracy']))} letters",
-        x="letters in the word",
-        y="accuracy, mean over positions",
-        y_range=(0, 1),
-        log_x=True,
+        title=f"{result['task']}: trained on at most {next(iter(result['scores']))} tokens",
+        x="tokens in the sequence",
+        y=name,
+        y_range=(0, 1) if result["chance"] <= 1 else None,
+        log_x=len(result["scores"]) > 1,
     )
 
 
 def _report(console: Console, runs: list[Run], result: dict[str, Any]) -> None:
-    say = functools.partial(console.print, highlight=False, markup=False, soft_wrap=True)
-    if isinstance(runs[0].task, GroupWords):
-        _report_words(console, runs[0].task, result)
-        again = "s3 --set R=1 --set layers=2"
+    made = runs[0].task
+    if isinstance(made, GroupWords):
+        _report_words(console, made, result)
         tries = {
-            f"minilinear train {again}": "one reflection, but two layers",
+            "minilinear train s3 --set R=1 --set layers=2": "one reflection, but two layers",
             "minilinear train a5": "60 elements, the hard kind",
             "minilinear train text --file FILE": "the same layer reads your text",
+            f"minilinear play {result['run']}": "shuffle the cups yourself",
         }
-    else:
-        bits, window = result["bits_per_character"], runs[0].task.config()["options"]["length"]
-        say(f"\nheld-out text, bits per character: {bits['windows']:.3f} in windows of {window}, "
+    elif isinstance(made, Text):
+        bits, window = result["bits_per_character"], made.length
+        say(console, f"\nheld-out text, bits per character: {bits['windows']:.3f} in windows of {window}, "
             f"{bits['carried']:.3f} with the state carried from each to the next")  # fmt: skip
+        show_table(
+            console,
+            ("bits per character, up to", *(f"{n} x {window}" for n in result["bits_by_position"])),
+            [
+                (kind, *(f"{found[kind]:.3f}" for found in result["bits_by_position"].values()))
+                for kind in ("carried", "windows")
+            ],
+        )
         tries = {f"minilinear generate {result['run']}": "let it write"}
-    say(f"{result['steps']} steps, {result['seconds']:.1f} s; everything is in {result['run']}")
-    say("Next:")
+    else:
+        names = list(next(iter(result["scores"].values())))
+        show_table(
+            console,
+            ("tokens", *result["scores"]),
+            [(name, *(f"{found.get(name, float('nan')):.3f}" for found in result["scores"].values())) for name in names]
+            + [("guessing", *(f"{result['chance']:.3f}" for _ in result["scores"]))],
+            title=f"{result['mixer']} on {result['task']}",
+        )
+        tries = {f"minilinear inspect {result['run']}": "its parts, its state over time, its eigenvalues"}
+    say(console, f"{result['steps']} steps, {result['seconds']:.1f} s; everything is in {result['run']}")
+    say(console, "Next:")
     for command, why in tries.items():
-        say(speakable(f"  {command:<46}  {why}", console))
+        say(console, f"  {command:<46}  {why}")
 
 
 def _report_words(console: Console, task: GroupWords, result: dict[str, Any]) -> None:
-    lengths = list(result["accuracy"])
+    lengths = list(result["scores"])
     shown = new_table(
         console,
         *("letters", *lengths),
@@ -274,24 +329,27 @@ def _report_words(console: Console, task: GroupWords, result: dict[str, Any]) ->
     )
     for part in (result, result.get("baseline")):
         if part is not None:
-            cells = [f"{part['accuracy'][n]['mean']:.3f} / {part['accuracy'][n]['last']:.3f}" for n in lengths]
-            shown.add_row(f"R={part['set']['R']}", *cells)
+            cells = [f"{part['scores'][n]['mean']:.3f} / {part['scores'][n]['last']:.3f}" for n in lengths]
+            shown.add_row(f"R={part['set']['R']}" if "R" in part["set"] else part["mixer"], *cells)
     shown.add_row("guessing", *[f"{task.chance:.3f}" for _ in lengths])
     console.print(shown)
-    console.print(verdict(result), highlight=False, markup=False, soft_wrap=True, style="bold")
+    say(console, verdict(result), style="bold")
 
 
 def verdict(result: dict[str, Any]) -> str:
     """One sentence about words four times as long as in training, and only what the numbers carry."""
-    length = list(result["accuracy"])[2]
-    R, mean = result["set"]["R"], result["accuracy"][length]["mean"]
-    many = f"{('zero', 'one', 'two', 'three', 'four', 'five')[R] if R < 6 else R} reflection{'s' * (R > 1)} per token"
+    length = list(result["scores"])[2]
+    mean = result["scores"][length]["mean"]
     about = f"{CUPS[result['task']]}, {length} shuffles" if result["task"] in CUPS else f"{length} letters"
+    if "R" not in result["set"]:
+        return f"{about}: right at {mean:.0%} of the positions; guessing is {result['chance']:.0%}."
+    R = result["set"]["R"]
+    many = f"{('zero', 'one', 'two', 'three', 'four', 'five')[R] if R < 6 else R} reflection{'s' * (R > 1)} per token"
     knows = "still know where the ball is" if result["task"] in CUPS else "still know the product"
     right, guessing = f"{about}: {many}, right at {mean:.0%} of the positions", f"guessing is {result['chance']:.0%}."
     if "baseline" not in result:
         return f"{right}; {guessing}"
-    beside = result["baseline"]["accuracy"][length]["mean"]
+    beside = result["baseline"]["scores"][length]["mean"]
     if R > 1 and mean >= 0.9 and beside <= 0.6:
         return f"{about}: {many} {knows}, one is guessing."
     return f"{right}; with one, at {beside:.0%}; {guessing}"

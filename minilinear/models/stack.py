@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Array
-from ..errors import ConfigError, explain
+from ..errors import ConfigError, explain, nearest
 from ..nn import Module
 from .block import Block, wiring
 from .tables import FEED_FORWARDS, MIXERS, NORMS
@@ -59,7 +59,9 @@ class ModelConfig:
             if getattr(self, name) not in table:
                 raise ConfigError(
                     explain(
-                        f"{name} is one of {', '.join(table)}.", got=repr(getattr(self, name)), fix="check the name"
+                        f"{name} is one of {', '.join(table)}.",
+                        got=repr(getattr(self, name)),
+                        fix=nearest(str(getattr(self, name)), table),
                     )
                 )
         for name in ("vocabulary", "D", "layers"):
@@ -110,7 +112,7 @@ def plan(mixer: str, layers: int) -> list[str]:
                 explain(
                     f"mixer is one of {', '.join(MIXERS)}, or a plan of them.",
                     got=repr(mixer),
-                    fix="check the name; a plan is gated_delta_net*3+softmax",
+                    fix=f"{nearest(part, MIXERS)} A plan is gated_delta_net*3+softmax",
                 )
             )
         cycle += [read[1]] * int(read[2] or 1)

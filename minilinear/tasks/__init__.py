@@ -10,13 +10,13 @@ A new task is a class with the members of `Task` and a row in `TASKS`.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from ..errors import ConfigError, explain
+from ..errors import ConfigError, explain, nearest
 from .groups import EXAMPLES, Group, GroupWords, accuracy, group, is_group_name
 from .tables import from_file, from_table
 from .text import Text
@@ -31,6 +31,7 @@ __all__ = [
     "from_file",
     "from_table",
     "group",
+    "is_group_name",
     "task",
     "task_from_config",
 ]
@@ -40,19 +41,43 @@ class Task(Protocol):
     """What training needs to know of a task."""
 
     name: str
-    vocabulary: list[str]  # a token's id is its place here
-    preset: str  # which defaults suit the model: "state_tracking" or "language"
+    # "language_model": token ids (B, T) in, scores (B, T, vocabulary) out; "classifier": rows of numbers (B, T, F) in,
+    # scores (B, classes) out; "regressor": rows in, a number for each row (B, T, 1) out.
+    kind: str
+    vocabulary: list[str]  # a token's id is its place here; of a classifier the classes; of a regressor none
+    features: int  # numbers in a row, F; 0 where token ids go in
+    preset: str  # which defaults suit the model: "state_tracking", "recall" or "language"
+    shape: Mapping[str, Any]  # what of the model (D, layers, hidden) differs from the preset's
+    training: Mapping[str, Any]  # what of the training (steps, batch, lr) differs from the preset's
+
+    @property
+    def chance(self) -> float:
+        """The score of guessing."""
+        ...
+
+    @property
+    def tested(self) -> Sequence[int]:
+        """The lengths at which it is tested, the training length first."""
+        ...
 
     def config(self) -> dict[str, Any]:
         """JSON-able facts for config.json: "name" and "options" make the task again, the rest says what it was."""
         ...
 
     def batch(self, rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
-        """inputs (B, T) and targets (B, T) to train on, int64; a negative target is not counted."""
+        """inputs and targets to train on. Token ids: (B, T) and (B, T), int64; a negative target is not counted. Rows:
+        (B, T, F), and the class (B) or the number (B, T).
+        """
         ...
 
     def evaluation(self, rng: np.random.Generator, length: int, size: int) -> tuple[np.ndarray, np.ndarray]:
         """inputs and targets that were not trained on, of a given length."""
+        ...
+
+    def score(self, outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
+        """How good a model's outputs are; the first entry is the one to compare by. Higher is better, unless the task
+        has an attribute `better = "lower"`.
+        """
         ...
 
 
@@ -99,7 +124,7 @@ def task(name: str, **options: Any) -> Task:
             explain(
                 f"A task is one of {', '.join(TASKS)}, or another group of these families.",
                 got=repr(name),
-                fix='"words" with table=FILE for any other group, "text" with file=FILE for any text',
+                fix=f'{nearest(name, TASKS)} "words" with table=FILE is any other group',
             )
         )
     signature = inspect.signature(make)

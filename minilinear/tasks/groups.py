@@ -27,7 +27,7 @@ import hashlib
 import itertools
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -182,7 +182,10 @@ class GroupWords:
         ConfigError: lengths that are not 1 <= shortest <= longest.
     """
 
+    kind, features = "language_model", 0
     preset = "state_tracking"
+    shape: Mapping[str, Any] = {}
+    training: Mapping[str, Any] = {}
 
     def __init__(self, group: Group, lengths: Sequence[int] = (16, 32)):
         pair = tuple(lengths) if isinstance(lengths, (list, tuple)) else ()
@@ -193,6 +196,11 @@ class GroupWords:
         self.group, self.lengths = group, pair
         self.name = group.name
         self.vocabulary = [*group.labels, BOS]
+
+    @property
+    def tested(self) -> tuple[int, ...]:
+        """1, 2, 4 and 8 times the longest training length."""
+        return tuple(times * self.lengths[1] for times in (1, 2, 4, 8))
 
     @property
     def chance(self) -> float:
@@ -233,6 +241,10 @@ class GroupWords:
         inputs = np.concatenate([self.group.order * ones, words], axis=1)
         targets = np.concatenate([-ones, self.group.running_product(words)], axis=1)
         return inputs, targets
+
+    def score(self, outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
+        """Accuracy of the likeliest element, from scores (B, T, vocabulary): see `accuracy`."""
+        return accuracy(outputs.argmax(-1), targets)
 
 
 def accuracy(predictions: np.ndarray, targets: np.ndarray) -> dict[str, float]:

@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,11 @@ class Text:
     """
 
     name = "text"
+    kind, features = "language_model", 0
     preset = "language"
+    better = "lower"
+    shape: Mapping[str, Any] = {}
+    training: Mapping[str, Any] = {}
 
     def __init__(self, path: str | Path | None = None, length: int = 256, held_out: float = 0.1):
         if not (type(length) is int and length >= 1):
@@ -84,6 +89,23 @@ class Text:
             "vocabulary": "".join(self.vocabulary),
         }
 
+    @property
+    def tested(self) -> tuple[int, ...]:
+        """The training length; beyond it, see `training.evaluation.bits_by_position`."""
+        return (self.length,)
+
+    @property
+    def chance(self) -> float:
+        """Bits per character of guessing: log2 of the vocabulary."""
+        return math.log2(len(self.vocabulary))
+
+    def score(self, outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
+        """Bits per character, mean of -log2 p(next character), from scores (B, T, vocabulary)."""
+        scores = outputs.astype(np.float64) - outputs.max(-1, keepdims=True)
+        log_p = scores - np.log(np.exp(scores).sum(-1, keepdims=True))
+        picked = np.take_along_axis(log_p, np.maximum(targets, 0)[..., None], -1)[..., 0]
+        return {"bits": float(-picked[targets >= 0].mean() / math.log(2))}
+
     def batch(self, rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
         """Random windows of the training part: inputs (size, T), targets (size, T), int64."""
         return self._windows(self._parts[0], rng, self.length, size)
@@ -91,6 +113,28 @@ class Text:
     def evaluation(self, rng: np.random.Generator, length: int, size: int) -> tuple[np.ndarray, np.ndarray]:
         """Random windows of the held-out part, of any length that fits: inputs (size, length), targets alike."""
         return self._windows(self._parts[1], rng, length, size)
+
+    def consecutive(self, step: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+        """Windows that go on where those of the step before ended: row b reads its own part of the training text, from
+        its beginning again when it is through. inputs (size, T), targets (size, T), int64.
+        """
+        part, T = self._parts[0], self.length
+        each = (len(part) - 1) // size // T  # windows in the part of one row
+        if each < 1:
+            raise ConfigError(
+                explain(
+                    f"Each of {size} rows reads windows of {T} characters of its own.",
+                    got=f"{len(part)} characters to train on",
+                    fix="a smaller batch, or carry=false",
+                )
+            )
+        starts = np.arange(size) * each * T + step % each * T
+        window = part[starts[:, None] + np.arange(T + 1)].astype(np.int64)
+        return window[:, :-1], window[:, 1:]
+
+    def starts_again(self, step: int, size: int) -> bool:
+        """Whether the windows of this step are at the beginning of their parts: a carried state belongs elsewhere."""
+        return step % max(1, (len(self._parts[0]) - 1) // size // self.length) == 0
 
     def held_out_windows(self, length: int | None = None, limit: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """The held-out part in consecutive windows, each of its characters but the first a target once.

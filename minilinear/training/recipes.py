@@ -1,8 +1,8 @@
 """From a task's name to a run's configuration: what each preset means, and what `--set` may change.
 
-One default cannot serve both kinds of task. To follow a state for ever a model must not forget and must see tokens one
-by one; to model language it wants a gate that forgets and a convolution that looks at neighbours. So each task names a
-preset, and a preset names everything else.
+One default cannot serve all kinds of task. To follow a state for ever a model must not forget and must see tokens one
+by one; to look things up it wants one memory whose size can be compared; to model language it wants a gate that forgets
+and a convolution that looks at neighbours. So each task names a preset, and a preset names everything else.
 """
 
 from __future__ import annotations
@@ -11,100 +11,185 @@ import inspect
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
-from ..errors import ConfigError, explain
-from ..models import MIXERS, PRESETS, ModelConfig
-from ..tasks import Task
+from ..errors import ConfigError, explain, nearest
+from ..models import PRESETS, ModelConfig
+from ..models.stack import mixers_of, options_of
+from ..optim import OPTIMIZERS
+from ..tasks import Task, task
 from .folder import RunFolder
 from .run import Run, RunConfig
 
-MODEL = {
+MIXER = {
+    "paper": "gated_delta_net",
+    "state_tracking": "delta_product",
+    "recall": "gated_delta_net",
+    "language": "gated_delta_product",
+}
+MODEL: dict[str, dict[str, Any]] = {
+    "paper": {"D": 128, "layers": 2, "chunk": 16},
     "state_tracking": {"D": 32, "layers": 1, "hidden": 64, "chunk": 16},
+    "recall": {"D": 48, "layers": 1, "hidden": 64, "chunk": 16},
     "language": {"D": 128, "layers": 2, "chunk": 16},
 }
-TRAINING = {
+TRAINING: dict[str, dict[str, Any]] = {
+    "paper": {"steps": 1000, "batch": 8, "lr": 3e-3, "warmup": 50, "weight_decay": 0.1},
     "state_tracking": {"steps": 800, "batch": 128, "lr": 5e-3, "warmup": 20, "weight_decay": 0.0},
+    "recall": {"steps": 700, "batch": 48, "lr": 5e-3, "warmup": 20, "weight_decay": 0.0},
     "language": {"steps": 1000, "batch": 8, "lr": 3e-3, "warmup": 50, "weight_decay": 0.5},
 }
-OF_THE_MODEL = ("D", "layers", "hidden", "chunk", "ffn", "norm")
+OF_THE_MODEL = ("D", "layers", "hidden", "chunk", "ffn", "norm", "placement")
+OF_THE_TRAINING = (
+    *("steps", "batch", "lr", "warmup", "clip", "weight_decay", "optimizer", "schedule", "ema"),
+    *("micro_batches", "segment", "carry"),
+)
 
 
 def recipe(
-    task: Task,
+    made: Task,
     *,
-    mixer: str = "delta_product",
+    mixer: str | None = None,
     preset: str | None = None,
     changes: Mapping[str, Any] | None = None,
     seed: int = 0,
     training: Mapping[str, Any] | None = None,
 ) -> RunConfig:
-    """The configuration of a run on `task`.
+    """The configuration of a run on a task.
 
     Args:
-        task: what to train on; it names the preset.
-        mixer: a name from models.MIXERS.
+        made: the task, what to train on; it names the preset.
+        mixer: a name from models.MIXERS or a plan of several; by default the preset's.
         preset: another preset than the task's.
-        changes: options of the mixer (R, heads, key_dim, ...) or of the model (D, layers, hidden, chunk, ffn, norm).
+        changes: options of the mixer (R, heads, key_dim, ...), of the model (D, layers, hidden, chunk, ffn, norm,
+            placement), of the training (steps, batch, lr, optimizer, ...), or "optimizer.NAME".
         seed: of batches and initial weights.
-        training: steps, batch, lr, warmup, clip, weight_decay, where they differ from the preset's.
+        training: of the training alone, without a trace in the run's `set`.
 
     Raises:
-        ConfigError: an unknown mixer, preset or option.
+        ConfigError: an unknown mixer, preset or option, or a value of the wrong kind.
     """
-    preset = preset or task.preset
-    if mixer not in MIXERS:
-        raise ConfigError(explain(f"A mixer is one of {', '.join(MIXERS)}.", got=repr(mixer)))
-    if preset not in PRESETS[mixer]:
-        raise ConfigError(explain(f"{mixer} has the presets {', '.join(PRESETS[mixer])}.", got=repr(preset)))
+    preset = preset or made.preset
+    if preset not in MODEL:
+        raise ConfigError(explain(f"The presets are {', '.join(MODEL)}.", got=repr(preset)))
     changes = dict(changes or {})
-    known = [name for name in inspect.signature(MIXERS[mixer]).parameters if name not in ("D", "rng")]
-    unknown = changes.keys() - {*known, *OF_THE_MODEL}
-    if unknown:
-        raise ConfigError(
-            explain(
-                f"--set changes an option of {mixer} ({', '.join(known)}) or of the model ({', '.join(OF_THE_MODEL)}).",
-                got=", ".join(sorted(unknown)),
-                fix="check the spelling",
-            )
-        )
-    usual = {name: p.default for name, p in inspect.signature(MIXERS[mixer]).parameters.items()}
-    usual |= PRESETS[mixer][preset] | {"hidden": 1, "ffn": "", "norm": ""} | MODEL[preset]
-    for name, value in changes.items():
-        if not _alike(value, usual[name]):
-            kind = {bool: "true or false", int: "a whole number", float: "a number", str: "a name"}[type(usual[name])]
-            raise ConfigError(explain(f"{name} is {kind}.", got=repr(value), fix=f"--set {name}={usual[name]}"))
-    options = PRESETS[mixer][preset] | {name: value for name, value in changes.items() if name in known}
-    shape = MODEL[preset] | {name: value for name, value in changes.items() if name in OF_THE_MODEL}
-    model = ModelConfig(len(task.vocabulary), mixer=mixer, mixer_options=options, **shape)
+    mixer = str(changes.pop("mixer", None) or mixer or MIXER[preset])
+    names = mixers_of(mixer)
+    shape = MODEL[preset] | (dict(made.shape) if preset == made.preset else {})
+    train = TRAINING[preset] | (dict(made.training) if preset == made.preset else {}) | dict(training or {})
+    options = {name: dict(PRESETS[name][preset]) for name in names}
+    optimizer_options: dict[str, Any] = {}
+    optimizer = changes.get("optimizer", train.get("optimizer", "adamw"))
+    for key, value in changes.items():
+        knowing = [name for name in names if key in options_of(name)]
+        if key.startswith("optimizer."):
+            name = key.removeprefix("optimizer.")
+            _check(key, value, _of_optimizer(optimizer), name)
+            optimizer_options[name] = value
+        elif key in OF_THE_MODEL:
+            _check(key, value, {f.name: f.default for f in fields(ModelConfig)} | {"hidden": 1} | shape, key)
+            shape[key] = value
+        elif key in OF_THE_TRAINING:
+            _check(key, value, {f.name: f.default for f in fields(RunConfig)}, key)
+            train[key] = value
+        elif knowing:
+            for name in knowing:
+                usual = {n: p.default for n, p in options_of(name).items()} | options[name]
+                _check(key, value, usual, key)
+                options[name][key] = value
+        else:
+            raise _unknown(key, mixer, names)
+    model = ModelConfig(
+        len(made.vocabulary) or 1,
+        kind=made.kind,
+        features=made.features,
+        mixer=mixer,
+        mixer_options=options.get(mixer, options),
+        **shape,
+    )
+    told = {"R": options[mixer]["R"]} if mixer in options and "R" in options[mixer] else {}
     return RunConfig(
-        task=task.config(),
+        task=made.config(),
         model=model.to_json(),
         preset=preset,
-        set={"R": options["R"]} | changes if "R" in options else changes,
+        set=told | changes,
         seed=seed,
-        **(TRAINING[preset] | dict(training or {})),
+        optimizer_options=optimizer_options,
+        **train,
     )
 
 
-def _alike(value: Any, usual: Any) -> bool:
-    """Whether a value is of the kind that an option usually has; a whole number will do for a number."""
-    return type(value) is type(usual) or (type(usual) is float and type(value) is int)
+def _unknown(key: str, mixer: str, names: Sequence[str]) -> ConfigError:
+    """Nobody knows this key: which is nearest, and which there are."""
+    of_mixers = list(dict.fromkeys(option for name in names for option in options_of(name)))
+    return ConfigError(
+        explain(
+            f"--set changes an option of {mixer} ({', '.join(of_mixers)}), of the model ({', '.join(OF_THE_MODEL)}), "
+            f"of the training ({', '.join(OF_THE_TRAINING)}), the mixer itself, or of the optimizer (optimizer.NAME).",
+            got=key,
+            fix=nearest(key, ["mixer", *of_mixers, *OF_THE_MODEL, *OF_THE_TRAINING]),
+        )
+    )
+
+
+def _of_optimizer(name: str) -> dict[str, Any]:
+    """The options of an optimizer and their defaults."""
+    if name not in OPTIMIZERS:
+        raise ConfigError(explain(f"optimizer is one of {', '.join(OPTIMIZERS)}.", got=repr(name)))
+    parameters = inspect.signature(OPTIMIZERS[name]).parameters
+    return {n: p.default for n, p in parameters.items() if n not in ("parameters", "lr", "weight_decay")}
+
+
+KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a name"}
+
+
+def _check(key: str, value: Any, usual: Mapping[str, Any], name: str) -> None:
+    """Refuse a value of another kind than the option usually has; a whole number will do for a number."""
+    if name not in usual:
+        raise ConfigError(explain(f"The options here are {', '.join(usual)}.", got=key))
+    kind = type(usual[name])
+    if kind not in KINDS:  # None or a tuple: the option itself looks at its value
+        return
+    if not (type(value) is kind or (kind is float and type(value) is int)):
+        raise ConfigError(explain(f"{key} is {KINDS[kind]}.", got=repr(value), fix=f"--set {key}={usual[name]}"))
+
+
+def prepare(
+    task_name: str,
+    settings: Mapping[str, Any],
+    *,
+    task_options: Mapping[str, Any] | None = None,
+    preset: str | None = None,
+    seed: int = 0,
+    training: Mapping[str, Any] | None = None,
+) -> tuple[Task, RunConfig]:
+    """The task of a name and the configuration of a run on it, from settings as the command line takes them:
+    "task.NAME" for an option of the task, everything else as in `recipe`.
+    """
+    of_task = {key.removeprefix("task."): value for key, value in settings.items() if key.startswith("task.")}
+    made = task(task_name, **dict(task_options or {}) | of_task)
+    changes = {key: value for key, value in settings.items() if not key.startswith("task.")}
+    return made, recipe(made, preset=preset, changes=changes, seed=seed, training=training)
 
 
 def parse_changes(assignments: Sequence[str]) -> dict[str, Any]:
-    """["R=1", "forget_gate=true"] as a dict; values are JSON, or else text."""
+    """["R=1", "output_gate=true"] as a dict; values are JSON, or else text."""
     changes = {}
     for assignment in assignments:
         name, equals, value = assignment.partition("=")
         if not equals or not name:
             raise ConfigError(explain("--set takes NAME=VALUE.", got=repr(assignment), fix="--set R=1"))
-        try:
-            changes[name] = json.loads(value)
-        except json.JSONDecodeError:
-            changes[name] = value
+        changes[name] = parse_value(value)
     return changes
+
+
+def parse_value(text: str) -> Any:
+    """JSON, or else the text itself."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
 
 
 def fitted_to(minutes: float, config: RunConfig, task: Task) -> RunConfig:

@@ -1,7 +1,7 @@
 """One training run: a model, a task, an optimizer and the folder they are written to.
 
-    loss_t = cross entropy of model(inputs) against targets,     batch t drawn from stream(seed, "batch", t)
-    gradient, clipped to a length;  AdamW with a cosine learning rate
+    loss_t = loss of model(inputs) against targets,     batch t drawn from stream(seed, "batch", t)
+    gradient, clipped to a length;  an optimizer with a scheduled learning rate
 
 A run is a pure function of its configuration: batches and initial weights come from (seed, name, step), so a run that
 was killed and resumed ends where it would have ended (bit for bit on the same machine, versions and threads).
@@ -9,25 +9,28 @@ was killed and resumed ends where it would have ended (bit for bit on the same m
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
+import inspect
 import math
 import platform
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
 from .. import backend
-from ..autograd import cross_entropy, grad, no_grad
+from ..autograd import Tensor, cross_entropy, grad
 from ..errors import ConfigError, TrainingFailed, explain
-from ..models import LanguageModel, ModelConfig
-from ..optim import AdamW, clip_by_global_norm, cosine
+from ..models import ModelConfig, make_model
+from ..optim import EMA, OPTIMIZERS, SCHEDULES, clip_by_global_norm
 from ..randomness import stream
-from ..tasks import GroupWords, Task, Text, accuracy, task_from_config
+from ..tasks import Task, Text, task_from_config
 from .checkpoint import load_checkpoint, previous, save_checkpoint
+from .diagnosis import origin
 from .folder import RunFolder
 
 CHECKPOINT_EVERY = 30.0  # seconds
@@ -48,7 +51,15 @@ class RunConfig:
         batch: sequences in a batch.
         lr: the largest learning rate; warmup: steps to reach it.
         clip: the largest length of the gradient.
-        weight_decay: of AdamW.
+        weight_decay: of the optimizer, where it has one.
+        optimizer: a name from optim.OPTIMIZERS; optimizer_options: its other options.
+        schedule: a name from optim.SCHEDULES.
+        ema: how much of an average of the weights is kept at each step, e.g. 0.999; 0 for no average. Evaluation uses
+            the average.
+        micro_batches: parts that a batch is computed in, one after another; the gradient is that of the whole batch.
+        segment: tokens after which back-propagation through time is cut, while the state goes on; 0 for the whole
+            sequence.
+        carry: text only: batches are consecutive, and each sequence's state is handed to the next batch.
         made_with: versions, for the reader.
     """
 
@@ -63,12 +74,34 @@ class RunConfig:
     warmup: int = 20
     clip: float = 1.0
     weight_decay: float = 0.01
+    optimizer: str = "adamw"
+    optimizer_options: Mapping[str, Any] = field(default_factory=dict)
+    schedule: str = "cosine"
+    ema: float = 0.0
+    micro_batches: int = 1
+    segment: int = 0
+    carry: bool = False
     made_with: Mapping[str, str] = field(default_factory=lambda: versions())
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch"):
-            if getattr(self, name) < 1:
-                raise ConfigError(explain(f"{name} is 1 or more.", got=getattr(self, name)))
+        for name, least in ("steps", 1), ("batch", 1), ("micro_batches", 1), ("segment", 0), ("warmup", 0):
+            if getattr(self, name) < least:
+                raise ConfigError(explain(f"{name} is {least} or more.", got=getattr(self, name)))
+        for name, table in ("optimizer", OPTIMIZERS), ("schedule", SCHEDULES):
+            if getattr(self, name) not in table:
+                raise ConfigError(explain(f"{name} is one of {', '.join(table)}.", got=repr(getattr(self, name))))
+        if not 0 <= self.ema < 1:
+            raise ConfigError(explain("ema is 0 for none, or below 1.", got=self.ema, fix="ema=0.999"))
+        if (self.segment or self.carry) and self.model.get("kind", "language_model") != "language_model":
+            raise ConfigError(explain("segment and carry are for models of tokens.", got=self.model["kind"]))
+        if self.carry and self.task.get("name") != "text":
+            raise ConfigError(
+                explain(
+                    "carry hands the state from one batch to the next, which goes on with the same text.",
+                    got=f"the task {self.task.get('name')}",
+                    fix="carry=false, or the task text",
+                )
+            )
         for name in ("lr", "clip"):
             if not getattr(self, name) > 0 or not math.isfinite(getattr(self, name)):
                 raise ConfigError(explain(f"{name} is a positive number.", got=getattr(self, name)))
@@ -110,9 +143,14 @@ class Run:
 
     def __init__(self, config: RunConfig, folder: RunFolder, task: Task):
         self.config, self.folder, self.task = config, folder, task
-        self.model = LanguageModel(ModelConfig.from_json(config.model), rng=stream(config.seed, "weights"))
+        self.model = make_model(ModelConfig.from_json(config.model), rng=stream(config.seed, "weights"))
         self.parameters = self.model.parameters()
-        self.optimizer = AdamW(self.parameters, lr=config.lr, weight_decay=config.weight_decay)
+        options = dict(config.optimizer_options)
+        if "weight_decay" in inspect.signature(OPTIMIZERS[config.optimizer]).parameters:
+            options["weight_decay"] = config.weight_decay
+        self.optimizer = OPTIMIZERS[config.optimizer](self.parameters, lr=config.lr, **options)
+        self.average = EMA(self.parameters, decay=config.ema) if config.ema else None
+        self.carried: Any = None  # a state for each sequence, where batches are consecutive
         self.step, self.seconds, self._saved_at = 0, 0.0, 0.0
 
     @classmethod
@@ -138,6 +176,10 @@ class Run:
             arrays, metadata = load_checkpoint(folder.checkpoint)
             run.model.load_state_dict(_of("model.", arrays))
             run.optimizer.load_state_dict(_of("optimizer.", arrays))
+            if run.average is not None:
+                run.average.load_state_dict(_of("average.", arrays))
+            if any(name.startswith("carried.") for name in arrays):
+                run.carried = _unflattened(_of("carried.", arrays), run.model.initial_state(config.batch))
             run.step, run.seconds = metadata["step"], metadata["seconds"]
             run._saved_at = run.seconds
         return run
@@ -153,39 +195,100 @@ class Run:
             TrainingFailed: the loss or its gradient is not finite; nothing was changed then.
         """
         start, config = time.perf_counter(), self.config
-        inputs, targets = self.task.batch(stream(config.seed, "batch", self.step), config.batch)
+        inputs, targets = self._batch()
         with backend.single_threaded_blas():
             loss, gradients = self._gradients(inputs, targets)
             gradients, norm = clip_by_global_norm(gradients, config.clip)
             if not math.isfinite(loss) or not math.isfinite(norm):
-                raise TrainingFailed(
-                    explain(
-                        f"The loss is not finite any more at step {self.step}.",
-                        got=f"loss {loss}, gradient length {norm}",
-                        fix=f"a smaller learning rate: --lr {config.lr / 3:.1g}",
-                    )
-                )
-            lr = cosine(self.step, config.steps, peak=config.lr, warmup=config.warmup, final=config.lr / 100)
+                raise self._failed(inputs, targets, loss, norm)
+            lr = SCHEDULES[config.schedule](
+                self.step, config.steps, peak=config.lr, warmup=config.warmup, final=config.lr / 100
+            )
             self.optimizer.step(gradients, lr)
+            if self.average is not None:
+                self.average.update()
         self.step += 1
         self.seconds += time.perf_counter() - start
         return Progress(self.step, loss, norm, lr, self.seconds, inputs.size)
 
+    def _batch(self) -> tuple[np.ndarray, np.ndarray]:
+        config = self.config
+        if not config.carry or not isinstance(self.task, Text):
+            return self.task.batch(stream(config.seed, "batch", self.step), config.batch)
+        if self.task.starts_again(self.step, config.batch):
+            self.carried = None
+        return self.task.consecutive(self.step, config.batch)
+
     def _gradients(self, inputs: np.ndarray, targets: np.ndarray) -> tuple[float, list[np.ndarray]]:
-        """The loss and its gradient. Each thread takes a part of the batch; the parts' means are weighed by what they
-        counted, so their sum is the mean over the batch.
+        """The loss and its gradient. Micro-batches follow one another; each thread takes a part of each. The parts'
+        means are weighed by what they counted, so their sum is the mean over the batch.
         """
-        total = max(int((targets >= 0).sum()), 1)
+        config = self.config
+        counted = (targets >= 0) if targets.dtype.kind == "i" else np.ones(targets.shape, bool)
+        total = max(int(counted.sum()), 1)
+        threads = backend.threads() if inputs.size * self.model.config.D >= SHARED_FROM else 1
+        if any(True for _ in self.model.named_buffers()):
+            threads = 1  # a norm over the batch wants to see it whole
 
-        def part(b: slice) -> tuple[float, list[np.ndarray]]:
-            weight = int((targets[b] >= 0).sum()) / total
-            logits, _ = self.model(inputs[b])
-            loss = cross_entropy(logits, targets[b]) * weight
-            return loss.item(), [g.data for g in grad(loss, self.parameters)]
+        def part(b: slice) -> tuple[float, list[np.ndarray], Any]:
+            state = None if self.carried is None else _rows(self.carried, b)
+            return self._part(inputs[b], targets[b], counted[b], total, state)
 
-        work = inputs.size * self.model.config.D
-        parts = backend.side_by_side(part, len(inputs), backend.threads() if work >= SHARED_FROM else 1)
-        return sum(loss for loss, _ in parts), [sum(gs) for gs in zip(*(gradients for _, gradients in parts))]
+        parts: list[tuple[float, list[np.ndarray], Any]] = []
+        size = -(-len(inputs) // min(config.micro_batches, len(inputs)))
+        for first in range(0, len(inputs), size):
+            length = min(size, len(inputs) - first)
+            parts += backend.side_by_side(functools.partial(_shifted, part, first), length, threads)
+        if config.carry:
+            self.carried = _joined([state for _, _, state in parts])
+        gradients = zip(*(gradients for _, gradients, _ in parts))
+        return sum(loss for loss, _, _ in parts), [functools.reduce(np.add, gs) for gs in gradients]
+
+    def _part(
+        self, inputs: np.ndarray, targets: np.ndarray, counted: np.ndarray, total: int, state: Any
+    ) -> tuple[float, list[np.ndarray], Any]:
+        """The share of some sequences in the loss and the gradient, segment by segment."""
+        config, loss, gradients = self.config, 0.0, None
+        length = config.segment or inputs.shape[1]
+        for t in range(0, inputs.shape[1], length):
+            x, y, weight = inputs, targets, int(counted.sum()) / total
+            if config.segment:
+                x, y = inputs[:, t : t + length], targets[:, t : t + length]
+                weight = int(counted[:, t : t + length].sum()) / total
+            outputs, state = self.model(x) if state is None else self.model(x, state)
+            here = self.loss(outputs, y) * weight
+            loss += here.item()
+            own = [0 * p.data if g is None else g.data for p, g in zip(self.parameters, self._grad(here))]
+            gradients = own if gradients is None else [a + b for a, b in zip(gradients, own)]
+            state = tuple(s.detach() if hasattr(s, "detach") else s for s in state)
+        return loss, gradients or [], state
+
+    def _grad(self, loss: Tensor) -> Sequence[Tensor | None]:
+        """Parameters that a segment did not reach have no gradient in it."""
+        return grad(loss, self.parameters, allow_unused=True)
+
+    def loss(self, outputs: Tensor, targets: np.ndarray) -> Tensor:
+        """Cross-entropy of scores; of a regressor, the mean squared error."""
+        if self.model.config.kind != "regressor":
+            return cross_entropy(outputs, targets)
+        error = outputs[..., 0] - targets
+        return (error * error).mean()
+
+    def _failed(self, inputs: np.ndarray, targets: np.ndarray, loss: float, norm: float) -> TrainingFailed:
+        """A loss or gradient that is not finite: the step, the call it came from, and where to go back to."""
+        with np.errstate(all="ignore"):
+            outputs, _ = self.model(inputs) if self.carried is None else self.model(inputs, self.carried)
+            where = origin(self.loss(outputs, targets), dict(self.model.named_parameters()))
+        last = "none was written yet"
+        if self.folder.checkpoint.exists():
+            last = f"{self.folder.checkpoint} at step {load_checkpoint(self.folder.checkpoint)[1]['step']}"
+        return TrainingFailed(
+            explain(
+                f"The loss is not finite any more at step {self.step}.",
+                got=f"loss {loss}, gradient length {norm}; it comes from {where}; last good checkpoint: {last}",
+                fix=f"a smaller learning rate: --lr {self.config.lr / 3:.1g}",
+            )
+        )
 
     def record(self, progress: Progress) -> None:
         """Add a line to metrics.jsonl."""
@@ -195,6 +298,10 @@ class Run:
         """Write a checkpoint: weights, the optimizer's averages, the step."""
         arrays = {f"model.{name}": array for name, array in self.model.state_dict().items()}
         arrays |= {f"optimizer.{name}": array for name, array in self.optimizer.state_dict().items()}
+        if self.average is not None:
+            arrays |= {f"average.{name}": array for name, array in self.average.state_dict().items()}
+        if self.carried is not None:
+            arrays |= {f"carried.{i}": array for i, array in enumerate(_flat(self.carried))}
         save_checkpoint(self.folder.checkpoint, arrays, {"step": self.step, "seconds": self.seconds})
         self._saved_at = self.seconds
 
@@ -208,36 +315,28 @@ def _of(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
-# What a trained model can do. Evaluation draws from a stream of its own, the same for every model and seed.
-
-EVALUATION_SEED = 20_250_214
+# The state of a model, a NamedTuple of arrays for each block: as rows of a batch, as a list, and back.
 
 
-def evaluate_words(model: LanguageModel, task: GroupWords, *, words: int = 512) -> dict[str, dict[str, float]]:
-    """Accuracy at 1, 2, 4 and 8 times the longest training length: at all positions ("mean"), at the last ("last")."""
-    found = {}
-    for length in (task.lengths[1] * times for times in (1, 2, 4, 8)):
-        inputs, targets = task.evaluation(stream(EVALUATION_SEED, "evaluation", length), length, words)
-        with no_grad(), backend.single_threaded_blas():
-            logits, _ = model(inputs)
-        found[str(length)] = accuracy(logits.data.argmax(-1), targets)
-    return found
+def _flat(state: Any) -> list[np.ndarray]:
+    return [array for block in state for array in block]
 
 
-def evaluate_text(model: LanguageModel, task: Text, *, limit: int | None = None) -> dict[str, float]:
-    """Bits per character of the held-out text, mean of -log2 p(next character).
+def _unflattened(arrays: Mapping[str, np.ndarray], like: Any) -> Any:
+    given = iter([arrays[str(i)] for i in range(len(arrays))])
+    return tuple(type(block)(*(next(given) for _ in block)) if block else block for block in like)
 
-    "windows": every window of the training length begins with an empty state. "carried": the state is handed from each
-    window to the next, so that the model reads the held-out text as one.
-    """
-    inputs, targets = task.held_out_windows(limit=limit)
-    windows, carried, count, state = 0.0, 0.0, 0, None
-    with no_grad():
-        for i in range(0, len(inputs), 16):
-            part, counted = targets[i : i + 16], int((targets[i : i + 16] >= 0).sum())
-            logits, _ = model(inputs[i : i + 16])
-            windows += cross_entropy(logits, part).item() * counted
-            logits, state = model(inputs[i : i + 16].reshape(1, -1), state)
-            carried += cross_entropy(logits, part.reshape(1, -1)).item() * counted
-            count += counted
-    return {"windows": windows / count / math.log(2), "carried": carried / count / math.log(2)}
+
+def _shifted(part: Callable[[slice], Any], first: int, b: slice) -> Any:
+    return part(slice(first + b.start, first + b.stop))
+
+
+def _rows(state: Any, b: slice) -> Any:
+    return tuple(type(block)(*(array[b] for array in block)) if block else block for block in state)
+
+
+def _joined(states: Sequence[Any]) -> Any:
+    return tuple(
+        type(blocks[0])(*(np.concatenate(arrays) for arrays in zip(*blocks))) if blocks[0] else blocks[0]
+        for blocks in zip(*states)
+    )

@@ -10,7 +10,7 @@ from minilinear.errors import ConfigError, RunError, TrainingFailed
 from minilinear.models import LanguageModel, ModelConfig
 from minilinear.randomness import stream
 from minilinear.tasks import task
-from minilinear.training import Run, RunConfig, RunFolder, evaluate_text, evaluate_words
+from minilinear.training import Run, RunConfig, RunFolder, evaluate, evaluate_text
 from minilinear.training.recipes import fitted_to, parse_changes, recipe
 
 
@@ -111,7 +111,7 @@ def test_the_batch_shared_among_threads_has_the_gradient_of_the_batch(tmp_path, 
 def test_evaluation_goes_to_eight_times_the_training_length(tmp_path):
     made, config = small()
     run = Run.start(config, RunFolder(tmp_path), made)
-    assert list(evaluate_words(run.model, made, words=4)) == ["8", "16", "32", "64"]
+    assert list(evaluate(run.model, made, size=4)) == ["8", "16", "32", "64"]
 
 
 def test_bits_per_character_of_a_model_that_knows_nothing(tmp_path):
@@ -144,15 +144,15 @@ def test_a_preset_is_the_tasks_and_set_overrides_it():
     assert config.model["mixer_options"]["R"] == 1 and config.model["layers"] == 2
     assert config.set == {"R": 1, "layers": 2}
     assert recipe(made).model["mixer_options"]["convolution"] == 0
-    assert recipe(task("text", length=32)).model["mixer_options"]["convolution"] == 4
+    assert recipe(task("text", length=32)).model["mixer"] == "gated_delta_product"
 
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
         ({"changes": {"head": 3}}, "--set changes an option"),
-        ({"preset": "nonsense"}, "presets state_tracking, language"),
-        ({"mixer": "nonsense"}, "A mixer is one of"),
+        ({"preset": "nonsense"}, "presets are paper, state_tracking"),
+        ({"mixer": "nonsense"}, "mixer is one of"),
         ({"changes": {"heads": 0}}, None),
         ({"changes": {"D": 0}}, "D is 1 or more"),
         ({"training": {"steps": 0}}, "steps is 1 or more"),
