@@ -50,7 +50,7 @@ class Pictures:
     parts: list[tuple[np.ndarray, np.ndarray]]  # inputs (N, T, F) and digits (N,): to train on, and held out
 
     def __init__(self, read: str = "rows"):
-        if read not in READINGS:
+        if not (isinstance(read, str) and read in READINGS):
             raise ConfigError(
                 explain(f"A picture is read as {', '.join(READINGS)}.", got=repr(read), fix='read="rows"')
             )

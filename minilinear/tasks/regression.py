@@ -4,7 +4,7 @@
     token i = [x_i, y_{i-1}]  (y_0 = 0),       target i = y_i
 
 Nothing of f lies in the weights: a model that does better than 0 has learnt a way of learning, which its state carries
-out. Position p has seen p - 1 examples. Every kind of function is scaled to variance 1:
+out. Position p has seen p - 1 examples. Every function is scaled to variance 1:
 
     linear       f(x) = w . x,                          w ~ N(0, I / D)
     sparse       the same, with s of the D weights ~ N(0, 1 / s) and the others 0;  s = 0.15 D, rounded, at least 1
@@ -32,7 +32,7 @@ import numpy as np
 
 from ..errors import ConfigError, ShapeError, explain
 
-KINDS = ("linear", "sparse", "two_layer")
+FUNCTIONS = ("linear", "sparse", "two_layer")
 SPARSITY = 0.15  # 3 of 20 in the paper
 HIDDEN = 100
 
@@ -43,7 +43,7 @@ class InContextRegression:
     Args:
         D: numbers in an x.
         noise: standard deviation of what is added to y.
-        kind: of function: "linear", "sparse" or "two_layer".
+        function: "linear", "sparse" or "two_layer".
         length: T, the examples in a training sequence.
 
     Raises:
@@ -53,12 +53,13 @@ class InContextRegression:
         Garg et al. 2022, arXiv 2208.01066.
     """
 
+    kind = "regressor"
     name = "in_context_regression"
     preset = "language"
     chance = 1.0  # of foretelling 0
     better = "lower"
 
-    def __init__(self, D: int = 4, noise: float = 0.0, kind: str = "linear", length: int = 16):
+    def __init__(self, D: int = 4, noise: float = 0.0, function: str = "linear", length: int = 16):
         for option, value in ("D", D), ("length", length):
             if not (type(value) is int and value >= 1):
                 raise ConfigError(
@@ -66,10 +67,11 @@ class InContextRegression:
                 )
         if not (type(noise) in (int, float) and 0 <= noise < math.inf):
             raise ConfigError(explain("noise is a standard deviation, 0 or more.", got=repr(noise), fix="noise=0.5"))
-        if kind not in KINDS:
-            raise ConfigError(explain(f"kind is one of {', '.join(KINDS)}.", got=repr(kind), fix='kind="linear"'))
-        self.D, self.noise, self.function, self.length = D, noise, kind, length
-        self.kind = "regressor"
+        if not (isinstance(function, str) and function in FUNCTIONS):
+            raise ConfigError(
+                explain(f"function is one of {', '.join(FUNCTIONS)}.", got=repr(function), fix='function="linear"')
+            )
+        self.D, self.noise, self.function, self.length = D, noise, function, length
         self.features = D + 1
         self.vocabulary: list[str] = []
         self.tested = (length, 2 * length)
@@ -78,7 +80,7 @@ class InContextRegression:
 
     def config(self) -> dict[str, Any]:
         """What a run's config.json says about the task; `task_from_config` makes the same task of it."""
-        options = {"D": self.D, "noise": self.noise, "kind": self.function, "length": self.length}
+        options = {"D": self.D, "noise": self.noise, "function": self.function, "length": self.length}
         return {"name": self.name, "options": options}
 
     def batch(self, rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
