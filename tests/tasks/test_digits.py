@@ -40,7 +40,7 @@ def test_the_data_and_their_licence_are_in_the_wheel():
     with open(ROOT / "pyproject.toml", "rb") as file:
         patterns = tomllib.load(file)["tool"]["setuptools"]["package-data"]["minilinear.tasks"]
     folder = ROOT / "minilinear" / "tasks"
-    assert FILE == folder / "data" / "digits.npz"
+    assert folder / "data" / "digits.npz" == FILE
     for file in (folder / "data").iterdir():
         assert any(fnmatch(file.relative_to(folder).as_posix(), pattern) for pattern in patterns), file
     licence = (folder / "data" / "LICENSE.txt").read_text("utf-8")
