@@ -60,6 +60,8 @@ class Pictures:
         self.tested = (self.tokens,)
         self.shape: dict[str, Any] = {"D": 32, "layers": 1, "hidden": 64, "chunk": min(16, self.tokens)}
         self.training: dict[str, Any] = {"steps": 400, "batch": 64, "lr": 5e-3, "warmup": 20}
+        if read == "pixels":  # a long sequence: fewer of them, in larger steps
+            self.training |= {"batch": 32, "lr": 1e-2}
 
     def batch(self, rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
         """Any of the training pictures: inputs (size, T, F) float32, targets (size,) int64."""

@@ -7,8 +7,8 @@
     placed        at one of the 4 x 2 places where 5 x 7 fits into 8 x 8
     noise         normal with standard deviation 0.3, at each of the 64 numbers
 
-It is harder than it looks: a digit at another place has hardly a number in common with itself. A network of three
-hidden layers of 96 gets about 0.95 right after some passes over 8000 pictures.
+It is harder than it looks: two different digits at one place are more alike (cosine 0.52) than one digit at two places
+(0.24). A network of three hidden layers of 96 gets 0.94 right after ten passes over 8000 pictures.
 """
 
 from __future__ import annotations
@@ -62,6 +62,7 @@ class Glyphs(Pictures):
                 explain("seed is a whole number, or None for new pictures all the time.", got=repr(seed), fix="seed=0")
             )
         self.seed = seed
+        self.training["steps"] = 800  # noise: harder than handwriting
         if seed is not None:
             sizes = {"training": TRAINING, "held out": HELD_OUT}
             self.parts = [self._drawn(stream(seed, f"glyphs {part}"), size) for part, size in sizes.items()]

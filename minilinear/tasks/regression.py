@@ -16,6 +16,8 @@ What can be reached is known, which makes the task a measure. Errors are parts o
     linear, least squares           1 - n / D  for n <= D without noise, 0 beyond; nothing does better
     linear, one step of descent     (D + 1) / (n + D + 1)  without noise: the most that a layer of linear attention can
                                     do (Mahankali, Hashimoto, Ma 2023, arXiv 2307.03576)
+    linear, the delta rule          (1 - 1 / D)^n  without noise, with beta = 1 and keys x / |x| (values y / |x|): each
+                                    example takes one random direction out of what is wrong with w
     two_layer, any linear map       not below 1/2: half of the variance of f is even in x
 
 Source: Garg, Tsipras, Liang, Valiant 2022, arXiv 2208.01066, for the functions, there with the variance D. They and von
@@ -75,8 +77,8 @@ class InContextRegression:
         self.features = D + 1
         self.vocabulary: list[str] = []
         self.tested = (length, 2 * length)
-        self.shape: dict[str, Any] = {"D": 32, "layers": 2, "hidden": 64, "chunk": 16}
-        self.training: dict[str, Any] = {"steps": 500, "batch": 64, "lr": 5e-3, "warmup": 20}
+        self.shape: dict[str, Any] = {"D": 32, "layers": 1, "hidden": 64, "chunk": 16}
+        self.training: dict[str, Any] = {"steps": 600, "batch": 64, "lr": 1e-2, "warmup": 20}
 
     def config(self) -> dict[str, Any]:
         """What a run's config.json says about the task; `task_from_config` makes the same task of it."""

@@ -50,6 +50,14 @@ def test_a_one_and_a_seven_are_drawn_like_this():
     assert drawn[7:] == ["#####", "    #", "   #", "  #", " #", " #", " #"]
 
 
+def test_a_place_changes_a_picture_more_than_a_digit_does():
+    unit = PLACED.reshape(10, 8, 64) / np.sqrt(PLACED.sum((2, 3)))[..., None]
+    cosines = np.einsum("dpx, eqx -> depq", unit, unit)
+    same_digit, same_place = np.eye(10, dtype=bool)[:, :, None, None], np.eye(8, dtype=bool)
+    assert cosines[same_digit & ~same_place].mean() == pytest.approx(0.24, abs=0.005)
+    assert cosines[~same_digit & same_place].mean() == pytest.approx(0.52, abs=0.005)
+
+
 def test_without_noise_a_picture_is_part_of_its_digit_at_one_place_and_of_one_amplitude():
     pictures, digits = draw(WithoutNoise(stream(0, "glyphs")), 3000)
     lit, most = pictures > 0, pictures.max((1, 2))

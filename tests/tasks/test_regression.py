@@ -139,6 +139,20 @@ def test_one_step_of_descent_is_as_far_as_linear_attention_gets(noise):
     assert error_of(eta) < min(error_of(0.8 * eta), error_of(1.25 * eta))
 
 
+def test_the_delta_rule_takes_one_direction_out_at_a_time():
+    """w <- w + u (y - w . x) / |x| with u = x / |x|, a random direction: the error shrinks by 1 - 1 / D."""
+    D = 4
+    task = InContextRegression(D)
+    inputs, targets = task.evaluation(stream(10, "test"), 12, 30_000)
+    x, y = examples(inputs, targets)
+    outputs, w = np.zeros_like(y), np.zeros((len(x), D))
+    for n in range(12):
+        outputs[:, n] = (w * x[:, n]).sum(1)
+        w += x[:, n] * ((y[:, n] - outputs[:, n]) / (x[:, n] ** 2).sum(1))[:, None]
+    found = errors(task, outputs, targets)
+    assert found[:9] == pytest.approx([(1 - 1 / D) ** n for n in range(9)], rel=0.06)
+
+
 @pytest.mark.parametrize(("D", "s"), [(4, 1), (10, 2), (20, 3)])
 def test_a_sparse_function_is_found_by_trying_every_choice_of_its_coordinates(D, s):
     """s weights and no noise: s + 1 examples single out the s coordinates, and least squares on them is exact."""
