@@ -92,6 +92,16 @@ def test_first_and_second_moments_are_those_of_the_recipe(digit):
     assert x.T @ x / len(x) == pytest.approx(expected, abs=6 * 0.8 / np.sqrt(len(x)))
 
 
+def test_noise_alone_is_normal_with_deviation_three_tenths():
+    pictures, digits = draw(stream(4, "glyphs"), 20_000)
+    noise = np.sort(pictures[PLACED[digits].sum(1) == 0])  # where no place of the digit has a dot
+    assert len(noise) > 100_000
+    assert noise.mean() == pytest.approx(0, abs=0.004)
+    assert noise.std() == pytest.approx(0.3, abs=0.003)
+    quantiles = noise[(len(noise) * np.array([0.0228, 0.1587, 0.5, 0.8413, 0.9772])).astype(int)]
+    assert quantiles == pytest.approx([-0.6, -0.3, 0, 0.3, 0.6], abs=0.01)
+
+
 def test_who_knows_the_recipe_is_nearly_always_right():
     """The best that can be done: the likelihood of each digit, summed over places and amplitudes."""
     pictures, digits = draw(stream(3, "glyphs"), 400)
