@@ -141,6 +141,7 @@ def test_a_seed_fixes_8000_pictures_and_2000_that_are_held_out():
     assert {x.tobytes() for x in task.batch(stream(0, "batch"), 3000)[0]} < training
     assert {x.tobytes() for x in task.evaluation(stream(0, "test"), 1, 2000)[0]} == held_out
     assert len(task.evaluation(stream(0, "test"), 1, 5000)[0]) == 2000
+    assert (task.parts[0][1][:2000] != task.parts[1][1]).mean() > 0.8  # the two were not drawn from one stream
     other = {x.tobytes() for x in Glyphs("flat", seed=6).parts[0][0]}
     assert not other & training
 
@@ -159,8 +160,9 @@ def test_the_config_makes_the_task_again(seed):
     ("options", "message"),
     [
         ({"read": "lines"}, "rows, pixels, patches, flat"),
-        ({"seed": 0.5}, "seed is a whole"),
-        ({"seed": "0"}, "seed is"),
+        ({"seed": 0.5}, "or None for new pictures"),
+        ({"seed": "0"}, "or None for new pictures"),
+        ({"seed": True}, "or None for new pictures"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(options, message):
