@@ -57,7 +57,7 @@ class Pictures:
         self.read = read
         self.tokens, self.features = READINGS[read]
         self.vocabulary = list("0123456789")
-        self.tested = (self.tokens,)
+        self.tested: tuple[int, ...] = (self.tokens,)
         self.shape: dict[str, Any] = {"D": 32, "layers": 1, "hidden": 64, "chunk": min(16, self.tokens)}
         self.training: dict[str, Any] = {"steps": 400, "batch": 64, "lr": 5e-3, "warmup": 20}
         if read == "pixels":  # a long sequence: fewer of them, in larger steps

@@ -76,7 +76,7 @@ class InContextRegression:
         self.D, self.noise, self.function, self.length = D, noise, function, length
         self.features = D + 1
         self.vocabulary: list[str] = []
-        self.tested = (length, 2 * length)
+        self.tested: tuple[int, ...] = (length, 2 * length)
         self.shape: dict[str, Any] = {"D": 32, "layers": 1, "hidden": 64, "chunk": 16}
         self.training: dict[str, Any] = {"steps": 600, "batch": 64, "lr": 1e-2, "warmup": 20}
 
