@@ -1,7 +1,7 @@
 """`minilinear compare TASK --over NAME=A,B ...`: one training for every combination of choices, over several seeds.
 
-Every run is a folder of its own below the comparison's, so a comparison that was stopped goes on where it was, and
-every number of the table can be looked up. A combination that does not exist (a mixer without the option) is left out and
+Every run is a folder of its own below the comparison's: a comparison that was stopped goes on where it was, and every
+number of the table can be looked up. A combination that does not exist (a mixer without the option) is left out and
 named.
 """
 

@@ -3,6 +3,8 @@
     groups.py   words of a finite group and their running products: state tracking
     tables.py   any other group, from its multiplication table
     text.py     the next character of a text
+    digits.py, glyphs.py    pictures of digits, as sequences of rows
+    regression.py           a function from examples, in context
 
 A new task is a class with the members of `Task` and a row in `TASKS`.
 """
@@ -17,14 +19,20 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..errors import ConfigError, explain, nearest
+from .digits import Digits
+from .glyphs import Glyphs
 from .groups import EXAMPLES, Group, GroupWords, accuracy, group, is_group_name
+from .regression import InContextRegression
 from .tables import from_file, from_table
 from .text import Text
 
 __all__ = [
     "TASKS",
+    "Digits",
+    "Glyphs",
     "Group",
     "GroupWords",
+    "InContextRegression",
     "Task",
     "Text",
     "accuracy",
@@ -102,6 +110,9 @@ TASKS: dict[str, Callable[..., Task]] = {
     **{name: _named_words(name) for name in EXAMPLES},
     "words": _words,
     "text": _text,
+    "digits": Digits,
+    "glyphs": Glyphs,
+    "in_context_regression": InContextRegression,
 }
 
 
