@@ -22,6 +22,8 @@ from ..errors import ConfigError, explain, nearest
 from .digits import Digits
 from .glyphs import Glyphs
 from .groups import EXAMPLES, Group, GroupWords, accuracy, group, is_group_name
+from .parity import Parity
+from .recall import Recall
 from .regression import InContextRegression
 from .tables import from_file, from_table
 from .text import Text
@@ -33,6 +35,8 @@ __all__ = [
     "Group",
     "GroupWords",
     "InContextRegression",
+    "Parity",
+    "Recall",
     "Task",
     "Text",
     "accuracy",
@@ -110,6 +114,8 @@ TASKS: dict[str, Callable[..., Any]] = {
     **{name: _named_words(name) for name in EXAMPLES},
     "words": _words,
     "text": _text,
+    "parity": Parity,
+    "recall": Recall,
     "digits": Digits,
     "glyphs": Glyphs,
     "in_context_regression": InContextRegression,
