@@ -204,6 +204,15 @@ class DeltaProduct(Module):
         """How many numbers the state of one sequence holds after T tokens: the same for every T."""
         return self.heads * self.key_dim * self.value_dim + self.past * self.channels
 
+    def readers(self) -> list[Linear]:
+        """The Linears that are applied to the input."""
+        forget = self.forget if self.forget_gate else None
+        return [layer for layer in (self.qkv, self.beta, forget, self.gate) if layer is not None]
+
+    def writers(self) -> list[Linear]:
+        """The Linears whose output is the layer's."""
+        return [self.output]
+
 
 def initial_gate(heads: int, rng: np.random.Generator) -> tuple[Parameter, Parameter]:
     """Where the forget gate starts, as in Mamba-2: rates exp(a) uniform in (0, 16), and b such that softplus(b) is

@@ -45,3 +45,11 @@ class SwiGLU(Module):
         """(..., D) -> (..., D)."""
         gate, up = np.split(self.gate_up(x), 2, -1)
         return self.down(silu_times(gate, up))
+
+    def readers(self) -> list[Linear]:
+        """The Linears that are applied to the input."""
+        return [self.gate_up]
+
+    def writers(self) -> list[Linear]:
+        """The Linears whose output is the layer's."""
+        return [self.down]

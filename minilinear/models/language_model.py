@@ -17,12 +17,18 @@ from ..delta import DeltaProduct
 from ..errors import ConfigError, explain
 from ..mlp import SwiGLU
 from ..nn import Embedding, Linear, Module
-from ..norms import RMSNorm
+from ..norms import CRMSNorm, DynamicTanh, LayerNorm, RMSNorm, SimpleRMSNorm
 from .block import Block
 
 MIXERS: dict[str, Callable[..., Any]] = {"delta_product": DeltaProduct}
 FEED_FORWARDS: dict[str, Callable[..., Any]] = {"swiglu": SwiGLU}
-NORMS: dict[str, Callable[..., Any]] = {"rms_norm": RMSNorm}
+NORMS: dict[str, Callable[..., Any]] = {
+    "rms_norm": RMSNorm,
+    "simple_rms_norm": SimpleRMSNorm,
+    "layer_norm": LayerNorm,
+    "crms_norm": CRMSNorm,
+    "dynamic_tanh": DynamicTanh,
+}
 
 
 @dataclass(frozen=True)

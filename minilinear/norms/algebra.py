@@ -3,14 +3,14 @@
 Every norm here looks at a set S of entries (the last axis, the batch, a group of channels) and stretches all of S by
 one number. With p the share that each entry has in the statistics (1/n for a mean, 1 for a sum),
 
-    m = sum_S p x  (0 for a norm that does not centre)      v = sum_S p (x - m)^2      y = (x - m) r,  r = (v + eps)^(-1/2)
+    m = sum_S p x, or 0        v = sum_S p (x - m)^2        r = (v + eps)^(-1/2)        y = (x - m) r
 
 Its gradient, with g the cotangent of y: dr = -r^3 p (x - m) dx, and m moves all of S, so
 
     dx = r (g - p sum_S g - p y sum_S(g y))                 without the middle term where m is 0
 
-What is along y is taken out of g, because stretching x changes nothing; what is along 1 is taken out, because moving
-x changes nothing. So sum(x dx) = 0 and, where it centres, sum(dx) = 0, up to eps. The second moment of y is v / (v + eps).
+What is along y is taken out of g, because stretching x changes nothing; what is along 1 is taken out, because
+moving x changes nothing: sum(x dx) = 0 and, where it centres, sum(dx) = 0, up to eps. mean(y^2) is v / (v + eps).
 
 S and p pick the norm: last axis LayerNorm and RMSNorm; p = 1 the L2 norm; a group of channels GroupNorm; the batch
 BatchNorm; and p = mask / valid entries where some of S do not count: they are moved and stretched as the others are,
@@ -86,10 +86,10 @@ def normalize(
         y like x; v, with axes of length 1; and, if centred, m in the shape of v. A gradient goes back from y only.
 
     Cost:
-        Two passes over x, five if centred; backward, three or four.
+        One sum over each S, three if centred; backward, one or two.
 
     Source:
-        Ba, Kiros and Hinton 2016, arXiv 1607.06450, equations 3 and 4, centred; Zhang and Sennrich 2019,
+        Ba, Kiros and Hinton 2016, arXiv 1607.06450, equation 3, centred; Zhang and Sennrich 2019,
         arXiv 1910.07467, equation 4, not centred.
     """
     if share is None:

@@ -36,7 +36,7 @@ class BatchNorm(Module):
         momentum: what a batch counts in the running averages, from 0 to 1; 1 - momentum in flax's words.
 
     Cost:
-        Seven passes over x in training, three in use.
+        Three sums over the batch in training, none in use.
 
     Source:
         Ioffe and Szegedy 2015, arXiv 1502.03167, algorithms 1 and 2.

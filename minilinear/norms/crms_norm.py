@@ -54,10 +54,10 @@ def crms_norm(x: Array, *, eps: float = 1e-5) -> Array:
         (..., D): RMSNorm of the whole row, without its last number.
 
     Cost:
-        Three passes over x; backward, four.
+        Two sums for each row; backward, two.
 
     Source:
-        Jiang et al. 2023, arXiv 2305.14858, section 3.3.
+        Jiang et al. 2023, arXiv 2305.14858.
     """
     return _crms_norm(x, eps=eps)[0]
 
@@ -70,10 +70,10 @@ class CRMSNorm(Module):
         eps: added to the mean square.
 
     Cost:
-        Three passes over x.
+        Two sums for each row.
 
     Source:
-        Jiang et al. 2023, arXiv 2305.14858, section 3.3.
+        Jiang et al. 2023, arXiv 2305.14858.
     """
 
     def __init__(self, D: int, *, eps: float = 1e-5):

@@ -30,7 +30,7 @@ def dynamic_tanh(x: Array, alpha: Array, weight: Array, bias: Array) -> Array:
         A tanh for each number, and no sum; backward, one sum over everything, for alpha.
 
     Source:
-        Zhu et al. 2025, arXiv 2503.10622, equation 4.
+        Zhu et al. 2025, arXiv 2503.10622.
     """
     return np.tanh(alpha * x) * weight + bias
 
@@ -46,7 +46,7 @@ class DynamicTanh(Module):
         A tanh for each number.
 
     Source:
-        Zhu et al. 2025, arXiv 2503.10622, equation 4.
+        Zhu et al. 2025, arXiv 2503.10622.
     """
 
     def __init__(self, D: int, *, alpha: float = 0.5):

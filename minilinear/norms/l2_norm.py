@@ -23,10 +23,10 @@ def l2_norm(x: Array, *, eps: float = 1e-6) -> Array:
         (..., D).
 
     Cost:
-        Two passes over x; backward, three.
+        One sum for each row; backward, one.
 
     Source:
-        Yang et al. 2024, arXiv 2406.06484, section 3.3, for keys and queries.
+        Yang et al. 2024, arXiv 2406.06484, for keys and queries.
     """
     return normalize(x, centred=False, eps=eps, share=1.0)[0]
 
@@ -39,10 +39,10 @@ class L2Norm(Module):
         eps: added to the squared length.
 
     Cost:
-        Two passes over x.
+        One sum for each row.
 
     Source:
-        Henry et al. 2020, arXiv 2010.04245, section 3, for queries and keys.
+        Henry et al. 2020, arXiv 2010.04245, for queries and keys.
     """
 
     def __init__(self, D: int, *, eps: float = 1e-6):

@@ -25,10 +25,10 @@ def layer_norm(x: Array, weight: Array | None = None, bias: Array | None = None,
         (..., D).
 
     Cost:
-        Seven passes over x; backward, six.
+        Three sums for each row; backward, two, and two over the rows for gain and shift.
 
     Source:
-        Ba, Kiros and Hinton 2016, arXiv 1607.06450, equations 3 and 4.
+        Ba, Kiros and Hinton 2016, arXiv 1607.06450, equation 3.
     """
     y = normalize(x, centred=True, eps=eps)[0]
     y = y if weight is None else y * weight
@@ -43,10 +43,10 @@ class LayerNorm(Module):
         eps: added to the variance.
 
     Cost:
-        Seven passes over x.
+        Three sums for each row.
 
     Source:
-        Ba, Kiros and Hinton 2016, arXiv 1607.06450, equations 3 and 4.
+        Ba, Kiros and Hinton 2016, arXiv 1607.06450, equation 3.
     """
 
     def __init__(self, D: int, *, eps: float = 1e-5):

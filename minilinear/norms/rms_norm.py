@@ -26,7 +26,7 @@ def rms_norm(x: Array, weight: Array | None = None, *, eps: float = 1e-5) -> Arr
         (..., D).
 
     Cost:
-        Three passes over x; backward, four.
+        One sum for each row; backward, one, and one over the rows for the gain.
 
     Source:
         Zhang and Sennrich 2019, arXiv 1910.07467, equation 4.
@@ -43,7 +43,7 @@ class RMSNorm(Module):
         eps: added to the mean square.
 
     Cost:
-        Three passes over x.
+        One sum for each row.
 
     Source:
         Zhang and Sennrich 2019, arXiv 1910.07467, equation 4.
@@ -66,10 +66,10 @@ class SimpleRMSNorm(Module):
         eps: added to the mean square.
 
     Cost:
-        Two passes over x.
+        One sum for each row.
 
     Source:
-        Qin et al. 2023, arXiv 2307.14995, section 2.4.
+        Qin et al. 2023, arXiv 2307.14995.
     """
 
     def __init__(self, D: int, *, eps: float = 1e-5):
@@ -93,11 +93,11 @@ class GatedRMSNorm(Module):
         eps: added to the mean square.
 
     Cost:
-        That of RMSNorm, D sigmoids and one pass more for each row.
+        That of RMSNorm, and a sigmoid for each number.
 
     Source:
-        Dao and Gu 2024, arXiv 2405.21060, section 7 (gate first); Sun et al. 2023, arXiv 2307.08621, equation 8
-        (norm first, in groups).
+        Dao and Gu 2024, arXiv 2405.21060, gate first; Sun et al. 2023, arXiv 2307.08621, equation 8, norm first, with
+        a GroupNorm.
     """
 
     def __init__(self, D: int, *, norm_before_gate: bool, eps: float = 1e-5):
