@@ -235,7 +235,7 @@ def _change(owner: Any, name: str, change: Any) -> None:
 
 def _as(kind: type, module: Module) -> Any:
     """The module with its Parameters as one of another class, without drawing new ones."""
-    new = object.__new__(kind)
+    new: Any = object.__new__(kind)
     vars(new).update(vars(module))
     return new
 

@@ -101,10 +101,10 @@ def normalize(
 def check_channels(x: Array, D: int, axis: int = -1) -> None:
     """Refuse an x whose axis of channels does not have D of them: a gain of length 1 would broadcast without a word."""
     if x.ndim < -axis or x.shape[axis] != D:
-        place = "last axis" if axis == -1 else f"axis {axis}"
+        place = "a last axis" if axis == -1 else f"an axis {axis}"
         raise ShapeError(
             explain(
-                f"This norm is for a {place} of {D} channels.",
+                f"This norm is for {place} of {D} channels.",
                 got=x.shape,
                 fix="check D, or move the channels there: np.moveaxis",
             )
