@@ -10,7 +10,7 @@ Its gradient, with g the cotangent of y: dr = -r^3 p (x - m) dx, and m moves all
     dx = r (g - p sum_S g - p y sum_S(g y))                 without the middle term where m is 0
 
 What is along y is taken out of g, because stretching x changes nothing; what is along 1 is taken out, because
-moving x changes nothing: sum(x dx) = 0 and, where it centres, sum(dx) = 0, up to eps. mean(y^2) is v / (v + eps).
+moving x changes nothing: sum(x dx) = 0, up to eps, and sum(dx) = 0 where it centres. mean(y^2) is v / (v + eps).
 
 S and p pick the norm: last axis LayerNorm and RMSNorm; p = 1 the L2 norm; a group of channels GroupNorm; the batch
 BatchNorm; and p = mask / valid entries where some of S do not count: they are moved and stretched as the others are,
@@ -94,7 +94,7 @@ def normalize(
     """
     if share is None:
         lengths = [x.shape[axis] for axis in ([axes] if isinstance(axes, int) else axes)]
-        share = 1 / math.prod(lengths)
+        share = 1 / max(math.prod(lengths), 1)
     return _normalize(x, share, axes=axes, centred=centred, eps=eps)
 
 

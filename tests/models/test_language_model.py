@@ -268,6 +268,15 @@ def test_a_foreign_configuration_is_refused():
         LanguageModelConfig.from_json(config().to_json() | {"n_embd": 3})
 
 
+@pytest.mark.parametrize("norm", NORMS)
+def test_every_norm_makes_a_model(norm):
+    model, ids = model_and_ids(norm=norm)
+    logits, state = model(ids)[0].data, model.initial_state(2)
+    for t in range(9):
+        logits_t, state = model.step(ids[:, t], state)
+        close(logits_t.data, logits[:, t], 1e-11)
+
+
 @pytest.mark.parametrize(("mixer", "preset"), [(m, p) for m, presets in PRESETS.items() for p in presets])
 def test_every_preset_makes_a_model(mixer, preset):
     model = LanguageModel(config(mixer=mixer, mixer_options=PRESETS[mixer][preset]), rng=np.random.default_rng(0))

@@ -15,8 +15,15 @@ from minilinear.norms import (
     LayerNorm,
     RMSNorm,
     SimpleRMSNorm,
+    crms_norm,
+    dynamic_tanh,
+    group_norm,
+    l2_norm,
+    layer_norm,
     normalize,
+    rms_norm,
 )
+from tests.autograd.strict import Strict
 from tests.nn.modules import check_gradients, double
 from tests.recurrence.cases import close
 
@@ -217,6 +224,25 @@ def test_other_channels_are_refused_by_name(name, wrong):
 def test_gradients_of_a_layer_are_the_slopes(name, order):
     layer = double(LAYERS[name](6))
     check_gradients(layer, layer, [X], order=order)
+
+
+FUNCTIONS = {
+    "layer_norm": lambda x: layer_norm(x, WEIGHT, WEIGHT),
+    "rms_norm": lambda x: rms_norm(x, WEIGHT),
+    "l2_norm": l2_norm,
+    "crms_norm": crms_norm,
+    "group_norm": lambda x: group_norm(x, WEIGHT, WEIGHT, groups=2),
+    "batch": lambda x: normalize(x, axes=(0, 1), centred=True, eps=1e-5)[0],
+    "masked batch": lambda x: normalize(x, axes=(0, 1), centred=True, eps=1e-5, share=Strict(MASKED))[0],
+    "dynamic_tanh": lambda x: dynamic_tanh(x, WEIGHT[:1], WEIGHT, WEIGHT),
+}
+WEIGHT = Strict(np.random.default_rng(4).standard_normal(6))
+
+
+@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_it_runs_on_arrays_that_take_only_what_cupy_takes(name, order):
+    ml.gradcheck(FUNCTIONS[name], [X], order=order, wrap=Strict)
 
 
 @pytest.mark.parametrize("name", ["simple_rms_norm", "l2_norm", "crms_norm"])

@@ -44,6 +44,10 @@ def test_gradients_are_the_slopes(space, shape, order):
     check_gradients(layer, layer, [np.random.default_rng(1).standard_normal(shape)], order=order)
 
 
+def test_pictures_without_pixels_stay_so():
+    assert group_norm(np.ones((2, 6, 0, 4)), WEIGHT, BIAS, groups=2, space=2).shape == (2, 6, 0, 4)
+
+
 def test_one_group_is_layer_norm():
     x = rng.standard_normal((2, 5, 6))
     close(group_norm(x, WEIGHT, BIAS, groups=1), layer_norm(x, WEIGHT, BIAS), 1e-15)
