@@ -156,7 +156,7 @@ class MemoryLayer(Module):
         self, x: Array, state: Any = None, *, cu_seqlens: Sequence[int] | None = None
     ) -> tuple[dict[str, Array], Array]:
         """x -> what goes into the recurrence, by name, and the cache of the convolution."""
-        check_axes("x", x, "B T D", {"D": self.D})
+        check_axes("x", x, "B T D", {"D": self.qkv.weight.shape[0]})
         cu_seqlens = check_cu_seqlens(cu_seqlens, *x.shape[:2])
         qkv = self.qkv(x)
         sequences = len(x) if cu_seqlens is None else len(cu_seqlens) - 1

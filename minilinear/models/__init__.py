@@ -8,6 +8,7 @@ import numpy as np
 from .block import PLACEMENTS, Block
 from .language_model import LanguageModel, sample
 from .numbers import Classifier, Regressor
+from .pre_rms import pre_crms, pre_rms, pre_rms_for_training
 from .stack import ModelConfig, Stack, plan
 from .tables import FEED_FORWARDS, MIXERS, NORMS, PRESETS
 
@@ -38,5 +39,8 @@ __all__ = [
     "Stack",
     "make_model",
     "plan",
+    "pre_crms",
+    "pre_rms",
+    "pre_rms_for_training",
     "sample",
 ]

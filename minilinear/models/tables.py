@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from .. import attention, delta
+from .. import attention, delta, norms
 from ..attention import gla, linear, mamba2, retention, simple_gla
 from ..delta import delta_net, delta_product, gated_delta_net, kda
 from ..mlp import SwiGLU
-from ..norms import RMSNorm
 
 # A sequence layer: layer(x (B, T, D), state) -> (y, state); made by Mixer(D, **options, rng=rng).
 MIXERS: dict[str, Callable[..., Any]] = {
@@ -43,4 +43,13 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
 FEED_FORWARDS: dict[str, Callable[..., Any]] = {"swiglu": SwiGLU}
 
 # norm(x (..., D)) -> (..., D); made by Norm(D).
-NORMS: dict[str, Callable[..., Any]] = {"rms_norm": RMSNorm}
+NORMS: dict[str, Callable[..., Any]] = {
+    "layer_norm": norms.LayerNorm,
+    "rms_norm": norms.RMSNorm,
+    "simple_rms_norm": norms.SimpleRMSNorm,
+    "l2_norm": norms.L2Norm,
+    "crms_norm": norms.CRMSNorm,
+    "group_norm": partial(norms.GroupNorm, groups=4),
+    "batch_norm": norms.BatchNorm,  # its statistics are over all tokens: while training, a token sees later ones
+    "dynamic_tanh": norms.DynamicTanh,
+}

@@ -70,7 +70,7 @@ class Parity:
         return np.concatenate([start, bits], 1), np.concatenate([start * 0 - 1, bits.cumsum(1) % 2], 1)
 
     def score(self, outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
-        """"last": accuracy at the last bit; "mean": at all; "scaled": (last - 1/2) / (1/2), 0 for guessing."""
+        """ "last": accuracy at the last bit; "mean": at all; "scaled": (last - 1/2) / (1/2), 0 for guessing."""
         found = accuracy(outputs.argmax(-1), targets)
         return {"last": found["last"], "mean": found["mean"], "scaled": 2 * found["last"] - 1}
 

@@ -113,7 +113,7 @@ class Recall:
         return found
 
     def score(self, outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
-        """"accuracy": of the likeliest answer to each question."""
+        """ "accuracy": of the likeliest answer to each question."""
         counted = targets >= 0
         return {"accuracy": float((outputs.argmax(-1) == targets)[counted].mean())}
 

@@ -271,6 +271,16 @@ def test_a_foreign_configuration_is_refused():
         ModelConfig.from_json(config().to_json() | {"n_embd": 3})
 
 
+@pytest.mark.parametrize("norm", NORMS)
+def test_every_norm_makes_a_model(norm):
+    model, ids = model_and_ids(norm=norm)
+    model.eval()
+    logits, state = model(ids)[0].data, model.initial_state(2)
+    for t in range(9):
+        logits_t, state = model.step(ids[:, t], state)
+        close(logits_t.data, logits[:, t], 1e-11)
+
+
 @pytest.mark.parametrize(("mixer", "preset"), [(m, p) for m, presets in PRESETS.items() for p in presets])
 def test_every_preset_makes_a_model(mixer, preset):
     model = LanguageModel(config(D=64, mixer=mixer, mixer_options=PRESETS[mixer][preset]), rng=np.random.default_rng(0))
