@@ -385,8 +385,8 @@ def merge_attention(o1: Array, lse1: Array, o2: Array, lse2: Array) -> tuple[Arr
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# The layer. Its state is all keys and values so far, in slots: token p of a sequence lies in slot p, and with a window in
-# slot p mod W of W, where it takes the place of the token that has left. Sequences of a batch may be of different length:
+# The layer. Its state is all keys and values so far, in slots: token p of a sequence lies in slot p; with a window, in
+# slot p mod W of W, where it takes the place of the token that has left. The sequences of a batch may differ in length:
 # each has its own position, and its further slots are free.
 
 
@@ -517,7 +517,7 @@ class SoftmaxAttention(Module):
             [in_order(cache[i], n, x) for i, n, x in zip(own, before, np.split(new, (starts or ())[1:-1], 1))]
             for cache, new in ((state.keys, k), (state.values, v))
         )
-        o = softmax_attention(
+        o: Any = softmax_attention(
             q,
             joined(keys, 1),
             joined(values, 1),
@@ -527,13 +527,13 @@ class SoftmaxAttention(Module):
             form=form,
             chunk=chunk,
             cu_seqlens=starts,
-            key_cu_seqlens=None if starts is None else np.cumsum([0, *(x.shape[1] for x in keys)]),
+            key_cu_seqlens=None if starts is None else np.cumsum([0, *(x.shape[1] for x in keys)]).tolist(),
         )
         after = [n + t for n, t in zip(before, lengths)]
         slots = self.window or max(after)
-        held = (joined([into_slots(x, n, slots) for x, n in zip(xs, after)], 0) for xs in (keys, values))
+        keys, values = ([into_slots(x, n, slots) for x, n in zip(xs, after)] for xs in (keys, values))
         y = self.output(o.reshape(B, T, self.heads * self.value_dim))
-        return y, SoftmaxAttentionState(*held, state.position + np.array(lengths))
+        return y, SoftmaxAttentionState(joined(keys, 0), joined(values, 0), state.position + np.array(lengths))
 
     def step(self, x_t: Array, state: SoftmaxAttentionState) -> tuple[Array, SoftmaxAttentionState]:
         """One token, x_t (B, D) -> y_t (B, D). Without gradients it is written into the state, which is used up."""
@@ -623,7 +623,7 @@ def write(cache: Array, position: np.ndarray, x: Array, *, grows: bool) -> Array
     if differentiates:
         here = np.arange(cache.shape[1]) == place[:, None]
         return np.where(np.asarray(here, like=unwrap(x))[..., None, None], x[:, None], cache)
-    cache = unwrap(cache)
+    cache = unwrap(cache).astype(np.result_type(cache, x), copy=False)
     cache[np.arange(B), place] = unwrap(x)
     return cache
 
