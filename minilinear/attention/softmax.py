@@ -623,8 +623,9 @@ def write(cache: Array, position: np.ndarray, x: Array, *, grows: bool) -> Array
     if differentiates:
         here = np.arange(cache.shape[1]) == place[:, None]
         return np.where(np.asarray(here, like=unwrap(x))[..., None, None], x[:, None], cache)
-    cache = unwrap(cache).astype(np.result_type(cache, x), copy=False)
-    cache[np.arange(B), place] = unwrap(x)
+    cache, x = unwrap(cache), unwrap(x)
+    cache = cache.astype(np.result_type(cache, x), copy=False)
+    cache[np.arange(B), place] = x
     return cache
 
 
