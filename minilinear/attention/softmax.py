@@ -320,17 +320,15 @@ def hide(s, i, j, R, window):
     rows, keys = s.shape[-2:]
     query = i + np.arange(rows, like=s)[:, None] // R
     key = j + np.arange(keys, like=s)
-
-    def keep(seen, row, column):
-        if s[:, row, column].size:
-            s[:, row, column] = np.where(seen[row, column], s[:, row, column], -np.inf)
-
-    # Keys later than the query: of the columns after i, in the rows before the last key.
+    # Keys later than the query are right of column i, in the rows before the last key; keys that the window has left
+    # are left of the column W before the last query, in the rows from W after the first key. Nothing else is touched.
     if j + keys - 1 > i:
-        keep(key <= query, slice((j + keys - 1 - i) * R), slice(max(0, i + 1 - j), None))
-    # Keys that the window has left: of the rows W after j, in the columns W before the last query.
-    if window is not None and i + rows // R - 1 - window >= j:
-        keep(query - key < window, slice(max(0, j + window - i) * R, None), slice(i + rows // R - window - j))
+        row, column = slice((j + keys - 1 - i) * R), slice(max(0, i + 1 - j), None)
+        s[:, row, column] = np.where(key[column] <= query[row], s[:, row, column], -np.inf)
+    last = i + rows // R - 1
+    if window is not None and last - window >= j:
+        row, column = slice(max(0, j + window - i) * R, None), slice(last - window - j + 1)
+        s[:, row, column] = np.where(query[row] - key[column] < window, s[:, row, column], -np.inf)
 
 
 def by_head(x, R):
