@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 
 import minilinear as ml
+from minilinear import backend
 from minilinear.attention import (
     SoftmaxAttention,
     SoftmaxAttentionState,
     merge_attention,
     rotate,
+    softmax,
     softmax_attention,
 )
 from minilinear.attention.softmax import chunk_backward, chunk_forward
@@ -128,11 +130,22 @@ def test_one_of_the_two_outputs_may_be_unused(only):
         assert not found["v"].any()
 
 
-@pytest.mark.parametrize("threads", ["1", "2", "3"])
-def test_threads_and_tiles_change_nothing(threads, monkeypatch):
+@pytest.mark.parametrize("threads", ["1", "2", "4"])
+@pytest.mark.parametrize("tile", [1, 2000, 1 << 16])
+def test_neither_threads_nor_the_size_of_tiles_change_anything(threads, tile, monkeypatch):
     monkeypatch.setenv("MINILINEAR_THREADS", threads)
-    x = inputs(300, heads=(6, 3), sink=True, batch=3)
-    agree(with_gradients(x, window=99), with_gradients(x, window=99, form="parallel"), 1e-12)
+    monkeypatch.setattr(backend, "SMALL", 0)
+    monkeypatch.setattr(softmax, "TILE", tile)
+    x = inputs(40, heads=(6, 3), sink=True, batch=3)
+    agree(with_gradients(x, window=21, chunk=8), with_gradients(x, window=21, form="parallel"), 1e-12)
+
+
+def test_keys_may_come_a_block_at_a_time(monkeypatch):
+    monkeypatch.setattr(softmax, "WIDTH", 1)
+    for window in WINDOWS:
+        for heads in HEADS:
+            x = inputs(30, 50, heads, sink=True)
+            agree(with_gradients(x, window=window, chunk=8), with_gradients(x, window=window, form="parallel"), 1e-13)
 
 
 @every_form
