@@ -181,7 +181,7 @@ def parallel(q, k, v, sink, *, window, sequences, chunk):
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# The chunk form. A block of C queries goes along the keys, WIDTH blocks of them at a time, and holds no more of P than
+# The chunk form. A block of C queries goes along the keys, some blocks of them at a time, and holds no more of P than
 # that (the online softmax). With m the largest score so far, Z and A the sums of exp(s - m) and exp(s - m) v:
 #
 #     m' = max(m, max_j s_j)          r = exp(m - m')          p_j = exp(s_j - m')
@@ -189,14 +189,18 @@ def parallel(q, k, v, sink, *, window, sequences, chunk):
 #
 # A sink is what m and Z start with. Of P only log Z = m + log Z is kept, one number a row: p_ij = exp(s_ij - log Z_i).
 
-WIDTH = 16  # key blocks at a time: fewer and longer NumPy calls; C WIDTH C scores fit the cache next to the core
+WIDTH = (
+    16  # blocks at a time, of one query head: fewer and longer NumPy calls, and C WIDTH C scores still fit the cache
+)
 TILE = 1 << 16  # scores at a time: short sequences take several heads together
 
 
 def chunk_forward(q, k, v, sink, *, window, sequences, chunk):
     """Arrays in, arrays out: o, and log Z."""
     (B, T, H, K), (_, S, G, V) = q.shape, v.shape
-    out = np.empty_like(q, shape=(B, T, H, V), dtype=np.result_type(q, k, v), order="C")
+    out = np.empty_like(
+        q, shape=(B, T, H, V), dtype=np.result_type(*(x for x in (q, k, v, sink) if x is not None)), order="C"
+    )
     lse = np.empty_like(out, shape=(B, T, H))
     R = H // max(G, 1)
 
@@ -206,13 +210,12 @@ def chunk_forward(q, k, v, sink, *, window, sequences, chunk):
         for queries, keys in sequences:
             q_, k_, v_ = by_head(q[b, queries, h], R), by_head(k[b, keys, g], 1), by_head(v[b, keys, g], 1)
             Z0 = None if sink is None else by_head(np.broadcast_to(sink[h, None], (*lse[b, queries, h].shape, 1)), R)
-            o = np.empty_like(q_, shape=(*q_.shape[:2], V))
-            log_Z = np.empty_like(q_, shape=q_.shape[:2])
+            o, log_Z = (np.empty_like(out, shape=(*q_.shape[:2], n)) for n in (V, 1))
             for n in some_heads(q_, k_, R, chunk):
                 first = None if Z0 is None else Z0[n]
-                forward_heads(q_[n], k_[n], v_[n], first, o[n], log_Z[n], R=R, window=window, C=chunk)
+                forward_heads(q_[n], k_[n], v_[n], first, o[n], log_Z[n, :, 0], R=R, window=window, C=chunk)
             back_to_tokens(out[b, queries, h], o, R)
-            back_to_tokens(lse[b, queries, h][..., None], log_Z[..., None], R)
+            back_to_tokens(lse[b, queries, h][..., None], log_Z, R)
 
     backend.in_parts(work, B, G, floats=(R * T + S) * (K + V))
     return out, lse
@@ -221,7 +224,7 @@ def chunk_forward(q, k, v, sink, *, window, sequences, chunk):
 def forward_heads(q, k, v, sink, out, lse, *, R, window, C):
     """n heads: q (n, T R, K), k (n, S, K), v (n, S, V), sink (n, T R, 1) or None -> out (n, T R, V), lse (n, T R)."""
     T, S = q.shape[1] // R, k.shape[1]
-    before = S - T
+    before, wide = S - T, wide_block(R, C)
     for i in range(0, T, C):
         end = min(i + C, T)
         rows = slice(i * R, end * R)
@@ -231,8 +234,8 @@ def forward_heads(q, k, v, sink, out, lse, *, R, window, C):
         else:
             m, Z = sink[:, rows], np.ones_like(A[..., :1])
         first = 0 if window is None else max(0, before + i + 1 - window)
-        for j in range(first, before + end, WIDTH * C):
-            keys = slice(j, min(j + WIDTH * C, before + end))
+        for j in range(first, before + end, wide):
+            keys = slice(j, min(j + wide, before + end))
             p = q[:, rows] @ k[:, keys].mT
             hide(p, before + i, j, R, window)
             larger = np.maximum(m, p.max(-1, keepdims=True))  # finite: a row sees a key of its first block
@@ -291,14 +294,14 @@ def chunk_backward(cotangents, outs, inputs, needs, *, window, sequences, chunk)
 def backward_heads(q, k, v, do, lse, delta, dq, dk, dv, *, R, window, C):
     """n heads, as in forward_heads; lse and delta (n, T R); dq is 0 and is added to, dk and dv are written."""
     T, S = q.shape[1] // R, k.shape[1]
-    before = S - T
+    before, wide = S - T, wide_block(R, C)
     for j in range(0, S, C):
         keys = slice(j, min(j + C, S))
         k_, v_ = k[:, keys], v[:, keys]
         dk_, dv_ = np.zeros_like(k_), np.zeros_like(v_)
         last = T if window is None else min(T, keys.stop - 1 + window - before)
-        for i in range(max(0, j - before), last, WIDTH * C):
-            rows = slice(i * R, min(i + WIDTH * C, last) * R)
+        for i in range(max(0, j - before), last, wide):
+            rows = slice(i * R, min(i + wide, last) * R)
             p = k_ @ q[:, rows].mT
             hide(p.mT, before + i, j, R, window)
             p -= lse[:, None, rows]
@@ -343,9 +346,14 @@ def back_to_tokens(out, x, R):
     out[...] = np.moveaxis(x.reshape(b, H // R, T, R, K), 1, 2).reshape(out.shape)
 
 
+def wide_block(R, C):
+    """Tokens of the longer side of a block of scores: the other has C, and R query heads have rows in it."""
+    return max(1, WIDTH // R) * C
+
+
 def some_heads(q, k, R, C):
     """Slices of the heads, such that about TILE scores are held at a time."""
-    scores = R * min(C, q.shape[1] // R) * min(WIDTH * C, k.shape[1])
+    scores = R * min(C, q.shape[1] // R) * min(wide_block(R, C), k.shape[1])
     step = max(1, TILE // max(scores, 1))
     return [slice(n, n + step) for n in range(0, q.shape[0], step)]
 

@@ -334,6 +334,19 @@ def test_float32_stays_finite_and_right_whatever_the_logits(form, size):
     agree(found, with_gradients(exact, form="parallel"), 1e-6 if size == 1 else 2e-4)
 
 
+@pytest.mark.parametrize("name", ["q", "k", "v", "sink"])
+def test_one_float64_input_makes_the_result_float64(name):
+    x = {n: a.astype(np.float64 if n == name else np.float32) for n, a in inputs(20, sink=True).items()}
+    outs, d = with_gradients(x, chunk=4)
+    expected, d_expected = with_gradients(x, form="parallel")
+    assert outs[0].dtype == expected[0].dtype == np.float64
+    for y, z in zip(outs, expected):
+        close(y, z, 1e-6)
+    for n in x:
+        assert d[n].dtype == d_expected[n].dtype == x[n].dtype
+        close(d[n], d_expected[n], 1e-6)
+
+
 def test_a_query_that_prefers_one_key_by_far_gets_its_value():
     x = inputs(20, heads=(1, 1))
     x["k"][:] = 0
