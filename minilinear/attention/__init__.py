@@ -9,6 +9,8 @@ from .mamba2 import Mamba2
 from .retention import Retention
 from .rope import rotate
 from .simple_gla import SimpleGLA
+from .softmax import merge_attention, softmax_attention
+from .softmax_layer import SoftmaxAttention, SoftmaxAttentionState
 
 __all__ = [
     "FEATURE_MAPS",
@@ -21,5 +23,9 @@ __all__ = [
     "MemoryState",
     "Retention",
     "SimpleGLA",
+    "SoftmaxAttention",
+    "SoftmaxAttentionState",
+    "merge_attention",
     "rotate",
+    "softmax_attention",
 ]

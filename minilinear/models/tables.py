@@ -7,12 +7,13 @@ from functools import partial
 from typing import Any
 
 from .. import attention, delta, norms
-from ..attention import gla, linear, mamba2, retention, simple_gla
+from ..attention import gla, linear, mamba2, retention, simple_gla, softmax_layer
 from ..delta import delta_net, delta_product, gated_delta_net, kda
 from ..mlp import SwiGLU
 
 # A sequence layer: layer(x (B, T, D), state) -> (y, state); made by Mixer(D, **options, rng=rng).
 MIXERS: dict[str, Callable[..., Any]] = {
+    "softmax": attention.SoftmaxAttention,
     "linear": attention.LinearAttention,
     "retention": attention.Retention,
     "simple_gla": attention.SimpleGLA,
@@ -27,6 +28,7 @@ MIXERS: dict[str, Callable[..., Any]] = {
 
 # Mixer -> preset -> options. "paper" is what the paper's implementation has: the layer's own defaults.
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
+    "softmax": softmax_layer.PRESETS,
     "linear": linear.PRESETS,
     "retention": retention.PRESETS,
     "simple_gla": simple_gla.PRESETS,

@@ -3,9 +3,8 @@
     p_0 = 0,    p_t = p_{t-1} xor x_t
 
 The smallest task that no decay can do: a state that only fades reads 1 1 1 1 ... as ever the same. One that may change
-its sign, S_t = (1 - 2 x_t) S_{t-1}, does it exactly. It is the group z2 with the protocol of the papers about it: trained
-on at most 40 bits, tested on up to 256, and the accuracy of the *last* bit beside the mean, because short prefixes are
-easy.
+its sign, S_t = (1 - 2 x_t) S_{t-1}, does it exactly. It is the group z2 with the protocol of the papers: trained on
+at most 40 bits, tested on up to 256, and the accuracy of the *last* bit beside the mean: short prefixes are easy.
 
     token ids      0 1: the bits      2: the beginning, BOS
     inputs         BOS x_1 x_2 ... x_T           (B, T+1)
@@ -38,13 +37,13 @@ class Parity:
 
     name = "parity"
     kind, features = "language_model", 0
-    vocabulary = ["0", "1", BOS]
     preset = "state_tracking"
     shape: Mapping[str, Any] = {}
     training: Mapping[str, Any] = {}
     chance = 0.5
 
     def __init__(self, lengths: Sequence[int] = (3, 40), tested: Sequence[int] = (40, 64, 128, 256)):
+        self.vocabulary = ["0", "1", BOS]
         self.lengths, self.tested = tuple(lengths), tuple(tested)
         whole = all(type(n) is int for n in (*self.lengths, *self.tested))
         if not whole or len(self.lengths) != 2 or not 1 <= self.lengths[0] <= self.lengths[1]:
@@ -70,7 +69,7 @@ class Parity:
         return np.concatenate([start, bits], 1), np.concatenate([start * 0 - 1, bits.cumsum(1) % 2], 1)
 
     def score(self, outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
-        """ "last": accuracy at the last bit; "mean": at all; "scaled": (last - 1/2) / (1/2), 0 for guessing."""
+        """Accuracy at the last bit and, as "mean", at all of them; "scaled" is (last - 1/2) / (1/2), 0 for guessing."""
         found = accuracy(outputs.argmax(-1), targets)
         return {"last": found["last"], "mean": found["mean"], "scaled": 2 * found["last"] - 1}
 

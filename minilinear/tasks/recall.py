@@ -6,8 +6,8 @@ A question "c?" asks what it holds. A reset empties all keys.
     inputs     a=3  c=5  a=7  a?  c?  RESET  a?  ...
     answers                   7   5          none
 
-Adding is not enough: linear attention answers a question with the sum of all that was written to the key. The delta rule
-replaces, which is the first half. A gate can drop everything at once, which is the second. A model with both has both.
+Adding is not enough: linear attention answers a question with the sum of all that was written to the key. The delta
+rule replaces, which is the first half. A gate can drop everything at once, which is the second; one can have both.
 There are as many keys as the memory has rows, so that keys cannot all be kept apart for nothing.
 
     token ids      key * values + value: a write      then a question for each key, then RESET      then the answers
@@ -113,7 +113,7 @@ class Recall:
         return found
 
     def score(self, outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
-        """ "accuracy": of the likeliest answer to each question."""
+        """Accuracy of the likeliest answer to each question."""
         counted = targets >= 0
         return {"accuracy": float((outputs.argmax(-1) == targets)[counted].mean())}
 

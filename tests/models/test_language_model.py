@@ -14,6 +14,7 @@ from tests.recurrence.cases import FORMS, close
 
 OPTIONS = {"heads": 2, "key_dim": 4, "value_dim": 3}
 every_mixer = pytest.mark.parametrize("mixer", MIXERS)
+OF_ONE_SIZE = [mixer for mixer in MIXERS if mixer != "softmax"]  # whose state does not grow
 
 
 def config(**changes):
@@ -86,11 +87,12 @@ def test_packed_sequences_are_separate_runs(mixer):
     for i, (a, b) in enumerate(itertools.pairwise(starts)):
         alone, final = model(ids[:, a:b])
         close(logits.data[:, a:b], alone.data, 1e-11)
-        for x, y in zip(flat(state), flat(final), strict=True):
-            close(x[i : i + 1], y, 1e-11)
+        if mixer in OF_ONE_SIZE:
+            for x, y in zip(flat(state), flat(final), strict=True):
+                close(x[i : i + 1], y, 1e-11)
 
 
-@every_mixer
+@pytest.mark.parametrize("mixer", OF_ONE_SIZE)
 def test_the_state_has_one_size_at_every_length(mixer):
     model, _ = model_and_ids(mixer=mixer)
     for T in (1, 2, 30):

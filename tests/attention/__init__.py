@@ -1,0 +1,1 @@
+"""Attention: every token looks at all before it."""
