@@ -1,11 +1,11 @@
-"""SwiGLU is its one line, with the gradient of its fused product right to second order."""
+"""Each gated unit is its one line, with the gradient of its fused product right to second order."""
 
 import numpy as np
 import pytest
 
 import minilinear as ml
 from minilinear.mlp import SwiGLU
-from minilinear.mlp.swiglu import silu_times
+from minilinear.mlp.glu import silu_times
 from tests.nn.modules import check_gradients, double
 from tests.recurrence.cases import close
 
