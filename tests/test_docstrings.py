@@ -12,7 +12,7 @@ import pytest
 
 import minilinear
 
-ROOMS = ["autograd", "recurrence", "nn", "norms", "mlp", "optim", "delta", "models", "tasks", "training"]
+ROOMS = ["autograd", "recurrence", "nn", "norms", "mlp", "kan", "optim", "delta", "models", "tasks", "training"]
 PACKAGES = ["minilinear", *(f"minilinear.{room}" for room in ROOMS)]
 
 
