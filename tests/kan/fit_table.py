@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,7 @@ class Stack(Module):
 
 
 def stack(layer: Callable[..., Any], *widths: int) -> Callable[[np.random.Generator], Stack]:
-    return lambda rng: Stack([layer(a, b, rng=rng) for a, b in zip(widths, widths[1:])])
+    return lambda rng: Stack([layer(a, b, rng=rng) for a, b in pairwise(widths)])
 
 
 def rational(rng: np.random.Generator) -> Stack:
@@ -74,7 +75,8 @@ def fit(network: str, target: str, *, seed: int, steps: int, lr: float = 1e-2) -
 
 
 def table(steps: int, seeds: int) -> str:
-    lines = ["| network | parameters | " + " | ".join(TARGETS) + " | seconds |", "|---|---|" + "---|" * (len(TARGETS) + 1)]
+    head = ["network", "parameters", *TARGETS, "seconds"]
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for network in NETWORKS:
         runs = [[fit(network, target, seed=seed, steps=steps) for seed in range(seeds)] for target in TARGETS]
         errors = [[rmse for rmse, _, _ in found] for found in runs]

@@ -97,7 +97,7 @@ def test_without_an_activation_it_is_one_linear_map():
 
 
 def test_an_unknown_activation_is_refused():
-    with pytest.raises(ValueError, match="activation is one of relu, .*poly_norm"):
+    with pytest.raises(ValueError, match=r"activation is one of relu, .*poly_norm"):
         MLP(4, activation="gelo", rng=stream())
 
 
