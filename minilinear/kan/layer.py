@@ -26,7 +26,7 @@ from ..errors import ConfigError, ShapeError, explain
 from ..nn import Linear, Module
 from ..norms import RMSNorm
 
-FLOATS = 1 << 18  # numbers of B(x) that are made at a time: a megabyte, which stays in the cache
+FLOATS = 1 << 17  # numbers of B(x) that are made at a time: half a megabyte, which stays in the cache
 
 
 class Basis(Module):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import minilinear as ml
-from minilinear.kan import GRKAN, RATIONALS, GroupRational, GroupRationalLayer, group_rational
+from minilinear.kan import GRKAN, RATIONALS, GroupRational, GroupRationalLayer, group_rational, layer
 from minilinear.kan.group_rational import gain_of
 from minilinear.nn import ACTIVATIONS, Linear
 from tests.nn.modules import check_gradients, double
@@ -41,6 +41,19 @@ def test_gradients_are_the_slopes(a, order):
     ml.gradcheck(lambda a: group_rational(X, a, B), [a], order=order)
     ml.gradcheck(lambda b: group_rational(X, a, b), [B], order=order)
     ml.gradcheck(lambda x: group_rational(x, a, B), [X], order=order)
+
+
+@numerators
+def test_the_work_can_be_cut_into_parts(a, monkeypatch):
+    def all_of_it():
+        leaves = [ml.tensor(z, requires_grad=True) for z in (X, a, B)]
+        y = group_rational(*leaves)
+        return [t.data for t in (y, *ml.grad((y * y).sum(), leaves))]
+
+    whole = all_of_it()
+    monkeypatch.setattr(layer, "FLOATS", 4 * 4 * 8)  # 4 of the 6 rows, then 2
+    for part, all_at_once in zip(all_of_it(), whole):
+        close(part, all_at_once, 1e-13)
 
 
 def test_a_denominator_of_1_can_be_learnt():
@@ -79,8 +92,8 @@ def test_there_is_a_test_for_every_entry_of_the_table():
 
 @pytest.mark.parametrize("name", RATIONALS)
 def test_weights_keep_the_variance(name):
-    layer = GroupRationalLayer(512, 256, init=name, rng=stream())
-    y = layer(rng.standard_normal((500, 512)).astype(np.float32)).data
+    made = GroupRationalLayer(512, 256, init=name, rng=stream())
+    y = made(rng.standard_normal((500, 512)).astype(np.float32)).data
     assert y.var() == pytest.approx(1, rel=0.05)
 
 
