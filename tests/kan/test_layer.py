@@ -116,6 +116,11 @@ def test_initial_sizes_are_what_they_are_said_to_be():
     assert np.abs(layer.base.weight.data).max() == pytest.approx(50**-0.5, rel=0.01)
 
 
+def test_splines_start_small_beside_the_base():
+    layer = BSplineLayer(48, 40, noise=0.2, rng=stream())
+    assert layer.coefficients.weight.data.std() == pytest.approx(0.2 / 12, rel=0.02)
+
+
 def test_the_norm_is_a_layer_norm_without_shifts():
     layer, x = double(RBFLayer(6, 2, rng=stream())), rng.standard_normal((4, 6))
     spline_only = lambda x: layer(x).data - layer.base(x / (1 + np.exp(-x))).data
