@@ -12,7 +12,20 @@ import pytest
 
 import minilinear
 
-ROOMS = ["autograd", "recurrence", "nn", "norms", "mlp", "optim", "attention", "delta", "models", "tasks", "training"]
+ROOMS = [
+    "autograd",
+    "recurrence",
+    "nn",
+    "norms",
+    "mlp",
+    "kan",
+    "optim",
+    "attention",
+    "delta",
+    "models",
+    "tasks",
+    "training",
+]
 PACKAGES = ["minilinear", *(f"minilinear.{room}" for room in ROOMS)]
 
 

@@ -33,11 +33,7 @@ import numpy as np
 
 from ..autograd import Array, softmax
 from ..errors import ConfigError, explain
-from ..nn import Buffer, Linear, Module
-
-
-def relu(x: Array) -> Array:
-    return np.where(x > 0, x, 0)
+from ..nn import Buffer, Linear, Module, relu, relu_squared
 
 
 class FeatureMap(Module):
@@ -84,8 +80,7 @@ class ReLUSquared(FeatureMap):
     """phi(x) = max(0, x)^2."""
 
     def __call__(self, x: Array) -> Array:
-        r = relu(x)
-        return r * r
+        return relu_squared(x)
 
 
 class Softmax(FeatureMap):

@@ -108,7 +108,7 @@ class Mamba2(MemoryLayer):
         """The way around the state, the gate, and then the norm over each group: the opposite order of other layers."""
         (B, T, H, V), G = o.shape, self.key_heads
         o = self.gated((o + self.skip[:, None] * inputs["v"]).reshape(B, T, H * V), x)
-        n = rms_norm(o.reshape(B, T, G, H // G * V), np.ones(H // G * V, o.dtype), eps=self.norm_eps)
+        n = rms_norm(o.reshape(B, T, G, H // G * V), eps=self.norm_eps)
         return self.output(n.reshape(B, T, H * V) * self.norm_weight)
 
     def gates(self) -> list[Linear]:

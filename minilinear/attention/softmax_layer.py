@@ -1,8 +1,8 @@
 """The layer of softmax attention, and the memory it needs: all keys and values so far, or those of a window.
 
 Its state lies in slots: token p of a sequence is in slot p; with a window, in slot p mod W of W, where it takes the
-place of the token that has left. The sequences of a batch may differ in length: each has its own position, and its further
-slots are free. Keys are kept as they were compared, normalised and rotated. softmax.py has the equations.
+place of the token that has left. The sequences of a batch may differ in length: each has its own position, and its
+further slots are free. Keys are kept as they were compared, normalised and rotated. softmax.py has the equations.
 
 Sources: Vaswani et al. 2017, arXiv 1706.03762; Jiang et al. 2023, arXiv 2310.06825, section 2 (the ring of slots).
 """

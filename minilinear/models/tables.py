@@ -6,10 +6,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from .. import attention, delta, norms
+from .. import attention, delta, kan, mlp, norms
 from ..attention import gla, linear, mamba2, retention, simple_gla, softmax_layer
 from ..delta import delta_net, delta_product, gated_delta_net, kda
-from ..mlp import SwiGLU
 
 # A sequence layer: layer(x (B, T, D), state) -> (y, state); made by Mixer(D, **options, rng=rng).
 MIXERS: dict[str, Callable[..., Any]] = {
@@ -42,7 +41,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
 }
 
 # A layer for each token by itself: layer(x (..., D)) -> (..., D); made by FeedForward(D, hidden, rng=rng).
-FEED_FORWARDS: dict[str, Callable[..., Any]] = {"swiglu": SwiGLU}
+FEED_FORWARDS: dict[str, Callable[..., Any]] = mlp.FEED_FORWARDS | kan.FEED_FORWARDS
 
 # norm(x (..., D)) -> (..., D); made by Norm(D).
 NORMS: dict[str, Callable[..., Any]] = {

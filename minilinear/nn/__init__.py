@@ -1,5 +1,6 @@
-"""The parts that every model is made of: Module and Parameter, linear maps, embeddings, the short convolution."""
+"""The parts that every model is made of: Module and Parameter, linear maps, embeddings, activations, a convolution."""
 
+from .activations import ACTIVATIONS, gelu, identity, relu, relu_squared, sigmoid, silu
 from .convolution import ShortConvolution, causal_convolution
 from .embedding import Embedding
 from .init import normal, xavier_uniform
@@ -7,6 +8,7 @@ from .linear import Linear
 from .module import Buffer, Module, Parameter
 
 __all__ = [
+    "ACTIVATIONS",
     "Buffer",
     "Embedding",
     "Linear",
@@ -14,6 +16,12 @@ __all__ = [
     "Parameter",
     "ShortConvolution",
     "causal_convolution",
+    "gelu",
+    "identity",
     "normal",
+    "relu",
+    "relu_squared",
+    "sigmoid",
+    "silu",
     "xavier_uniform",
 ]

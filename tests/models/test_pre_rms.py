@@ -9,9 +9,8 @@ import minilinear as ml
 from minilinear.autograd import cross_entropy
 from minilinear.delta import DeltaProduct
 from minilinear.errors import ConfigError
-from minilinear.mlp import SwiGLU
+from minilinear.mlp import FEED_FORWARDS, SwiGLU
 from minilinear.models import (
-    FEED_FORWARDS,
     MIXERS,
     LanguageModel,
     ModelConfig,
