@@ -131,8 +131,16 @@ def poly_norm(x: Array, weight: Array, bias: Array, *, eps: float = EPS) -> Arra
     return _poly_norm(x, weight, bias, eps=eps)
 
 
-class PolyReLU(Module):
-    """`poly_relu` with its three weights, which start at 1/3, and its bias, which starts at 0: one set for a layer.
+class Polynomial(Module):
+    """Three weights, which start at 1/3, and a bias, which starts at 0: one set for a layer, not for a channel."""
+
+    def __init__(self) -> None:
+        self.weight = Parameter(np.full(3, 1 / 3, np.float32), decay=False)
+        self.bias = Parameter(np.zeros(1, np.float32), decay=False)
+
+
+class PolyReLU(Polynomial):
+    """`poly_relu` with weights and a bias of its own, see `Polynomial`.
 
     Cost:
         A few passes over x.
@@ -141,17 +149,13 @@ class PolyReLU(Module):
         Zhuo et al. 2025, arXiv 2411.03884, equation 2.
     """
 
-    def __init__(self) -> None:
-        self.weight = Parameter(np.full(3, 1 / 3, np.float32), decay=False)
-        self.bias = Parameter(np.zeros(1, np.float32), decay=False)
-
     def __call__(self, x: Array) -> Array:
         """(...) -> (...)."""
         return poly_relu(x, self.weight, self.bias)
 
 
-class PolyNorm(Module):
-    """`poly_norm` with its three weights, which start at 1/3, and its bias, which starts at 0: one set for a layer.
+class PolyNorm(Polynomial):
+    """`poly_norm` with weights and a bias of its own, see `Polynomial`.
 
     Cost:
         A dozen passes over x.
@@ -159,10 +163,6 @@ class PolyNorm(Module):
     Source:
         Zhuo et al. 2025, arXiv 2411.03884, equation 3.
     """
-
-    def __init__(self) -> None:
-        self.weight = Parameter(np.full(3, 1 / 3, np.float32), decay=False)
-        self.bias = Parameter(np.zeros(1, np.float32), decay=False)
 
     def __call__(self, x: Array) -> Array:
         """(..., D) -> (..., D)."""
