@@ -43,24 +43,29 @@ INSTALL = "not installed: pip install 'minilinear[peers]'"
 SLOPES = {"constant": 0.05, "linear": 1.1, "quadratic": 2.2}  # the largest exponent of memory in T that counts as it
 
 
-def peer_name(implementation: str) -> str:
-    """As it is written for --peers: "torch eager, our backward" is torch-eager-our-backward."""
-    return "-".join(re.findall("[a-z]+", implementation))
+def option_name(title: str) -> str:
+    """As it is written for --peers and --only: "torch eager, our backward" is torch-eager-our-backward."""
+    return "-".join(re.findall("[a-z]+", title))
 
 
 def peer_names() -> list[str]:
     """What --peers takes: each peer by its name or by the package it needs."""
     peers = [(name, made) for row in ROWS.values() for name, made in row.implementations.items() if made.needs]
-    return ["none", *sorted({made.needs or "" for _, made in peers} | {peer_name(name) for name, _ in peers})]
+    return ["none", *sorted({made.needs or "" for _, made in peers} | {option_name(name) for name, _ in peers})]
 
 
 PEERS = peer_names()
+ONLY = {name: [name] for name in ROWS}  # what --only takes: a row, or a group and its rows
+ONLY |= {
+    option_name(group): [name for name in ROWS if ROWS[name].group == group]
+    for group in dict.fromkeys(row.group for row in ROWS.values() if row.group)
+}
 
 
 def bench(
     only: Annotated[
         list[str],
-        typer.Option(metavar="ROW,...", help=f"Measure these rows only: {', '.join(ROWS)}. Repeatable."),
+        typer.Option(metavar="ROW,...", help=f"Measure these rows or groups only: {', '.join(ONLY)}. Repeatable."),
     ] = [],  # noqa: B006
     peers: Annotated[
         list[str],
@@ -80,7 +85,7 @@ def bench(
 
     Takes about a quarter of an hour for 3 rounds with all peers, most of it torch.compile.
     """
-    only, peers = _chosen("--only", only, list(ROWS)), _chosen("--peers", peers, PEERS)
+    only, peers = _chosen("--only", only, list(ONLY)), _chosen("--peers", peers, PEERS)
     if out is not None and not out.parent.is_dir():  # said now, not after ten minutes
         raise ConfigError(explain("--out names a file in a folder that is there.", got=out.parent))
     console = Console(stderr=as_json, quiet=as_json and not sys.stderr.isatty())
@@ -88,7 +93,7 @@ def bench(
     circumstances, results = _circumstances(threads, rounds, quick), []
     if (load := circumstances["machine"]["load"]) is not None and load > 0.5:
         console.print(f"This machine is busy (load {load:.1f}): ratios may be far off.", highlight=False)
-    for name in only or ROWS:
+    for name in dict.fromkeys(row for chosen in only or ROWS for row in ONLY[chosen]):
         with console.status(ROWS[name].title) if console.is_terminal else contextlib.nullcontext():
             results.append(measured(name, rounds, threads, quick, peers))
         _show(console, results[-1])
@@ -123,7 +128,7 @@ def measured(name: str, rounds: int, threads: int, quick: bool, peers: Sequence[
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         workers: dict[str, Worker] = {}
         for i, (implementation, made) in enumerate(row.implementations.items()):
-            if peers and made.needs and not {made.needs, peer_name(implementation)} & set(peers):
+            if peers and made.needs and not {made.needs, option_name(implementation)} & set(peers):
                 continue
             result = results[implementation] = {"implementation": implementation, "footnote": made.footnote}
             if made.needs is not None and importlib.util.find_spec(made.needs) is None:

@@ -10,7 +10,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from minilinear.cli.benchmarks import ROWS, Implementation, Row, torch_peers
+from minilinear.cli.benchmarks import ROWS, Implementation, Row, torch_layers, torch_peers
+from minilinear.models import MIXERS
 from minilinear.recurrence.chunks import Chunks
 from minilinear.recurrence.decay import MildDecay, VectorDecay, kind_of_decay
 
@@ -91,6 +92,35 @@ def test_wrong_names_and_a_missing_folder_are_wrong_usage(tmp_path):
         assert done.returncode == 2
         assert done.stdout == ""
         assert wrong in done.stderr
+
+
+def test_a_group_stands_for_its_rows(tmp_path):
+    options = ["--only", "decoding,engine", "--peers", "none", "--rounds", "1", "--threads", "1", "--quick", "--json"]
+    done = run(*options, "--only", "engine", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert [row["row"] for row in json.loads(done.stdout)["rows"]] == ["decoding", "engine"]  # each once
+    assert bench.ONLY["chunk-forms"] == [name for name in ROWS if ROWS[name].group == "chunk forms"]
+    assert sorted({name for rows in bench.ONLY.values() for name in rows}) == sorted(ROWS)
+    assert bench.ONLY.keys() >= ROWS.keys() | {"layers", "training-step", "memory"}
+
+
+def test_every_mixer_has_a_training_row_against_torch():
+    assert torch_layers.LAYERS.keys() == MIXERS.keys(), "a mixer is without its layer in cli/benchmarks/torch_layers.py"
+    for mixer in MIXERS:
+        row = ROWS[f"training_{mixer}_language"]
+        assert row.group == "training step"
+        assert row.inputs(True, False)["run"].config.model["mixer"] == mixer
+        peers = {name: made for name, made in row.implementations.items() if made.needs == "torch"}
+        assert peers.keys() == torch_layers.LAYERS[mixer].forms.keys()
+        assert (peers["torch eager"].goal, peers["torch eager"].floor) == (1.5, 1.0)
+
+
+def test_a_training_row_compares_all_parameters():
+    row = ROWS["training_mamba2_language"]
+    inputs = row.inputs(True, False)
+    first, *averages = row.implementations["minilinear"].prepare(inputs)()
+    assert first.shape == (2,) and np.isfinite(first).all()
+    assert [m.shape for m in averages] == [p.shape for p in inputs["run"].parameters]
 
 
 @pytest.mark.parametrize("name", ROWS)

@@ -11,7 +11,7 @@ no goal.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -26,7 +26,7 @@ from ...randomness import stream
 from ...recurrence import delta_product, delta_rule, gated_linear_attention
 from ...training import Run, RunConfig, RunFolder
 from ...training.recipes import MODEL
-from . import jax_peers, torch_peers
+from . import jax_peers, torch_layers, torch_peers
 
 Compute = Callable[[], Sequence[np.ndarray]]
 
@@ -257,17 +257,6 @@ def chunk_row(title: str, *, beta: bool, gate: str | None = None, R: int | None 
 # A model: one step of training, one step of decoding, memory.
 
 
-# Of models.MIXERS: the layer in torch, what it computes over time, and the same with our backward.
-CORE_MIXERS: dict[str, tuple[Callable[..., Any], ...]] = {
-    "delta_product": (torch_peers.delta_product_layer, torch_peers.delta_chunks, torch_peers.delta_chunks_by_hand),
-    "gated_delta_product": (
-        torch_peers.delta_product_layer,
-        torch_peers.delta_chunks,
-        torch_peers.delta_chunks_by_hand,
-    ),
-}
-
-
 def language_model_config(mixer: str = "delta_product", preset: str = "language", D: int = 128) -> ModelConfig:
     """The size of what `minilinear train text` trains, for 96 characters, with a mixer's preset."""
     shape: dict[str, Any] = {**MODEL["language"], "D": D}
@@ -296,17 +285,17 @@ def training_step(inputs: dict[str, Any]) -> Compute:
     return compute
 
 
-def training_row(mixer: str, preset: str) -> Row:
-    layer, eager, by_hand = CORE_MIXERS[mixer]
-    peer = partial(torch_peers.training_step, mixer=layer)
+def training_row(mixer: str, preset: str = "language") -> Row:
+    """Ours and the same model in torch, with each form of its layer that torch_layers.py has."""
+    theirs = {
+        form: Implementation(partial(torch_layers.training_step, mixer=mixer, form=form), needs="torch")
+        for form in torch_layers.LAYERS[mixer].forms
+    }
+    theirs["torch eager"] = replace(theirs["torch eager"], goal=1.5, floor=1.0)
     return Row(
         f"one training step, two layers of {mixer} ({preset}), D=128, T=256, batch 8",
         partial(training_inputs, mixer=mixer, preset=preset),
-        {
-            "minilinear": Implementation(training_step),
-            "torch eager": Implementation(partial(peer, operator=eager), needs="torch", goal=1.5, floor=1.0),
-            "torch eager, our backward": Implementation(partial(peer, operator=by_hand), needs="torch"),
-        },
+        {"minilinear": Implementation(training_step), **theirs},
         group="training step",
     )
 
@@ -410,11 +399,8 @@ ROWS: dict[str, Row] = {
     "delta_rule_scalar_gate": chunk_row("delta rule with a gate for each head", beta=True, gate="scalar"),
     "delta_rule_vector_gate": chunk_row("delta rule with a gate for each channel", beta=True, gate="vector"),
     "delta_product": chunk_row("two delta steps per token", beta=True, R=2),
-    **{
-        f"training_{mixer}_{preset}": training_row(mixer, preset)
-        for mixer in CORE_MIXERS
-        for preset in ("state_tracking", "language")
-    },
+    **{f"training_{mixer}_language": training_row(mixer) for mixer in torch_layers.LAYERS},
+    "training_delta_product_state_tracking": training_row("delta_product", "state_tracking"),
     "decoding": Row(
         "one token after another, two layers of DeltaProduct, D=128: as fast after any number of tokens",
         lambda quick, hard: DECODED,

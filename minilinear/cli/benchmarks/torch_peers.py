@@ -15,7 +15,6 @@ from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
 
-from ...autograd import silu
 from .torch_gates import MildVectorGate, kind_of_gate
 
 
@@ -57,7 +56,13 @@ def _layer(function: Callable[..., Any], inputs: dict[str, Any]) -> Callable[[],
 
 
 def rms_norm(inputs: dict[str, Any]) -> Callable[[], list]:
-    return _layer(_norm, inputs)
+    return _layer(norm, inputs)
+
+
+def norm(x: Any, weight: Any) -> Any:
+    import torch.nn.functional as F
+
+    return F.rms_norm(x, weight.shape, weight, eps=1e-5)
 
 
 def l2_norm(inputs: dict[str, Any]) -> Callable[[], list]:
@@ -119,9 +124,13 @@ def _sees(C: int, R: int) -> Any:
     return torch.arange(C * R) // R <= torch.arange(C)[:, None]
 
 
-def _cut(q: Any, k: Any, v: Any, C: int) -> tuple[Any, Any, Any]:
+def _scale(q: Any, scale: float | None) -> float:
+    return q.shape[-1] ** -0.5 if scale is None else scale
+
+
+def _cut(q: Any, k: Any, v: Any, C: int, scale: float | None = None) -> tuple[Any, Any, Any]:
     """Scaled queries, keys and values as rows."""
-    return _rows(q[:, :, None] * q.shape[-1] ** -0.5, C), _rows(k, C), _rows(v, C)
+    return _rows(q[:, :, None] * _scale(q, scale), C), _rows(k, C), _rows(v, C)
 
 
 def _run(operator: Callable[..., Any], inputs: Any) -> Callable[[], list]:
@@ -172,12 +181,14 @@ def token_by_token(q: Any, k: Any, v: Any, beta: Any = None, g: Any = None) -> A
 # Linear attention.
 
 
-def linear_chunks(q: Any, k: Any, v: Any, g: Any = None, chunk: int = 64, kind: type | None = None) -> Any:
+def linear_chunks(
+    q: Any, k: Any, v: Any, g: Any = None, chunk: int = 64, kind: type | None = None, scale: float | None = None
+) -> Any:
     """o (B, T, H, V): the forward, for autograd to differentiate."""
     import torch
 
     C, gate = chunk, _gate(g, chunk, kind)
-    q, k, v = _cut(q, k, v, C)
+    q, k, v = _cut(q, k, v, C, scale)
     M, written = gate.scores(q, k) * _sees(C, 1), gate.write(k).mT @ v
     states = [torch.zeros_like(written[:, :, 0])]
     for n in range(k.shape[2] - 1):
@@ -192,37 +203,37 @@ def _linear_by_hand() -> Any:
 
     class LinearByHand(torch.autograd.Function):
         @staticmethod
-        def forward(ctx: Any, q: Any, k: Any, v: Any, g: Any, C: int) -> Any:
-            gate, (q_, k_, v_) = _gate(g, C), _cut(q, k, v, C)
+        def forward(ctx: Any, q: Any, k: Any, v: Any, g: Any, C: int, scale: float | None) -> Any:
+            gate, (q_, k_, v_) = _gate(g, C), _cut(q, k, v, C, scale)
             M, written = gate.scores(q_, k_) * _sees(C, 1), gate.write(k_).mT @ v_
             S = torch.zeros_like(written)
             for n in range(S.shape[2] - 1):
                 S[:, :, n + 1] = gate.kept(S[:, :, n], n) + written[:, :, n]
             ctx.save_for_backward(q, k, v, g, M, S)
-            ctx.C = C
+            ctx.C, ctx.scale = C, scale
             return _unrows(gate.read(q_) @ S + M @ v_, C, 1)[:, :, 0]
 
         @staticmethod
         def backward(ctx: Any, *cotangents: Any) -> Any:
-            (q, k, v, g, M, S), C = ctx.saved_tensors, ctx.C
-            gate, (q_, k_, v_) = _gate(g, C), _cut(q, k, v, C)
+            (q, k, v, g, M, S), C, scale = ctx.saved_tensors, ctx.C, ctx.scale
+            gate, (q_, k_, v_) = _gate(g, C), _cut(q, k, v, C, scale)
             do, q_read, written = _rows(cotangents[0][:, :, None], C), gate.read(q_), gate.write(k_)
             from_out, dS_after = q_read.mT @ do, torch.zeros_like(S)
             for n in reversed(range(S.shape[2] - 1)):
                 dS_after[:, :, n] = gate.kept(dS_after[:, :, n + 1], n + 1) + from_out[:, :, n + 1]
             gate.kept_backward(dS_after, S)
             dq, dk = gate.scores_backward((do @ v_.mT) * _sees(C, 1), q_, k_)
-            dq = (dq + gate.read_backward(do @ S.mT, q_read)) * q.shape[-1] ** -0.5
+            dq = (dq + gate.read_backward(do @ S.mT, q_read)) * _scale(q, scale)
             dk = dk + gate.write_backward(v_ @ dS_after.mT, written)
             dv = M.mT @ do + written @ dS_after
-            return _unrows(dq, C, 1)[:, :, 0], _unrows(dk, C, 1), _unrows(dv, C, 1), _ungate(gate), None
+            return _unrows(dq, C, 1)[:, :, 0], _unrows(dk, C, 1), _unrows(dv, C, 1), _ungate(gate), None, None
 
     return LinearByHand
 
 
-def linear_chunks_by_hand(q: Any, k: Any, v: Any, g: Any = None, chunk: int = 64) -> Any:
+def linear_chunks_by_hand(q: Any, k: Any, v: Any, g: Any = None, chunk: int = 64, scale: float | None = None) -> Any:
     """The same o, with the gradient of recurrence/diagonal.py."""
-    return _linear_by_hand().apply(q, k, v, g, chunk)
+    return _linear_by_hand().apply(q, k, v, g, chunk, scale)
 
 
 def linear(inputs: Any) -> Callable[[], list]:
@@ -356,78 +367,3 @@ def delta_by_hand(inputs: Any) -> Callable[[], list]:
 
 def delta_compiled(inputs: Any) -> Callable[[], list]:
     return _run(compiled(delta_chunks), inputs)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# The language model, with the weights of ours by their names.
-
-
-def training_step(
-    inputs: dict[str, Any], *, mixer: Callable[..., Any], operator: Callable[..., Any]
-) -> Callable[[], list]:
-    """Forward, backward, clip, AdamW, with a mixer's layer in torch and what it computes over time."""
-    import torch
-
-    trained, config = inputs["run"].model, inputs["run"].config
-    decay = {name: p.decay for name, p in trained.named_parameters()}
-    weights = {name: torch.tensor(array, requires_grad=True) for name, array in trained.state_dict().items()}
-    parameters = list(weights.values())
-    groups = [
-        {"params": [w for name, w in weights.items() if decay[name]], "weight_decay": config.weight_decay},
-        {"params": [w for name, w in weights.items() if not decay[name]], "weight_decay": 0.0},
-    ]
-    optimizer = torch.optim.AdamW(groups, lr=config.lr, fused=True)
-    ids, targets = torch.tensor(inputs["inputs"]), torch.tensor(inputs["targets"])
-
-    def compute() -> list:
-        logits = language_model(weights, trained, ids, partial(mixer, operator=operator))
-        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
-        loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(parameters, config.clip)
-        optimizer.step()
-        optimizer.zero_grad()
-        return [torch.stack([loss.detach(), norm]), *(optimizer.state[w]["exp_avg"] for w in parameters)]
-
-    return compute
-
-
-def language_model(w: dict[str, Any], model: Any, ids: Any, mixer: Callable[..., Any]) -> Any:
-    """Logits of models.LanguageModel with SwiGLU."""
-    weights = lambda at: {name.removeprefix(f"{at}."): x for name, x in w.items() if name.startswith(f"{at}.")}
-    x = w["embedding.weight"][ids]
-    for i, block in enumerate(model.blocks):
-        at = weights(f"blocks.{i}")
-        x = x + mixer(weights(f"blocks.{i}.mixer"), block.mixer, _norm(x, at["mixer_norm.weight"]), model.config.chunk)
-        x_ = _norm(x, at["feed_forward_norm.weight"])
-        x = x + feed_forward(x_, at["feed_forward.gate_up.weight"], at["feed_forward.down.weight"])
-    return _norm(x, w["norm.weight"]) @ w["head.weight"] + w["head.bias"]
-
-
-def _norm(x: Any, weight: Any) -> Any:
-    import torch.nn.functional as F
-
-    return F.rms_norm(x, weight.shape, weight, eps=1e-5)
-
-
-def delta_product_layer(w: dict[str, Any], mixer: Any, x: Any, chunk: int, operator: Callable[..., Any]) -> Any:
-    """y (B, T, D) of delta.DeltaProduct, with what the layer `mixer` has of convolution, activation and gates."""
-    import torch
-    import torch.nn.functional as F
-
-    (B, T, _), H, K, V, R = x.shape, mixer.heads, mixer.key_dim, mixer.value_dim, mixer.steps
-    qkv = x @ w["qkv.weight"]
-    if mixer.convolution is not None:
-        taps = w["convolution.weight"].flip(0).T[:, None]  # (channels, 1, W), the current token last
-        qkv = F.conv1d(F.pad(qkv.mT, (taps.shape[-1] - 1, 0)), taps, groups=len(taps)).mT
-    if mixer.activation is silu:
-        qkv = F.silu(qkv)
-    q, k, v = qkv.split([H * K, R * H * K, R * H * V], -1)
-    beta = mixer.beta_range * torch.sigmoid(x @ w["beta.weight"]).reshape(B, T, R, H)
-    g = None
-    if mixer.forget is not None:
-        g = -torch.exp(w["forget.log_rate"]) * F.softplus(x @ w["forget.projection.weight"] + w["forget.bias"])
-    q, k, v = unit_length(q.reshape(B, T, H, K)), unit_length(k.reshape(B, T, R, H, K)), v.reshape(B, T, R, H, V)
-    o = _norm(operator(q, k, v, beta, g, chunk=chunk), w["norm.weight"]).reshape(B, T, H * V)
-    if mixer.gate is not None:
-        o = o * F.silu(x @ w["gate.weight"])
-    return o @ w["output.weight"]
