@@ -18,7 +18,7 @@ from .projected import SGDP, AdamP
 from .schedules import constant, cosine, inverse_sqrt, linear, wsd
 from .sgd import SGD
 
-OPTIMIZERS: dict[str, Callable[..., Any]] = {
+OPTIMIZERS: dict[str, Any] = {
     "sgd": SGD,
     "adam": Adam,
     "adamw": AdamW,

@@ -35,6 +35,8 @@ class Adam(Optimizer):
         Kingma and Ba 2015, arXiv 1412.6980, algorithm 1.
     """
 
+    decoupled = False
+
     def __init__(
         self,
         parameters: Sequence[Parameter] | Sequence[Group],

@@ -35,6 +35,8 @@ class LAMB(Optimizer):
         You et al. 2020, arXiv 1904.00962, algorithm 2; with bias correction, as its authors' code has it.
     """
 
+    decoupled = False
+
     def __init__(
         self,
         parameters: Sequence[Parameter] | Sequence[Group],

@@ -34,6 +34,8 @@ class LARS(Optimizer):
         You, Gitman, Ginsburg 2017, arXiv 1708.03888, algorithm 1.
     """
 
+    decoupled = False
+
     def __init__(
         self,
         parameters: Sequence[Parameter] | Sequence[Group],

@@ -49,6 +49,8 @@ class Optimizer:
         What `initial` keeps for each parameter, and one `update` of it at each step.
     """
 
+    decoupled = True  # whether weight decay is a step of its own
+
     def __init__(self, parameters: Sequence[Parameter] | Sequence[Group], *, lr: float, weight_decay: float = 0.0):
         groups = [g if isinstance(g, Group) else Group([g]) for g in parameters]
         self.parameters = [p for group in groups for p in group.parameters]

@@ -100,6 +100,13 @@ def recipe(
                 options[name][key] = value
         else:
             raise _unknown(key, mixer, names)
+    given = changes.keys() | (training or {}).keys()
+    if optimizer in OPTIMIZERS:  # presets speak of AdamW: of its learning rate, and of a decay that is lr times decay
+        pace = _pace(str(optimizer))
+        if "lr" not in given:
+            train["lr"] *= pace
+        if "weight_decay" not in given:
+            train["weight_decay"] *= OPTIMIZERS[optimizer].decoupled / pace
     model = ModelConfig(
         len(made.vocabulary) or 1,
         kind=made.kind,
@@ -131,6 +138,12 @@ def _unknown(key: str, mixer: str, names: Sequence[str]) -> ConfigError:
             fix=nearest(key, ["mixer", *of_mixers, *OF_THE_MODEL, *OF_THE_TRAINING]),
         )
     )
+
+
+def _pace(optimizer: str) -> float:
+    """How much larger an optimizer's own learning rate is than AdamW's."""
+    own, adamw = (inspect.signature(OPTIMIZERS[name]).parameters["lr"].default for name in (optimizer, "adamw"))
+    return own / adamw
 
 
 def _of_optimizer(name: str) -> dict[str, Any]:

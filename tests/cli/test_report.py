@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 import pytest
 from rich.console import Console
 
-from minilinear.cli.train import accuracy_picture, verdict
+from minilinear.cli.train import result_picture, verdict
 from minilinear.svg import line_chart
 from minilinear.training import Progress
 from minilinear.training.display import Display, sparkline
@@ -16,9 +16,9 @@ def result(R, mean, baseline=None, task="s3"):
     def accuracy(at_128):
         return {n: {"mean": at_128, "last": at_128} for n in ("32", "64", "128", "256")}
 
-    found = {"chance": 1 / 6, "task": task, "mixer": "delta_product", "set": {"R": R}, "accuracy": accuracy(mean)}
+    found = {"chance": 1 / 6, "task": task, "mixer": "delta_product", "set": {"R": R}, "scores": accuracy(mean)}
     if baseline is not None:
-        found["baseline"] = {"mixer": "delta_product", "set": {"R": 1}, "accuracy": accuracy(baseline)}
+        found["baseline"] = {"mixer": "delta_product", "set": {"R": 1}, "scores": accuracy(baseline)}
     return found
 
 
@@ -35,7 +35,7 @@ def test_the_sentence_to_remember_needs_both_halves():
 
 def test_pictures_are_svg():
     for picture in (
-        accuracy_picture(result(2, 0.97, 0.4)),
+        result_picture(result(2, 0.97, 0.4)),
         line_chart({"loss": [(1, 2.0), (10, 1.5), (20, 1.2)]}, title="a < b & c", x="step", y="bits"),
         line_chart({"nothing": []}, title="", x="", y=""),
         line_chart({"one": [(3, 3)]}, title="", x="", y=""),

@@ -89,6 +89,46 @@ class MemoryLayer:
 # Attention.
 
 
+def eager_attention(q: Any, k: Any, v: Any) -> Any:
+    """The T x T matrix of weights, times the values: (B, H, T, K), (B, H, T, V) -> (B, H, T, V)."""
+    import torch
+
+    T, scores = q.shape[2], q @ k.mT * q.shape[-1] ** -0.5
+    later = torch.ones(T, T, dtype=torch.bool).triu(1)
+    return scores.masked_fill(later, -torch.inf).softmax(-1) @ v
+
+
+def fused_attention(q: Any, k: Any, v: Any) -> Any:
+    """The same by torch's own blockwise kernel."""
+    import torch.nn.functional as F
+
+    return F.scaled_dot_product_attention(q, k, v, is_causal=True)
+
+
+SOFTMAX: Forms = {"torch eager": eager_attention, "torch fused attention": fused_attention}
+
+
+class SoftmaxAttention:
+    """Attention over all tokens so far, queries and keys turned to their places.
+
+    Args:
+        of, w, form: as for MemoryLayer.
+    """
+
+    forms = SOFTMAX
+
+    def __init__(self, of: Any, w: Mapping[str, Any], form: str):
+        self.of, self.w, self.attend = of, w, self.forms[form]
+
+    def __call__(self, x: Any, chunk: int) -> Any:
+        """(B, T, D) -> (B, T, D)."""
+        of = self.of
+        q, k, v = (x @ self.w["qkv.weight"]).tensor_split(of.cuts, -1)
+        q, k, v = (y.unflatten(2, (of.heads, -1)) for y in (q, k, v))
+        o = self.attend(turned(q).transpose(1, 2), turned(k).transpose(1, 2), v.transpose(1, 2))
+        return o.transpose(1, 2).flatten(2) @ self.w["output.weight"]
+
+
 class LinearAttention(MemoryLayer):
     """elu + 1; a 1 behind every value makes the sum of the weights, which is divided by."""
 
@@ -207,6 +247,7 @@ class KDA(DeltaRule):
 
 
 LAYERS: dict[str, Any] = {
+    "softmax": SoftmaxAttention,
     "linear": LinearAttention,
     "retention": Retention,
     "simple_gla": SimpleGLA,
