@@ -6,8 +6,8 @@
     tokens      the lower half of the vocabulary are keys, the upper half values; token 0 is never asked about
     a sequence  has N different keys and N different values
     questions   stand in slots of two tokens, x = 1, 2, ..., (T - 2N) / 2. Key after key draws a slot with probability
-                proportional to x^(a-1) among the slots that are left: a = 0.01 puts most of them close behind the pairs,
-                as words come again in text, a = 1 anywhere
+                proportional to x^(a-1) among the slots that are left: a = 0.01 puts most of them close behind the
+                pairs, as words come again in text, a = 1 anywhere
     filler      everything else is any token of the vocabulary, keys and values too. The value is not said after a
                 question, so no answer helps with another
 
@@ -194,10 +194,10 @@ def shown(vocabulary: Sequence[str], inputs: np.ndarray, targets: np.ndarray) ->
 
 
 def distinct(rng: np.random.Generator, size: int, count: int, among: int) -> np.ndarray:
-    """(size, count) numbers 0 .. among - 1, no two alike in a row, all choices and orders equally likely. O(size count^2).
+    """(size, count) numbers 0 .. among - 1, no two alike in a row, all choices and orders equally likely.
 
     Floyd's way: the i-th draw is from the first among - count + i + 1 numbers, and if it was drawn before, the last of
-    these stands in for it. Its cost does not grow with `among`, as that of a shuffle does.
+    these stands in for it. Unlike a shuffle it costs O(size count^2), whatever `among` is.
     """
     last = np.arange(among - count, among)
     drawn = rng.integers(last + 1, size=(size, count))
