@@ -5,10 +5,10 @@
 
     targets             x_1 at the sign, x_(i+1) at the i-th letter after it; -1 before, not counted
 
-Letters are drawn evenly and independently, so n letters of an alphabet of A are n log2 A bits which the state must hold:
+Letters are drawn evenly and independently, so n letters of an alphabet of A are n log2 A bits that the state must hold:
 a model whose state is of fixed size fails from some n on, attention does not. In plain copying every letter comes back
-after the same number of steps, n + 1, so that a convolution as long will do it; in selective copying the distances
-differ, and a model has to choose by what it reads what goes into its state: blanks must leave no trace.
+after the same number of steps, n, so that a convolution as long will do it; in selective copying the distances differ,
+and a model has to choose by what it reads what goes into its state: blanks must leave no trace.
 
 The model reads the right letters after the sign, as a language model reads a text, not its own answers.
 
