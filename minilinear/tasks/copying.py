@@ -20,7 +20,7 @@ blanks are read in place of the letters said so far.
 from __future__ import annotations
 
 import string
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -56,8 +56,8 @@ class Copying:
         self.lengths = check_lengths(lengths, "letters", 1)
         self.vocabulary = [*LETTERS[:alphabet], BEGIN]
         self.tested: tuple[int, ...] = tuple(times * self.lengths[1] for times in (1, 2, 4))
-        self.shape: dict[str, Any] = {"D": 64, "layers": 2, "hidden": 128, "chunk": 16}
-        self.training: dict[str, Any] = {"steps": 400, "batch": 64, "lr": 5e-3, "warmup": 20, "weight_decay": 0.0}
+        self.shape: Mapping[str, Any] = {"D": 64, "layers": 2, "hidden": 128, "chunk": 16}
+        self.training: Mapping[str, Any] = {"steps": 400, "batch": 64, "lr": 5e-3, "warmup": 20, "weight_decay": 0.0}
 
     @property
     def chance(self) -> float:
@@ -115,8 +115,8 @@ class SelectiveCopying:
         self._check_length(length)
         self.vocabulary = [*LETTERS[:alphabet], BEGIN, BLANK]
         self.tested: tuple[int, ...] = tuple(times * length for times in (1, 2, 4))
-        self.shape: dict[str, Any] = {"D": 64, "layers": 2, "hidden": 128, "chunk": 16}
-        self.training: dict[str, Any] = {"steps": 400, "batch": 64, "lr": 5e-3, "warmup": 20, "weight_decay": 0.0}
+        self.shape: Mapping[str, Any] = {"D": 64, "layers": 2, "hidden": 128, "chunk": 16}
+        self.training: Mapping[str, Any] = {"steps": 400, "batch": 64, "lr": 5e-3, "warmup": 20, "weight_decay": 0.0}
 
     @property
     def chance(self) -> float:

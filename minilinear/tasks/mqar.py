@@ -25,7 +25,7 @@ arXiv 2312.04927, and its code, which says what the paper leaves open.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -75,8 +75,8 @@ class MultiQueryRecall:
         self._check_length(length)
         self.vocabulary = [f"k{i}" for i in range(vocabulary // 2)] + [f"v{i}" for i in range(vocabulary // 2)]
         self.tested: tuple[int, ...] = (length, 2 * length)
-        self.shape: dict[str, Any] = {"D": 64, "layers": 2, "hidden": 128, "chunk": 16}
-        self.training: dict[str, Any] = {"steps": 400, "batch": 32, "lr": 5e-3, "warmup": 20, "weight_decay": 0.0}
+        self.shape: Mapping[str, Any] = {"D": 64, "layers": 2, "hidden": 128, "chunk": 16}
+        self.training: Mapping[str, Any] = {"steps": 400, "batch": 32, "lr": 5e-3, "warmup": 20, "weight_decay": 0.0}
 
     @classmethod
     def grid(cls, edition: str = "paper") -> list[MultiQueryRecall]:
