@@ -9,7 +9,8 @@
                   where left has 1 .. L - 4 tokens, equally likely, and right the other L - 3. d is a number, 0 .. m-1.
 
 Without brackets a finite automaton is enough, with 3 m^2 states: the sum so far, the product that is being read with
-its sign, and the last operation. With brackets the open ones must be remembered, a stack: no automaton does it for every length.
+its sign, and the last operation. With brackets the open ones must be remembered, a stack: no automaton does it for
+every length.
 
 A product is 0 more often than anything else. In a long sum that is lost, but not in brackets: at T = 40 and m = 5
 0.20 of the values are 0 without brackets and 0.29 with them (measured). `chance`, and the scaled accuracy of the

@@ -37,6 +37,7 @@ NEEDLES = ("single", "keys", "values", "queries", "variables")
 FILLER, KEYS, VALUES = 15, 32, 16  # tokens of each kind, in this order; the question mark is the last
 QUESTION = FILLER + KEYS + VALUES
 BLOCK = 3  # a needle and the filler behind it
+DEPTHS = tuple(i / 10 for i in range(11))
 
 
 class Needles:
@@ -143,7 +144,7 @@ class Needles:
         answer: Callable[[np.ndarray], np.ndarray],
         rng: np.random.Generator,
         lengths: Sequence[int] | None = None,
-        depths: Sequence[float] = tuple(i / 10 for i in range(11)),
+        depths: Sequence[float] = DEPTHS,
         size: int = 32,
     ) -> dict[int, dict[float, float]]:
         """Exact match by length and depth, the heat map of needles in a haystack.
