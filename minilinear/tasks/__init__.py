@@ -3,6 +3,9 @@
     groups.py   words of a finite group and their running products: state tracking
     tables.py   any other group, from its multiplication table
     text.py     the next character of a text
+    parity.py, arithmetic.py         states to follow: bits, and expressions modulo m
+    recall.py, mqar.py, needles.py   what is asked about what was said before
+    copying.py                       what was said, again
     digits.py, glyphs.py    pictures of digits, as sequences of rows
     regression.py           a function from examples, in context
 
@@ -19,9 +22,13 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..errors import ConfigError, explain, nearest
+from .arithmetic import ModularArithmetic
+from .copying import Copying, SelectiveCopying
 from .digits import Digits
 from .glyphs import Glyphs
 from .groups import EXAMPLES, Group, GroupWords, accuracy, group, is_group_name
+from .mqar import MultiQueryRecall
+from .needles import Needles
 from .parity import Parity
 from .recall import Recall
 from .regression import InContextRegression
@@ -30,13 +37,18 @@ from .text import Text
 
 __all__ = [
     "TASKS",
+    "Copying",
     "Digits",
     "Glyphs",
     "Group",
     "GroupWords",
     "InContextRegression",
+    "ModularArithmetic",
+    "MultiQueryRecall",
+    "Needles",
     "Parity",
     "Recall",
+    "SelectiveCopying",
     "Task",
     "Text",
     "accuracy",
@@ -115,7 +127,12 @@ TASKS: dict[str, Callable[..., Any]] = {
     "words": _words,
     "text": _text,
     "parity": Parity,
+    "modular_arithmetic": ModularArithmetic,
     "recall": Recall,
+    "mqar": MultiQueryRecall,
+    "copying": Copying,
+    "selective_copying": SelectiveCopying,
+    "needles": Needles,
     "digits": Digits,
     "glyphs": Glyphs,
     "in_context_regression": InContextRegression,

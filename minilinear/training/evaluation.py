@@ -16,13 +16,14 @@ from ..randomness import stream
 from ..tasks import Task, Text
 
 EVALUATION_SEED = 20_250_214
-AT_ONCE = 1 << 17  # tokens that go through a model together
+AT_ONCE = 1 << 23  # scores that a model gives at a time
+AT_MOST = 1 << 17, 1 << 26  # tokens, and scores, of one length: long sequences and large vocabularies take their time
 TIMES = (1, 2, 4, 8, 16)  # of the training length, where bits are counted by position
 
 
 def outputs_of(model: Any, inputs: np.ndarray) -> np.ndarray:
     """What a model says to inputs (B, ...), as one array, computed in parts that fit into memory."""
-    size = max(1, AT_ONCE // inputs.shape[1])
+    size = max(1, AT_ONCE // (inputs.shape[1] * model.config.vocabulary))
     with no_grad(), backend.single_threaded_blas():
         parts = [model(inputs[i : i + size])[0].data for i in range(0, len(inputs), size)]
     return np.concatenate(parts)
@@ -34,13 +35,16 @@ def evaluate(model: Any, task: Task, *, size: int = 512) -> dict[str, dict[str, 
     Args:
         model: of the task's kind; it is told that it is not being trained.
         task: what it is asked.
-        size: sequences at each length.
+        size: sequences at each length, fewer where they are long.
     """
     model.eval()
     try:
         found = {}
         for length in task.tested:
-            inputs, targets = task.evaluation(stream(EVALUATION_SEED, "evaluation", length), length, size)
+            tokens, scores = AT_MOST
+            fewer = max(16, min(tokens // length, scores // (length * model.config.vocabulary)))
+            rng = stream(EVALUATION_SEED, "evaluation", length)
+            inputs, targets = task.evaluation(rng, length, min(size, fewer))
             found[str(length)] = task.score(outputs_of(model, inputs), targets)
         return found
     finally:
