@@ -1,25 +1,28 @@
-"""Optimizers, one file each; schedules, clipping, an average of the weights, learning rates by width."""
+"""Optimizers, one file each; schedules, clipping, averages of the weights, and learning rates that keep with width."""
 
 from collections.abc import Callable
-from typing import Any
+from functools import partial
 
 from .adagrad import Adagrad, AdaGradNorm
 from .adam import Adam
+from .adamp import AdamP
 from .adamw import AdamW
-from .clipping import clip_by_global_norm, clip_by_value, clip_by_weights
+from .clipping import adaptive_clip, clip_by_global_norm, clip_by_value
 from .conda import Conda
 from .ema import EMA
 from .lamb import LAMB
 from .lars import LARS
 from .muon import Muon, newton_schulz
-from .mup import mup_groups
+from .mup import mup_groups, rescale_init
 from .optimizer import Group, Optimizer
-from .projected import SGDP, AdamP
-from .schedules import constant, cosine, inverse_sqrt, linear, wsd
+from .schedules import SCHEDULES, constant, cosine, inverse_sqrt, linear, wsd
 from .sgd import SGD
+from .sgdp import SGDP
 
-OPTIMIZERS: dict[str, Any] = {
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     "sgd": SGD,
+    "momentum": partial(SGD, momentum=0.9),
+    "nesterov": partial(SGD, momentum=0.9, nesterov=True),
     "adam": Adam,
     "adamw": AdamW,
     "adagrad": Adagrad,
@@ -30,13 +33,6 @@ OPTIMIZERS: dict[str, Any] = {
     "adamp": AdamP,
     "muon": Muon,
     "conda": Conda,
-}
-SCHEDULES: dict[str, Callable[..., float]] = {
-    "constant": constant,
-    "linear": linear,
-    "cosine": cosine,
-    "wsd": wsd,
-    "inverse_sqrt": inverse_sqrt,
 }
 
 __all__ = [
@@ -56,14 +52,15 @@ __all__ = [
     "Group",
     "Muon",
     "Optimizer",
+    "adaptive_clip",
     "clip_by_global_norm",
     "clip_by_value",
-    "clip_by_weights",
     "constant",
     "cosine",
     "inverse_sqrt",
     "linear",
     "mup_groups",
     "newton_schulz",
+    "rescale_init",
     "wsd",
 ]

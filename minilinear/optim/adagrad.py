@@ -1,111 +1,124 @@
-"""Adagrad: a learning rate for each coordinate, that falls with all the gradient it has seen. And its scalar form.
+"""Adagrad: divide by the root of all squared gradients so far, coordinate by coordinate or by one number.
 
-    Adagrad          G_t = G_{t-1} + |g_t|^2                x_t = x_{t-1} - lr g_t / (sqrt(G_t) + eps)
-    AdaGradNorm      s_t = s_{t-1} + sum |g_t|^2            x_t = x_{t-1} - lr g_t / sqrt(s_t)
+Adagrad:       G_t = G_{t-1} + g_t^2            x_t = x_{t-1} - lr g_t / (sqrt(G_t) + eps)
+AdaGradNorm:   s_t = s_{t-1} + ||g_t||^2        x_t = x_{t-1} - lr g_t / sqrt(s_t),   s_0 = b0^2
 
-The sum never shrinks, so steps fall like 1 / sqrt(t) by themselves: no schedule is needed, and the method converges
-whatever lr is. The scalar form keeps the direction of the gradient.
+The rate falls by itself, like 1 / sqrt(t) while gradients keep their size, and stops falling when they vanish. What
+makes the proofs work is one line, sum_t g_t^2 / sqrt(G_t) <= 2 sqrt(G_T). AdaGradNorm keeps the gradient's direction.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 
 from ..errors import ConfigError, explain
 from ..nn import Parameter
-from .optimizer import Group, Optimizer, by_output
+from .optimizer import Group, Optimizer, axes_of_a_unit, length, squared
+
+
+def adagrad_update(x, g, G, *, lr, eps, decay):
+    """One step for one array: the new x. G is updated in place."""
+    if decay:
+        g = g + decay * x
+    G += squared(g)
+    return x - lr * g / (np.sqrt(G) + eps)
 
 
 class Adagrad(Optimizer):
-    """One sum for each coordinate.
+    """The first of the two above.
 
     Args:
-        parameters: what to train, or Groups of it.
-        lr: learning rate; `step` may be given another.
-        initial_sum: G_0.
-        eps: keeps the division finite.
-        weight_decay: the fraction, times lr, by which weights shrink; for parameters with `decay`.
+        parameters: Parameters, or Groups of them.
+        lr: learning rate.
+        eps: keeps the division finite while G is 0.
+        initial_sum: G_0: 0 as in PyTorch; optax has 0.1, which makes the first steps small.
+        weight_decay: decay * x is added to the gradient.
 
     Cost:
-        One array as large as the parameters, and five passes over it.
+        One array as large as the parameters, and five passes.
 
     Source:
-        Duchi, Hazan, Singer 2011, algorithm 1 (diagonal).
+        Duchi, Hazan and Singer 2011, JMLR 12, with a diagonal matrix.
     """
+
+    state: ClassVar[tuple[str, ...]] = ("G",)
+    G: list[Any]
 
     def __init__(
         self,
-        parameters: Sequence[Parameter] | Sequence[Group],
+        parameters: Iterable[Parameter | Group],
         *,
         lr: float = 1e-2,
-        initial_sum: float = 0.0,
         eps: float = 1e-10,
+        initial_sum: float = 0.0,
         weight_decay: float = 0.0,
     ):
-        self.initial_sum, self.eps = initial_sum, eps
+        self.eps, self.initial_sum = eps, initial_sum
         super().__init__(parameters, lr=lr, weight_decay=weight_decay)
 
-    def initial(self, p: Parameter) -> dict[str, np.ndarray]:
-        return {"G": np.full_like(p.data.real, self.initial_sum)}
+    def initial(self, name: str, p: Parameter) -> Any:
+        return np.full_like(p.data.real, self.initial_sum)
 
-    def update(self, p, g, state, *, lr, decay):
-        G = state["G"]
-        G += (g * g.conj()).real
-        return (1 - lr * decay) * p.data - lr * g / (np.sqrt(G) + self.eps)
+    def new_value(self, p, g, G, *, lr, decay):
+        return adagrad_update(p.data, g, G, lr=lr, eps=self.eps, decay=decay)
+
+
+PER = ("tensor", "row", "global")
+
+
+def adagrad_norm_update(x, g, s, square, *, lr):
+    """One step for one array: the new x. s takes `square`, the ||g||^2 that it adds up, in place."""
+    s += square
+    return x - lr * g / np.sqrt(s)
 
 
 class AdaGradNorm(Optimizer):
-    """One sum for many coordinates.
+    """The second of the two above: one number instead of an array, for whatever the norm is taken over.
 
     Args:
-        parameters: what to train, or Groups of it.
-        lr: learning rate; `step` may be given another.
-        b0: sqrt(s_0).
-        per: what shares a sum: "global" (all parameters), "tensor" (each by itself), or "row" (each output of a map).
-        weight_decay: the fraction, times lr, by which weights shrink; for parameters with `decay`.
+        parameters: Parameters, or Groups of them.
+        lr: learning rate; in the paper any works, at the price of a slower start.
+        b0: the root of s_0, above 0.
+        per: the norm of each Parameter ("tensor"), of each output unit ("row": the row of a paper, a column of our
+            (in, out), a row of an embedding, a single entry of a bias) or of all Parameters together ("global").
+
+    Raises:
+        ConfigError: another `per`, or a b0 that is not positive.
 
     Cost:
-        One number for each sum, and two passes over the parameters.
+        A number for each Parameter, or one for each output unit, and four passes.
 
     Source:
-        Ward, Wu, Bottou 2019, arXiv 1806.01811, algorithm 1.
+        Ward, Wu and Bottou 2020, JMLR 21, arXiv 1806.01811: "global".
     """
 
+    state: ClassVar[tuple[str, ...]] = ("s",)
+    s: list[Any]
+
     def __init__(
-        self,
-        parameters: Sequence[Parameter] | Sequence[Group],
-        *,
-        lr: float = 1.0,
-        b0: float = 0.1,
-        per: str = "global",
-        weight_decay: float = 0.0,
+        self, parameters: Iterable[Parameter | Group], *, lr: float = 1.0, b0: float = 0.1, per: str = "tensor"
     ):
-        if per not in ("global", "tensor", "row"):
-            raise ConfigError(explain("per is global, tensor or row.", got=repr(per)))
+        if per not in PER:
+            raise ConfigError(explain(f"per is one of {', '.join(PER)}.", got=repr(per)))
         if not b0 > 0:
-            raise ConfigError(explain("b0 is positive: the first step divides by it.", got=b0))
-        self.b0, self.per = b0, per
-        super().__init__(parameters, lr=lr, weight_decay=weight_decay)
+            raise ConfigError(explain("b0 is positive: the first step divides by sqrt(b0^2 + ||g||^2).", got=b0))
+        self.b0, self.per, self.square = b0, per, math.nan
+        super().__init__(parameters, lr=lr)
 
-    def initial(self, p: Parameter) -> dict[str, np.ndarray]:
-        sums = len(by_output(p, p.data)) if self.per == "row" and p.ndim == 2 else 1
-        return {"s": np.full(sums, self.b0**2, p.data.real.dtype)}
+    def initial(self, name: str, p: Parameter) -> Any:
+        return np.full_like(self._sum(p, p.data.real), self.b0**2)
 
-    def step(self, gradients: Sequence, lr: float | None = None) -> None:
-        """Change every parameter by its gradient, an array in its shape."""
+    def _sum(self, p: Parameter, x: Any) -> Any:
+        return x.sum(axes_of_a_unit(p) if self.per == "row" else None, keepdims=True)
+
+    def look_at(self, gradients: Sequence) -> None:
         if self.per == "global":
-            total = sum(float((abs(np.asarray(g)) ** 2).sum()) for g in gradients)
-            for state in self.states:
-                state["s"] += total
-        super().step(gradients, lr)
+            self.square = sum(length(g) ** 2 for g in gradients)
 
-    def update(self, p, g, state, *, lr, decay):
-        s = state["s"]
-        rows = by_output(p, g) if self.per == "row" and p.ndim == 2 else g.reshape(1, -1)
-        if self.per != "global":
-            s += (abs(rows) ** 2).sum(1)
-        root = np.sqrt(s)[:, None]
-        d = (rows / root).T if self.per == "row" and p.ndim == 2 and p.parts else rows / root
-        return (1 - lr * decay) * p.data - lr * d.reshape(g.shape)
+    def new_value(self, p, g, s, *, lr, decay):
+        square = self.square if self.per == "global" else self._sum(p, squared(g))
+        return adagrad_norm_update(p.data, g, s, square, lr=lr)

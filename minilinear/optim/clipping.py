@@ -1,4 +1,8 @@
-"""Keeping one bad batch from throwing the weights away."""
+"""Keeping one bad batch from throwing the weights away.
+
+None of these repairs a gradient that is not finite: there is no good length to cut it to. `clip_by_global_norm` returns
+the length, and the training loop stops, or leaves the batch out, when it is no number.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..nn import Parameter
-from .optimizer import by_output
+from .optimizer import axes_of_a_unit, squared
 
 
 def clip_by_global_norm(gradients: Sequence[Any], limit: float) -> tuple[list[Any], float]:
@@ -20,48 +24,56 @@ def clip_by_global_norm(gradients: Sequence[Any], limit: float) -> tuple[list[An
         limit: the largest length, sqrt of the sum of all squares.
 
     Returns:
-        The gradients, and the length they had. A length that is not finite is the caller's to see: nothing is clipped.
+        The gradients, and the length they had.
 
     Source:
         Pascanu et al. 2013, arXiv 1211.5063, algorithm 1.
     """
-    norm = math.sqrt(sum(float((g * g).sum()) for g in gradients))
+    norm = math.sqrt(sum(float(squared(g).sum()) for g in gradients))
     if norm <= limit or not math.isfinite(norm):
         return list(gradients), norm
     return [g * (limit / norm) for g in gradients], norm
 
 
 def clip_by_value(gradients: Sequence[Any], limit: float) -> list[Any]:
-    """Cut every number to [-limit, limit]; unlike a clip by length it changes the direction.
+    """Cut every entry to [-limit, limit]. This changes the direction of the gradient.
 
     Args:
-        gradients: arrays of any shapes.
-        limit: the largest size of one number.
+        gradients: real arrays of any shapes.
+        limit: the largest absolute value.
+
+    Returns:
+        The gradients. What is not a number stays one; infinity becomes `limit`.
     """
     return [np.clip(g, -limit, limit) for g in gradients]
 
 
-def clip_by_weights(
-    gradients: Sequence[Any], parameters: Sequence[Parameter], limit: float = 0.01, smallest: float = 1e-3
+def adaptive_clip(
+    gradients: Sequence[Any], parameters: Sequence[Parameter], limit: float = 0.01, *, eps: float = 1e-3
 ) -> list[Any]:
-    """Adaptive clipping: the gradient of each output of a matrix is at most `limit` times as long as its weights.
+    """Shrink the gradient of every output unit whose length exceeds a fraction of its weights' length.
 
-        g_i <- g_i min(1, limit max(|x_i|, smallest) / |g_i|)
+        g_i <- g_i  limit max(||w_i||, eps) / ||g_i||      where ||g_i|| > limit max(||w_i||, eps)
+
+    A unit is a column of a map (in, out), the row of a token in an embedding, the whole of a bias or gain. The paper
+    leaves the readout out: hand over the others.
 
     Args:
-        gradients: one for each parameter.
-        parameters: the weights; what is no matrix is clipped as one row.
-        limit: the largest ratio.
-        smallest: the length that short weights are taken to have, so that what starts at 0 can leave it.
+        gradients: an array for each parameter.
+        parameters: their Parameters.
+        limit: the largest ratio of the two lengths.
+        eps: weights shorter than this count as this long, so that what starts at 0 can move.
+
+    Returns:
+        The gradients.
 
     Source:
         Brock et al. 2021, arXiv 2102.06171, equation 3.
     """
     clipped = []
-    for g, p in zip(gradients, parameters):
-        rows_g, rows_x = (by_output(p, y) if p.ndim == 2 else y.reshape(1, -1) for y in (g, p.data))
-        length_g, length_x = (np.sqrt((y * y).sum(1, keepdims=True)) for y in (rows_g, rows_x))
-        factor = np.minimum(1, limit * np.maximum(length_x, smallest) / np.maximum(length_g, 1e-30))
-        rows = rows_g * factor
-        clipped.append((rows.T if p.ndim == 2 and p.parts else rows).reshape(g.shape))
+    for g, p in zip(gradients, parameters, strict=True):
+        axes = axes_of_a_unit(p) if p.ndim > 1 else None
+        allowed = limit * np.maximum(np.sqrt(squared(p.data).sum(axes, keepdims=True)), eps)
+        norm = np.sqrt(squared(g).sum(axes, keepdims=True))
+        clipped.append(g * np.where(norm > allowed, allowed / np.maximum(norm, allowed), 1).astype(norm.dtype))
     return clipped

@@ -1,102 +1,123 @@
-"""Conda: Adam in a basis of its own for every matrix, that of the singular vectors of the momentum.
+"""Conda: Adam in a rotated frame, that of the momentum's singular vectors.
 
-    M_t = b1 M_{t-1} + (1 - b1) G_t            every `refresh` steps: M = P S Q, on its shorter side Q (or P) a rotation
-    M' = M Q^T,  G' = G Q^T                     V_t = b2 V_{t-1} + (1 - b2) G'^2
-    N = M' / (sqrt(V_t) + eps) Q                x_t = (1 - lr decay) x_{t-1} - lr scale sqrt(1 - b2^t) / (1 - b1^t) N
+M_t = b1 M_{t-1} + (1 - b1) G_t                                 kept in the frame of W
+Q   = singular vectors of M on its shorter side                 at the first step, then every `gap` steps
+M', G' = M and G in the frame of Q                              Q^T M for in <= out, M Q for out < in
+V_t = b2 V_{t-1} + (1 - b2) G'^2                                entry by entry, kept in the frame of Q
+N   = m_hat' / (sqrt(v_hat) + eps), rotated back
+W_t = (1 - lr decay) W_{t-1} - lr scale N
 
-In the rotated frame rows or columns are independent to first order, so dividing each coordinate by its size flattens
-the spectrum of the step: nearer to Muon's than Adam's is. V is not rotated when the basis is: for 1 / (1 - b2) steps
-it is about another frame. eps is added before the correction here, as in the authors' code.
-
-Source: Wang et al. 2025, arXiv 2509.24218, and the authors' implementation.
+Q is square and orthogonal, so nothing is lost, unlike in low-rank methods. What the paper calls normalising columns is
+Adam's division, entry by entry, after a rotation of one side. V is not rotated when Q changes: for some 1 / (1 - b2)
+steps after that it speaks of the old frame.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Iterable
+from typing import Any, ClassVar
 
 import numpy as np
 
 from ..nn import Parameter
-from .adamw import adamw_update, moments
+from .adam import normalized
+from .adamw import adamw_update
 from .muon import is_hidden
-from .optimizer import Group, Optimizer, parts
+from .optimizer import Group, Optimizer, each_map, squared
 
 
 def basis(M):
-    """The singular vectors of M on its shorter side, of n: (n, n) with orthonormal rows."""
-    P, _, Q = np.linalg.svd(M, full_matrices=False)
-    return Q if M.shape[0] >= M.shape[1] else P.T
+    """The singular vectors of M (n, k) on its shorter side, in the columns of a square orthogonal matrix."""
+    U, _, Vt = np.linalg.svd(M, full_matrices=False)
+    return U if M.shape[0] <= M.shape[1] else Vt.conj().T
 
 
-def turned(X, Q):
-    """X in the basis Q of its shorter side."""
-    return X @ Q.T if X.shape[0] >= X.shape[1] else Q @ X
+def into(Q, A):
+    """A (n, k) in the frame of Q, on the shorter side."""
+    return Q.conj().T @ A if A.shape[0] <= A.shape[1] else A @ Q
 
 
-def turned_back(X, Q):
-    """The inverse of `turned`."""
-    return X @ Q if X.shape[0] >= X.shape[1] else Q.T @ X
+def back(Q, A):
+    """What `into` did, undone."""
+    return Q @ A if A.shape[0] <= A.shape[1] else A @ Q.conj().T
+
+
+def conda_update(W, G, M, V, Q, t, *, lr, betas, eps, scale, decay, gap):
+    """One step for one map (in, out): the new W. M, V and Q are updated in place; t counts from 1."""
+    b1, b2 = betas
+    M *= b1
+    M += (1 - b1) * G
+    if (t - 1) % gap == 0:
+        Q[...] = basis(M)
+    rotated = into(Q, G)
+    V *= b2
+    V += (1 - b2) * squared(rotated)
+    N = back(Q, normalized(into(Q, M), V, t, betas=betas, eps=eps))
+    return (1 - lr * decay) * W - (lr * scale) * N
 
 
 class Conda(Optimizer):
-    """The optimizer of the equations above, for matrices that map the model's width to itself; AdamW for the others.
+    """The optimizer of the equations above for hidden matrices, each map of a Parameter with `parts` by itself; AdamW
+    at the same learning rate for embeddings, the readout, gains and biases.
+
+    The released code rotates the side of the rows of a square (out, in), the inputs; so do we: `in <= out` above. It
+    adds eps before the bias correction, and decays after the step.
 
     Args:
-        parameters: what to train, or Groups of it.
-        lr: learning rate; `step` may be given another.
-        betas: how fast the averages of g and of its rotated square forget.
+        parameters: Parameters, or Groups of them.
+        lr: learning rate, ten times AdamW's in the paper.
+        betas: how fast the averages forget; the paper's runs have (0.9, 0.99).
         eps: keeps the division finite.
-        refresh: steps between two bases.
-        scale: factor of the step of matrices.
-        adamw_lr: learning rate of all other parameters, in units of lr.
-        weight_decay: the fraction, times lr, by which weights shrink; for parameters with `decay`.
+        weight_decay: the fraction, times lr, by which weights shrink at each step.
+        scale: factor of the steps of hidden matrices.
+        gap: steps between two decompositions.
 
     Cost:
-        Three arrays for a matrix, one of them n x n; an SVD every `refresh` steps and three products of n columns.
+        Adam's two arrays and m^2 numbers for each map, m its shorter side; six m^2 n flops a step for three products
+        with Q, and a singular value decomposition every `gap` steps.
 
     Source:
-        Wang et al. 2025, arXiv 2509.24218, algorithm 1.
+        Wang et al. 2025, arXiv 2509.24218, and their released code.
     """
+
+    state: ClassVar[tuple[str, ...]] = ("m", "v", "Q")
+    m: list[Any]
+    v: list[Any]
+    Q: list[Any]
 
     def __init__(
         self,
-        parameters: Sequence[Parameter] | Sequence[Group],
+        parameters: Iterable[Parameter | Group],
         *,
         lr: float = 1e-2,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
-        refresh: int = 2000,
-        scale: float = 0.25,
-        adamw_lr: float = 0.1,
         weight_decay: float = 0.0,
+        scale: float = 0.25,
+        gap: int = 2000,
     ):
-        self.betas, self.eps, self.refresh, self.scale, self.adamw_lr = betas, eps, refresh, scale, adamw_lr
         super().__init__(parameters, lr=lr, weight_decay=weight_decay)
+        self.betas, self.eps, self.scale, self.gap = betas, eps, scale, gap
 
-    def initial(self, p: Parameter) -> dict[str, np.ndarray]:
-        state = moments(p)
-        if is_hidden(p):
-            for i, part in enumerate(parts(p)):
-                state[f"Q{i}"] = np.identity(min(p.data[part].shape), p.dtype)
-        return state
+    def initial(self, name: str, p: Parameter) -> Any:
+        """The frames Q of p's maps stand one after the other in one row of numbers."""
+        if name != "Q":
+            return super().initial(name, p)
+        return np.zeros_like(p.data, shape=sum(side * side for side in sides(p))) if is_hidden(p) else None
 
-    def update(self, p, g, state, *, lr, decay):
-        x, t, (b1, b2) = p.data, self.t, self.betas
-        if not is_hidden(p):
-            options = {"lr": self.adamw_lr * lr, "betas": self.betas, "eps": self.eps, "decay": decay}
-            return adamw_update(x, g, state["m"], state["v"], t, **options)
-        M, V = state["m"], state["v"]
-        M *= b1
-        M += (1 - b1) * g
-        V *= b2
-        new, rate = (1 - lr * decay) * x, lr * self.scale * math.sqrt(1 - b2**t) / (1 - b1**t)
-        for i, part in enumerate(parts(p)):
-            if (t - 1) % self.refresh == 0:
-                state[f"Q{i}"] = basis(M[part])
-            Q = state[f"Q{i}"]
-            V[part] += (1 - b2) * turned(g[part], Q) ** 2
-            N = turned(M[part], Q) / (np.sqrt(V[part]) + self.eps)
-            new[part] -= rate * turned_back(N, Q)
-        return new
+    def new_value(self, p, g, m, v, Q, *, lr, decay):
+        options = {"lr": lr, "betas": self.betas, "eps": self.eps, "decay": decay}
+        if Q is None:
+            return adamw_update(p.data, g, m, v, self.t, **options)
+        ends = np.cumsum([side * side for side in sides(p)]).tolist()
+        frames = iter([Q[e - side * side : e].reshape(side, side) for side, e in zip(sides(p), ends)])
+
+        def update(W, G, M, V):
+            return conda_update(W, G, M, V, next(frames), self.t, scale=self.scale, gap=self.gap, **options)
+
+        return each_map(p, update, p.data, g, m, v)
+
+
+def sides(p: Parameter) -> list[int]:
+    """The shorter side of each map in p."""
+    return [min(p.shape[0], n) for n in p.parts or p.shape[1:]]

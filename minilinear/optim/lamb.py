@@ -1,64 +1,75 @@
-"""LAMB: Adam's direction, at the length of the weights: every matrix moves by the fraction lr of itself.
+"""LAMB: Adam whose step is made, matrix by matrix, a fraction lr of the weights' length.
 
-    u = m_t / (1 - b1^t) / (sqrt(v_t / (1 - b2^t)) + eps) + decay x
-    r = |x| / |u|, 1 where one of them is zero            x_t = x_{t-1} - lr r u
+u   = m_hat / (sqrt(v_hat) + eps) + decay w
+r   = phi(||w||) / ||u||                        1 where one of the two is 0, and for vectors
+w_t = w_{t-1} - lr r u                          phi(n) = n, cut to an interval
 
-A matrix that starts at zero takes one Adam step and then crawls, since |x| is small: start it elsewhere, or bound r.
+So ||w_t - w_{t-1}|| = lr ||w||. Decay is inside the ratio. A matrix that starts at 0 moves by a whole u in the first
+step and hardly at all in the second, because its length is then tiny: `clamp` gives phi a smallest value.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import numpy as np
+import math
+from collections.abc import Iterable
+from functools import partial
 
 from ..nn import Parameter
-from .adamw import moments, ratio
-from .optimizer import Group, Optimizer, is_matrix, norm, parts
+from .adam import Adam, moments, normalized
+from .optimizer import Group, each_map, is_matrix, length
 
 
-class LAMB(Optimizer):
-    """The optimizer of the equations above.
+def lamb_update(w, g, m, v, t, *, lr, betas, eps, decay, clamp, matrix):
+    """One step for one map, or for one vector: the new w. m and v are updated in place; t counts from 1."""
+    moments(g, m, v, betas=betas)
+    u = normalized(m, v, t, betas=betas, eps=eps) + decay * w
+    r = 1.0
+    if matrix:
+        phi, uu = min(max(length(w), clamp[0]), clamp[1]), length(u)
+        r = phi / uu if phi and uu else 1.0
+    return w - lr * r * u
+
+
+class LAMB(Adam):
+    """The optimizer of the equations above; norms are those of each map of a Parameter with `parts`.
 
     Args:
-        parameters: what to train, or Groups of it.
-        lr: learning rate; `step` may be given another.
-        betas: how fast the averages of g and of g^2 forget.
+        parameters: Parameters, or Groups of them.
+        lr: the fraction of its length by which a matrix moves.
+        betas: how fast the averages of g and of |g|^2 forget.
         eps: keeps the division finite.
-        bounds: |x| is taken to be at least and at most this.
-        weight_decay: decay, inside the ratio; for parameters with `decay`.
+        weight_decay: decay * w is added to the step, and counts in the ratio.
+        clamp: the interval of phi.
 
     Cost:
-        Two arrays as large as the parameters, and about fourteen passes over them.
+        Two arrays as large as the parameters, and about fourteen passes.
 
     Source:
-        You et al. 2020, arXiv 1904.00962, algorithm 2; with bias correction, as its authors' code has it.
+        You et al. 2020, arXiv 1904.00962, algorithm 2, with the bias correction of TensorFlow Addons.
     """
-
-    decoupled = False
 
     def __init__(
         self,
-        parameters: Sequence[Parameter] | Sequence[Group],
+        parameters: Iterable[Parameter | Group],
         *,
         lr: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-6,
-        bounds: tuple[float, float] = (0.0, float("inf")),
         weight_decay: float = 0.0,
+        clamp: tuple[float, float] = (0.0, math.inf),
     ):
-        self.betas, self.eps, self.bounds = betas, eps, bounds
-        super().__init__(parameters, lr=lr, weight_decay=weight_decay)
+        super().__init__(parameters, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
+        self.clamp = clamp
 
-    def initial(self, p: Parameter) -> dict[str, np.ndarray]:
-        return moments(p)
-
-    def update(self, p, g, state, *, lr, decay):
-        x = p.data
-        u = ratio(g, state["m"], state["v"], self.t, betas=self.betas, eps=self.eps) / (1 - self.betas[0] ** self.t)
-        u += decay * x
-        for part in parts(p):
-            if is_matrix(p):
-                of_x, of_u = min(max(norm(x[part]), self.bounds[0]), self.bounds[1]), norm(u[part])
-                u[part] *= of_x / of_u if of_x > 0 and of_u > 0 else 1.0
-        return x - lr * u
+    def new_value(self, p, g, m, v, *, lr, decay):
+        update = partial(
+            lamb_update,
+            t=self.t,
+            lr=lr,
+            betas=self.betas,
+            eps=self.eps,
+            decay=decay,
+            clamp=self.clamp,
+            matrix=is_matrix(p),
+        )
+        return each_map(p, update, p.data, g, m, v)

@@ -1,65 +1,69 @@
-"""LARS: every layer moves by the same fraction of its own length, so that large batches can take large steps.
+"""LARS: momentum whose rate is set, matrix by matrix, to a fraction of the weights' length.
 
-    r = trust |x| / (|g| + decay |x| + eps), 1 where x or g is zero        b_t = mu b_{t-1} + lr r (g + decay x)
-    x_t = x_{t-1} - b_t
+r   = trust ||w|| / (||g|| + decay ||w|| + eps)            1 where ||w|| or ||g|| is 0, and for vectors
+b_t = mu b_{t-1} + lr r (g_t + decay w)
+w_t = w_{t-1} - b_t
 
-The lengths are those of one matrix; gains and biases take plain momentum steps.
+Without momentum and decay a step has the length lr trust ||w||, whatever the gradient's. The learning rate is inside
+the buffer: past steps keep the rate that they were made with. optax takes the ratio on ||g + decay w|| instead.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import numpy as np
+from collections.abc import Iterable
+from functools import partial
+from typing import Any, ClassVar
 
 from ..nn import Parameter
-from .optimizer import Group, Optimizer, is_matrix, norm, parts
+from .optimizer import Group, Optimizer, each_map, is_matrix, length
+
+
+def lars_update(w, g, b, *, lr, mu, decay, trust, eps, matrix):
+    """One step for one map, or for one vector: the new w. b is updated in place."""
+    r, ww, gg = 1.0, length(w), length(g)
+    if matrix and ww and gg:
+        r = trust * ww / (gg + decay * ww + eps)
+    b *= mu
+    b += lr * r * (g + decay * w)
+    return w - b
 
 
 class LARS(Optimizer):
-    """The optimizer of the equations above.
+    """The optimizer of the equations above; norms are those of each map of a Parameter with `parts`.
 
     Args:
-        parameters: what to train, or Groups of it.
-        lr: learning rate; `step` may be given another.
-        trust: the fraction.
+        parameters: Parameters, or Groups of them.
+        lr: learning rate. Vectors are given it as it is, so it cannot be as large as 1 / trust.
         momentum: mu.
+        trust: the fraction of its length by which a matrix moves, times lr.
+        weight_decay: decay * w is added to the gradient and counts in the ratio.
         eps: keeps the division finite.
-        weight_decay: decay, inside the ratio; for parameters with `decay`.
 
     Cost:
-        One array as large as the parameters, and six passes over it.
+        One array as large as the parameters, and eight passes.
 
     Source:
-        You, Gitman, Ginsburg 2017, arXiv 1708.03888, algorithm 1.
+        You, Gitman and Ginsburg 2017, arXiv 1708.03888, algorithm 1.
     """
 
-    decoupled = False
+    state: ClassVar[tuple[str, ...]] = ("b",)
+    b: list[Any]
 
     def __init__(
         self,
-        parameters: Sequence[Parameter] | Sequence[Group],
+        parameters: Iterable[Parameter | Group],
         *,
         lr: float = 1.0,
-        trust: float = 1e-3,
         momentum: float = 0.9,
-        eps: float = 1e-8,
+        trust: float = 1e-3,
         weight_decay: float = 0.0,
+        eps: float = 1e-8,
     ):
-        self.trust, self.momentum, self.eps = trust, momentum, eps
         super().__init__(parameters, lr=lr, weight_decay=weight_decay)
+        self.momentum, self.trust, self.eps = momentum, trust, eps
 
-    def initial(self, p: Parameter) -> dict[str, np.ndarray]:
-        return {"b": np.zeros_like(p.data)}
-
-    def update(self, p, g, state, *, lr, decay):
-        x, b = p.data, state["b"]
-        b *= self.momentum
-        for part in parts(p):
-            ratio = 1.0
-            if is_matrix(p):
-                of_x, of_g = norm(x[part]), norm(g[part])
-                if of_x > 0 and of_g > 0:
-                    ratio = self.trust * of_x / (of_g + decay * of_x + self.eps)
-            b[part] += lr * ratio * (g[part] + decay * x[part])
-        return x - b
+    def new_value(self, p, g, b, *, lr, decay):
+        update = partial(
+            lars_update, lr=lr, mu=self.momentum, decay=decay, trust=self.trust, eps=self.eps, matrix=is_matrix(p)
+        )
+        return each_map(p, update, p.data, g, b)

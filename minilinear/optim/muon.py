@@ -1,28 +1,34 @@
-"""Muon: the step is the momentum with all its singular values made one, so that no direction is left behind.
+"""Muon: momentum whose singular values are all made about 1.
 
-    B_t = mu B_{t-1} + (1 - mu) G_t            U = mu B_t + (1 - mu) G_t  (Nesterov)  or  B_t
-    U = P S Q^T  ->  O = P Q^T, about          x_t = (1 - lr decay) x_{t-1} - lr sqrt(max(1, out / in)) O
+B_t = mu B_{t-1} + (1 - mu) G_t                     U = (1 - mu) G_t + mu B_t (Nesterov), or B_t
+O   = newton_schulz(U)                              about L R^T where U = L diag(s) R^T
+W_t = (1 - lr decay) W_{t-1} - lr c O               c = sqrt(max(1, out / in))
 
-The polar factor P Q^T is not computed by an SVD but by **Newton-Schulz**: with |U|_F = 1 all singular values s are in
-[0, 1], and X <- a X + b (X X^T) X + c (X X^T)^2 X maps each of them by p(s) = a s + b s^3 + c s^5 and leaves the
-singular vectors alone. The usual (a, b, c) do not converge to 1: five steps take everything above 0.002 into
-[0.68, 1.21], which is enough, and fast. A method for matrices that map the model's width to itself: embeddings, the
-readout, gains and biases go by AdamW inside the same object.
+The orthogonal factor comes without a decomposition, by a polynomial that acts on every singular value by itself:
+
+    X <- a X + b (X X^T) X + c (X X^T)^2 X          maps s to a s + b s^3 + c s^5
+
+Muon's coefficients are chosen to be steep at 0 and do not converge to 1: after five steps the values lie between 0.682
+and 1.202 if they were at least 0.002 of ||U||_F before. Smaller ones stay small: a square Gaussian matrix has some.
+Only matrices from the model's width to its width are treated so; all else goes by AdamW.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
+from functools import partial
+from typing import Any, ClassVar
 
-import numpy as np
-
+from ..errors import ConfigError, ShapeError, explain
 from ..nn import Parameter
-from .adamw import adamw_update, moments
-from .optimizer import Group, Optimizer, parts
+from .adamw import adamw_update
+from .optimizer import Group, Optimizer, each_map, length
 
-QUINTIC = (3.4445, -4.7750, 2.0315)
-DION = (  # a different polynomial for each of five steps
+STEEP = (3.4445, -4.7750, 2.0315)  # Muon's: slope 3.4 at 0, ends in [0.682, 1.202]
+CUBIC = (1.5, -0.5, 0.0)  # these two converge to 1, slowly from small values
+QUINTIC = (15 / 8, -10 / 8, 3 / 8)
+DION = (  # one triple for each of five steps, from optax: first steep, then exact
     (4.0848, -6.8946, 2.9270),
     (3.9505, -6.3029, 2.6377),
     (3.7418, -5.5913, 2.3037),
@@ -31,95 +37,129 @@ DION = (  # a different polynomial for each of five steps
 )
 
 
-def newton_schulz(G, *, steps: int = 5, coefficients: Sequence = QUINTIC, eps: float = 1e-7):
-    """About the polar factor P Q^T of G = P S Q^T: the same singular vectors, singular values near 1.
+def newton_schulz(G: Any, steps: int = 5, coefficients: tuple = STEEP, *, eps: float = 1e-7) -> Any:
+    """A matrix with the singular vectors of G and singular values of about 1.
 
-        X = G / (|G|_F + eps);   X <- a X + (b A + c A^2) X,  A = X X^T
+        X <- G / (||G||_F + eps),    then X <- a X + (b A + c A^2) X  with  A = X X^T, `steps` times
 
     Args:
-        G: a matrix, or a stack of them (..., m, n).
-        steps: how often.
+        G: a matrix of any shape.
+        steps: how many times.
         coefficients: (a, b, c), or one such triple for each step.
         eps: keeps the division finite.
 
     Returns:
-        (..., m, n).
+        A matrix in the shape of G.
+
+    Raises:
+        ShapeError: G is not a matrix. ConfigError: triples for another number of steps.
 
     Cost:
-        steps (4 m^2 n + 2 m^3) multiplications, m the shorter side.
+        steps (4 m^2 n + 2 m^3) flops with m the smaller side: three matrix products a step.
 
     Source:
-        Jordan et al. 2024, "Muon"; DION's triples from Ahn et al. 2025.
+        Jordan et al. 2024, Muon; the iteration by Kovarik 1970, Bjorck and Bowie 1971.
     """
-    triples = [coefficients] * steps if np.ndim(coefficients) == 1 else list(coefficients)
-    tall = G.shape[-2] > G.shape[-1]
-    X = np.swapaxes(G, -1, -2) if tall else G
-    X = X / (np.sqrt((X * X).sum((-1, -2), keepdims=True)) + eps)
+    if G.ndim != 2:
+        raise ShapeError(explain("newton_schulz takes a matrix.", got=G.shape, fix="reshape to (in, out)"))
+    triples = coefficients if isinstance(coefficients[0], tuple) else (coefficients,) * steps
+    if len(triples) != steps:
+        raise ConfigError(explain(f"{steps} steps want {steps} triples of coefficients.", got=len(triples)))
+    tall = G.shape[0] > G.shape[1]
+    X = G.T if tall else G  # X X^T is then the smaller of the two products
+    X = X / (length(X) + eps)
     for a, b, c in triples:
-        A = X @ np.swapaxes(X, -1, -2)
+        A = X @ X.conj().T
         X = a * X + (b * A + c * (A @ A)) @ X
-    return np.swapaxes(X, -1, -2) if tall else X
+    return X.T if tall else X
+
+
+ADJUST = ("original", "match_rms_adamw")
+
+
+def muon_update(W, G, B, *, lr, mu, nesterov, steps, decay, adjust):
+    """One step for one map (in, out): the new W. B is updated in place."""
+    B *= mu
+    B += (1 - mu) * G
+    O = newton_schulz((1 - mu) * G + mu * B if nesterov else B, steps)
+    n, m = W.shape
+    c = math.sqrt(max(1, m / n)) if adjust == "original" else 0.2 * math.sqrt(max(n, m))
+    return (1 - lr * decay) * W - (lr * c) * O
+
+
+def is_hidden(p: Parameter) -> bool:
+    """Whether p is what Muon and Conda are made for: a matrix inside the model."""
+    return p.role == "hidden" and p.ndim == 2
 
 
 class Muon(Optimizer):
-    """The optimizer of the equations above.
+    """The optimizer of the equations above for hidden matrices, each map of a Parameter with `parts` by itself; AdamW
+    for embeddings, the readout, gains and biases. Our matrices are (in, out), so the factor c, sqrt(max(1, rows /
+    columns)) of the released code, is sqrt(max(1, out / in)).
 
     Args:
-        parameters: what to train, or Groups of it.
-        lr: learning rate of the matrices; `step` may be given another.
+        parameters: Parameters, or Groups of them.
+        lr: learning rate of the hidden matrices.
         momentum: mu.
-        nesterov: use the momentum of the next step.
-        ns_steps: Newton-Schulz steps.
-        match_rms: scale by 0.2 sqrt(max(in, out)) instead, so that a step is as large as AdamW's and lr can be AdamW's.
-        weight_decay: the fraction, times lr, by which weights shrink; for parameters with `decay`.
-        adamw_lr: learning rate of all other parameters, in units of lr: 3e-4 beside 0.02.
-        betas, eps: of the AdamW that trains them.
+        nesterov: whether to look ahead.
+        steps: of the Newton-Schulz iteration.
+        weight_decay: the fraction, times the learning rate, by which weights shrink at each step.
+        adjust: c: "original", as above, or "match_rms_adamw", 0.2 sqrt(max(in, out)): then the entries of a step are
+            about 0.2 lr, as AdamW's are, and learning rates found for AdamW can be used.
+        adam_lr: learning rate of AdamW relative to `lr`, so that one schedule drives both: 3e-4 / 0.02.
+        betas, eps: of AdamW.
+
+    Raises:
+        ConfigError: another `adjust`.
 
     Cost:
-        One array for a matrix, two for other parameters; 5 (4 m^2 n + 2 m^3) multiplications for a matrix.
+        One array as large as the hidden matrices, two for the others. For each map (in, out) with m the smaller side
+        and n the larger, 5 (4 m^2 n + 2 m^3) flops: 30 D^3 for a square one, as much as a forward pass of 15 D tokens.
 
     Source:
-        Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks".
+        Jordan et al. 2024, https://kellerjordan.github.io/posts/muon; "match_rms_adamw": Liu et al. 2025,
+        arXiv 2502.16982.
     """
+
+    state: ClassVar[tuple[str, ...]] = ("B", "m", "v")
+    B: list[Any]
+    m: list[Any]
+    v: list[Any]
 
     def __init__(
         self,
-        parameters: Sequence[Parameter] | Sequence[Group],
+        parameters: Iterable[Parameter | Group],
         *,
         lr: float = 0.02,
         momentum: float = 0.95,
         nesterov: bool = True,
-        ns_steps: int = 5,
-        match_rms: bool = False,
+        steps: int = 5,
         weight_decay: float = 0.0,
-        adamw_lr: float = 0.015,
+        adjust: str = "original",
+        adam_lr: float = 0.015,
         betas: tuple[float, float] = (0.9, 0.95),
         eps: float = 1e-10,
     ):
-        self.momentum, self.nesterov, self.ns_steps, self.match_rms = momentum, nesterov, ns_steps, match_rms
-        self.adamw_lr, self.betas, self.eps = adamw_lr, betas, eps
+        if adjust not in ADJUST:
+            raise ConfigError(explain(f"adjust is one of {', '.join(ADJUST)}.", got=repr(adjust)))
         super().__init__(parameters, lr=lr, weight_decay=weight_decay)
+        self.momentum, self.nesterov, self.steps, self.adjust = momentum, nesterov, steps, adjust
+        self.adam_lr, self.betas, self.eps = adam_lr, betas, eps
 
-    def initial(self, p: Parameter) -> dict[str, np.ndarray]:
-        return {"B": np.zeros_like(p.data)} if is_hidden(p) else moments(p)
+    def initial(self, name: str, p: Parameter) -> Any:
+        return super().initial(name, p) if (name == "B") == is_hidden(p) else None
 
-    def update(self, p, g, state, *, lr, decay):
-        x, t = p.data, self.t
+    def new_value(self, p, g, B, m, v, *, lr, decay):
         if not is_hidden(p):
-            options = {"lr": self.adamw_lr * lr, "betas": self.betas, "eps": self.eps, "decay": decay}
-            return adamw_update(x, g, state["m"], state["v"], t, **options)
-        B = state["B"]
-        B *= self.momentum
-        B += (1 - self.momentum) * g
-        U = self.momentum * B + (1 - self.momentum) * g if self.nesterov else B
-        new = (1 - lr * decay) * x
-        for part in parts(p):
-            rows, columns = x[part].shape  # in, out
-            scale = 0.2 * math.sqrt(max(rows, columns)) if self.match_rms else math.sqrt(max(1, columns / rows))
-            new[part] -= lr * scale * newton_schulz(U[part], steps=self.ns_steps)
-        return new
-
-
-def is_hidden(p: Parameter) -> bool:
-    """Whether the parameter maps the model's width to itself."""
-    return p.ndim == 2 and p.role == "hidden"
+            lr *= self.adam_lr
+            return adamw_update(p.data, g, m, v, self.t, lr=lr, betas=self.betas, eps=self.eps, decay=decay)
+        update = partial(
+            muon_update,
+            lr=lr,
+            mu=self.momentum,
+            nesterov=self.nesterov,
+            steps=self.steps,
+            decay=decay,
+            adjust=self.adjust,
+        )
+        return each_map(p, update, p.data, g, B)

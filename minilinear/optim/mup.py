@@ -1,72 +1,118 @@
-"""muP: learning rates and initial weights by width, so that what was tuned on a narrow model is right on a wide one.
+"""muP: learning rates found on a narrow model hold on a wide one.
 
-Let a be how many times as many numbers go into a matrix as in the base model, and b how many times as many come out.
-In the standard parametrisation the step of a hidden matrix, summed over its a times as many inputs, changes what comes
-out a times as much: the best learning rate falls as the model grows. muP divides it out:
+With m the width over the width of a base model, and in the letters of a map (in, out):
 
-    matrix                       initial weights                  Adam     SGD
-    hidden (a > 1, b > 1)        as always: 1 / sqrt(inputs)      1 / a    b / a
-    in (a = 1), gains, biases    as always                        1        b
-    out (a > 1, b = 1)           times 1 / sqrt(a) more           1 / a    1 / a
+    what grows with width          initial size     Adam lr   SGD lr           weight decay (AdamW)
+    in and out: hidden             1 / sqrt(in)     1 / m     m_out / m_in     m: so that lr * decay stays
+    out alone: embedding, vectors  as the base      1         m                1
+    in alone: readout              1 / in           1 / m     1 / m            m
 
-The readout is the last row in the form without a multiplier: W / a with a learning rate of 1 (Adam) or a (SGD) is the
-same function and the same training. Decoupled weight decay is lr times decay; its factor is the inverse of lr's, so
-that weights shrink at the base model's pace.
+Then the entries of every layer's activations, and their changes in a step, keep their size as the width grows. In the
+standard way (1 / sqrt(in) everywhere, one rate) the changes grow with m, and the best rate falls.
 
-Source: Yang and Hu 2021 (arXiv 2011.14522) and Yang et al. 2022 (arXiv 2203.03466), table 8.
+The readout is often written y = x W / m with W of constant size, Adam lr 1 and SGD lr m. W' = W / m is the same model
+and the same training: under Adam, whose steps do not see the factor, W' moves 1 / m as far; under SGD its gradient is
+m times that of W, and its rate m / m^2. So no model needs a factor in its forward pass, and the table has none.
+
+Muon's steps have the right size for every width as they are, sqrt(max(1, out / in)) in the spectral norm; its AdamW
+follows the column of Adam.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
-from ..errors import ConfigError, explain
-from ..nn import Module
+import numpy as np
+
+from ..errors import ConfigError, ShapeError, explain
+from ..nn import Module, Parameter
+from .muon import is_hidden
 from .optimizer import Group
 
+KINDS = ("adam", "sgd", "muon")
 
-def mup_groups(model: Module, base: Module, *, optimizer: str = "adam", rescale: bool = True) -> list[Group]:
-    """The parameters of a model in groups with muP's learning rates, relative to a narrower model of the same kind.
+
+def width_factors(p: Parameter, base: Parameter) -> tuple[float, float]:
+    """How many times as many inputs and outputs p has as its base: (m_in, m_out); a vector has no inputs."""
+    m_in = p.shape[-2] / base.shape[-2] if p.ndim > 1 else 1.0
+    m_out = p.shape[-1] / base.shape[-1] if p.ndim else 1.0
+    return m_in, m_out
+
+
+def _pairs(model: Module, base_model: Module) -> list[tuple[Parameter, Parameter]]:
+    parameters, bases = dict(model.named_parameters()), dict(base_model.named_parameters())
+    if parameters.keys() != bases.keys():
+        raise ShapeError(
+            explain(
+                "A base model has the same Parameters, fewer numbers in each.",
+                got=f"only in one of them: {sorted(parameters.keys() ^ bases.keys())[:5]}",
+                fix="build both with the same class, depth and options, and another width",
+            )
+        )
+    for name, p in parameters.items():
+        base, finite = bases[name], {"embedding": 0, "readout": -1}.get(p.role)
+        wrong = p.ndim != base.ndim or (finite is not None and p.shape[finite] != base.shape[finite])
+        if wrong:
+            raise ShapeError(
+                explain(
+                    f"{name} differs from its base in more than width: tokens and classes stay as many.",
+                    got=f"{p.shape} and {base.shape}",
+                    fix="change the width only",
+                )
+            )
+    return [(p, bases[name]) for name, p in parameters.items()]
+
+
+def mup_groups(model: Module, base_model: Module, kind: str = "adam") -> list[Group]:
+    """Groups with the factors of the table above: AdamW(mup_groups(model, base_model), lr=the base model's).
 
     Args:
-        model: the wide model, as it was initialised.
-        base: the narrow one; only its shapes matter.
-        optimizer: "adam" for all that divide by the size of the gradient (Adam, AdamW, LAMB, AdamP), "sgd" for the
-            others.
-        rescale: also shrink the initial weights of matrices whose outputs do not grow; do it once.
+        model: what is to be trained.
+        base_model: the same at the width for which the learning rate was found. Only its shapes are read.
+        kind: "adam" (Adam, AdamW), "sgd" or "muon".
 
     Returns:
-        A Group for each parameter, for any optimizer's constructor.
+        A Group for each Parameter, in the order of `model.parameters()`. For the model itself as base all factors are
+        1.
 
     Raises:
-        ConfigError: another kind of model, or an unknown kind of optimizer.
+        ConfigError: another kind. ShapeError: models that differ in more than width.
 
     Source:
-        Yang et al. 2022, arXiv 2203.03466, table 8.
+        Yang et al. 2022, arXiv 2203.03466, table 3; Yang and Hu 2021, arXiv 2011.14522.
     """
-    if optimizer not in ("adam", "sgd"):
-        raise ConfigError(explain('optimizer is "adam" or "sgd".', got=repr(optimizer)))
-    wide, narrow = dict(model.named_parameters()), dict(base.named_parameters())
-    if wide.keys() != narrow.keys():
-        differ = sorted(wide.keys() ^ narrow.keys())[:5]
-        raise ConfigError(
-            explain("The base model has the same parameters in other sizes.", got=f"only one has {differ}")
-        )
+    if kind not in KINDS:
+        raise ConfigError(explain(f"kind is one of {', '.join(KINDS)}.", got=repr(kind)))
     groups = []
-    for name, p in wide.items():
-        a, b = _growth(p, narrow[name])
-        if rescale and p.ndim == 2 and a > 1 and b == 1:
-            p.assign_(p.data / math.sqrt(a))
-        lr = 1 / a if optimizer == "adam" else b / a
-        groups.append(Group([p], lr=lr, weight_decay=1 / lr))
+    for p, base in _pairs(model, base_model):
+        m_in, m_out = width_factors(p, base)
+        if kind == "sgd":
+            groups.append(Group([p], lr=m_out / m_in))
+        elif kind == "muon" and is_hidden(p):
+            groups.append(Group([p]))
+        else:
+            groups.append(Group([p], lr=1 / m_in, weight_decay=m_in))
     return groups
 
 
-def _growth(wide: Any, narrow: Any) -> tuple[float, float]:
-    """How many times as many numbers go in, and come out; a vector and an embedding have none that go in."""
-    if wide.ndim != narrow.ndim:
-        raise ConfigError(explain("The base model has the same parameters in other sizes.", got=f"{narrow.shape}"))
-    if wide.ndim != 2 or wide.role in ("vector", "embedding"):
-        return 1.0, wide.shape[-1] / narrow.shape[-1] if wide.ndim else 1.0
-    return wide.shape[0] / narrow.shape[0], wide.shape[1] / narrow.shape[1]
+def rescale_init(model: Module, base_model: Module) -> None:
+    """Give every matrix the initial size of the table above, measured against the base model's.
+
+        root mean square of W  =  that of the base W  *  1 / sqrt(m_in) hidden,  1 embedding,  1 / m_in readout
+
+    Matrices in the shape of their base, vectors, and what starts at 0 are left alone. A second call changes nothing.
+
+    Args:
+        model: freshly initialised; it is changed.
+        base_model: freshly initialised.
+
+    Raises:
+        ShapeError: models that differ in more than width.
+    """
+    for p, base in _pairs(model, base_model):
+        m_in, m_out = width_factors(p, base)
+        size = math.sqrt(float(np.mean(p.data**2)))
+        if p.role == "vector" or p.shape == base.shape or not size:
+            continue
+        wanted = math.sqrt(float(np.mean(base.data**2))) / (m_in if m_out == 1 else math.sqrt(m_in))
+        p.assign_(p.data * (wanted / size))

@@ -1,34 +1,35 @@
-"""What all optimizers share: a list of parameters, a count of steps, arrays kept for each parameter.
+"""What all optimizers share: groups of Parameters, the state of each, the count of steps, saving and loading.
 
-An optimizer is a pure function, `update(x, g, state, t, ...) -> new x`, that changes the arrays of its state in place,
-and a small class with its defaults. Conventions, the same everywhere:
+An optimizer's file holds a pure function with the equations, for one array, and a small class with the defaults. All
+of them agree on three things that released codes settle differently:
 
-    t                counts from 1
-    weight decay     is decoupled and comes first: x <- (1 - lr decay) x, then the step; for parameters with `decay`
-    eps              is added to a root after its bias correction
-    matrices         methods that look at a parameter as a matrix take those of two axes whose role is not "vector";
-                     each map of a shared matrix (Parameter.parts, the q, k and v of one projection) is one of its own
+* the step is counted from t = 1;
+* weight decay that is decoupled from the gradient shrinks the weights before the step: x <- (1 - lr decay) x - ...;
+* eps is added after the bias correction: m_hat / (sqrt(v_hat) + eps).
+
+Weights are stored (in, out), y = x W: what a paper calls a row, an output unit, is a column here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from ..errors import ConfigError, ShapeError, explain
+from ..errors import ShapeError, explain
 from ..nn import Parameter
 
 
 @dataclass(frozen=True)
 class Group:
-    """Parameters that are trained at a pace of their own.
+    """Parameters with a learning rate and a weight decay of their own, relative to the optimizer's.
 
     Args:
-        parameters: which.
-        lr: factor of the learning rate.
+        parameters: what is in it.
+        lr: factor of the learning rate, so that one schedule drives all groups.
         weight_decay: factor of the weight decay.
     """
 
@@ -38,95 +39,142 @@ class Group:
 
 
 class Optimizer:
-    """The base of all optimizers.
+    """A rule that changes Parameters by their gradients.
+
+    A subclass names its `state`, arrays that it keeps for each Parameter, and defines `new_value`.
 
     Args:
-        parameters: what to train, or Groups of it; `weight_decay` applies to those with `decay`.
+        parameters: what to train: Parameters, Groups of them, or both. `weight_decay` applies to those with `decay`.
         lr: learning rate; `step` may be given another.
-        weight_decay: the fraction, times lr, by which weights shrink at each step.
+        weight_decay: what it is multiplied with differs: see the subclass.
 
-    Cost:
-        What `initial` keeps for each parameter, and one `update` of it at each step.
+    Attributes:
+        parameters: all of them in one list; gradients come in this order.
+        t: steps taken.
+
+    Raises:
+        TypeError: what is no Parameter. ValueError: a Parameter that is given twice. ShapeError: parts that do not add
+        up to the columns of a Parameter.
     """
 
-    decoupled = True  # whether weight decay is a step of its own
+    state: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, parameters: Sequence[Parameter] | Sequence[Group], *, lr: float, weight_decay: float = 0.0):
-        groups = [g if isinstance(g, Group) else Group([g]) for g in parameters]
-        self.parameters = [p for group in groups for p in group.parameters]
-        self.rates = [(group.lr, group.weight_decay) for group in groups for _ in group.parameters]
-        if not lr >= 0 or not weight_decay >= 0:
-            raise ConfigError(explain("lr and weight_decay are 0 or more.", got=f"{lr}, {weight_decay}"))
+    def __init__(self, parameters: Iterable[Parameter | Group], *, lr: float, weight_decay: float = 0.0):
+        groups = [item if isinstance(item, Group) else Group([item]) for item in parameters]
+        members = [(p, (group.lr, group.weight_decay)) for group in groups for p in group.parameters]
+        self.parameters, self.factors = [p for p, _ in members], [factors for _, factors in members]
         self.lr, self.weight_decay, self.t = lr, weight_decay, 0
-        self.states = [self.initial(p) for p in self.parameters]
+        if len({id(p) for p in self.parameters}) < len(self.parameters):
+            raise ValueError(
+                explain(
+                    "A Parameter belongs to one group, once: it would be stepped twice.", fix="look for tied weights"
+                )
+            )
+        for p in self.parameters:
+            if not isinstance(p, Parameter):
+                raise TypeError(
+                    explain("An optimizer takes a list of Parameters.", got=type(p).__name__, fix="model.parameters()")
+                )
+            if p.parts and sum(p.parts) != p.shape[-1]:
+                raise ShapeError(explain(f"The parts of a Parameter add up to its {p.shape[-1]} columns.", got=p.parts))
+        for name in self.state:
+            setattr(self, name, [self.initial(name, p) for p in self.parameters])
 
-    def initial(self, p: Parameter) -> dict[str, np.ndarray]:
-        """The arrays that are kept for a parameter, before the first step."""
-        raise NotImplementedError
+    def initial(self, name: str, p: Parameter) -> Any:
+        """The state array `name` of p before the first step; None if p has none. The average v of |g|^2 is real."""
+        return np.zeros_like(p.data.real if name == "v" else p.data)
 
-    def update(
-        self, p: Parameter, g: np.ndarray, state: dict[str, np.ndarray], *, lr: float, decay: float
-    ) -> np.ndarray:
-        """The new value of a parameter, by its gradient; `state` is changed in place."""
+    def look_at(self, gradients: Sequence) -> None:
+        """What a step has to know of all gradients together, before the first Parameter changes."""
+
+    def new_value(self, p: Parameter, g: Any, *state: Any, **rates: Any) -> Any:
+        """The value of p after this step. Its arrays, in the order of `state`, are updated in place.
+
+        Args:
+            p: a Parameter.
+            g: its gradient.
+            state: its arrays.
+            rates: `lr`, the learning rate of its group, and `decay`, its weight decay, 0 if p does not decay.
+        """
         raise NotImplementedError
 
     def step(self, gradients: Sequence, lr: float | None = None) -> None:
-        """Change every parameter by its gradient, an array in its shape."""
+        """Change every parameter by its gradient, an array in its shape.
+
+        A gradient that is not finite spoils the weights and the state: `clip_by_global_norm` tells the length, and
+        whoever calls this looks at it first.
+        """
         shapes = [getattr(g, "shape", None) for g in gradients]
         if shapes != [p.shape for p in self.parameters]:
             raise ShapeError(
                 explain(
                     f"step wants one gradient for each of the {len(self.parameters)} parameters, in its shape.",
                     got=shapes if len(shapes) < 8 else f"{len(shapes)} gradients",
-                    fix="[g.data for g in ml.grad(loss, parameters)]",
+                    fix="[g.data for g in ml.grad(loss, optimizer.parameters)]",
                 )
             )
         self.t += 1
         lr = self.lr if lr is None else lr
-        for p, g, state, (of_lr, of_decay) in zip(self.parameters, gradients, self.states, self.rates):
-            decay = self.weight_decay * of_decay if p.decay else 0.0
-            p.assign_(self.update(p, g, state, lr=lr * of_lr, decay=decay))
+        self.look_at(gradients)
+        states = zip(*(getattr(self, name) for name in self.state)) if self.state else [()] * len(shapes)
+        for p, g, (lr_factor, decay_factor), state in zip(self.parameters, gradients, self.factors, states):
+            decay = self.weight_decay * decay_factor if p.decay else 0.0
+            p.assign_(self.new_value(p, g, *state, lr=lr * lr_factor, decay=decay))
+
+    def _arrays(self) -> dict[str, Any]:
+        named = ((f"{name}.{i}", x) for name in self.state for i, x in enumerate(getattr(self, name)))
+        return {name: x for name, x in named if x is not None}
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """What is kept for every parameter, and the count, for a checkpoint."""
-        kept = {f"{name}.{i}": x for i, state in enumerate(self.states) for name, x in state.items()}
-        return kept | {"t": np.array(self.t)}
+        """A copy of the state by name, "m.0" for m of the first parameter, and the count t: for a checkpoint."""
+        return {name: x.copy() for name, x in self._arrays().items()} | {"t": np.array(self.t)}
 
     def load_state_dict(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Go on from a checkpoint."""
-        if {k: v.shape for k, v in arrays.items()} != {k: v.shape for k, v in self.state_dict().items()}:
+        """Go on from a checkpoint.
+
+        Raises:
+            ShapeError: the arrays are those of another optimizer, or of other parameters. Nothing is changed then.
+        """
+        own = self._arrays()
+        if {k: v.shape for k, v in arrays.items()} != {k: v.shape for k, v in own.items()} | {"t": ()}:
             raise ShapeError(
-                explain("The averages belong to another list of parameters.", fix="load the checkpoint of this model")
+                explain(
+                    "The averages belong to another list of parameters, or to another optimizer.",
+                    fix="load the checkpoint of this model and this optimizer",
+                )
             )
         self.t = int(arrays["t"])
-        for i, state in enumerate(self.states):
-            for name in state:
-                state[name] = arrays[f"{name}.{i}"].copy()
+        for name, x in own.items():
+            x[...] = arrays[name]
 
 
 def is_matrix(p: Parameter) -> bool:
-    """Whether a method for matrices takes this parameter."""
-    return p.ndim == 2 and p.role != "vector"
+    """Whether a method that looks at whole matrices treats p: not gains, biases and taps."""
+    return p.ndim >= 2 and p.role != "vector"
 
 
-def parts(p: Parameter) -> Iterator[Any]:
-    """An index for each of the maps that share a matrix; of anything else, one for all of it."""
-    if p.ndim != 2 or len(p.parts) < 2:
-        yield ...
-        return
-    first = 0
-    for width in p.parts:
-        yield slice(None), slice(first, first + width)
-        first += width
-
-
-def by_output(p: Parameter, x: np.ndarray) -> np.ndarray:
-    """A matrix with a row for each output: papers write W (out, in); a Linear keeps (in, out), an Embedding a row for
-    each token.
+def each_map(p: Parameter, update: Callable[..., Any], *arrays: Any) -> Any:
+    """update(*arrays) for each of the maps that stand side by side in p, on the columns of each; the results, side by
+    side again. What `update` writes into an array in place stays there.
     """
-    return x.T if p.parts else x
+    if len(p.parts) < 2:
+        return update(*arrays)
+    ends = np.cumsum(p.parts).tolist()
+    return np.concatenate([update(*(x[..., e - n : e] for x in arrays)) for n, e in zip(p.parts, ends)], -1)
 
 
-def norm(x: np.ndarray) -> float:
-    """The length of all numbers of an array together."""
-    return float(np.sqrt((abs(x) ** 2).sum()))
+def axes_of_a_unit(p: Parameter) -> tuple[int, ...]:
+    """The axes of p that are summed over to get one number for each output unit: a column of a map (in, out), the row
+    of a token in an embedding.
+    """
+    return (1,) if p.role == "embedding" else tuple(range(p.ndim - 1))
+
+
+def squared(g: Any) -> Any:
+    """|g|^2, real also for complex g."""
+    return (g * g.conj()).real if g.dtype.kind == "c" else g * g
+
+
+def length(x: Any) -> float:
+    """The Frobenius norm ||x||, a Python float."""
+    return math.sqrt(float(squared(x).sum()))

@@ -127,7 +127,7 @@ TASKS: dict[str, Callable[..., Any]] = {
     "words": _words,
     "text": _text,
     "parity": Parity,
-    "modular_arithmetic": ModularArithmetic,
+    "arithmetic": ModularArithmetic,
     "recall": Recall,
     "mqar": MultiQueryRecall,
     "copying": Copying,

@@ -1,24 +1,23 @@
-"""Modular arithmetic: read an expression of small numbers, say at the "=" what it is, modulo m.
+"""Modular arithmetic: read a sum of products such as 1 + 2 - 4 * 3 =, say its value modulo m.
 
-    3 + 4 * 2 - 1 =         without brackets: * binds more strongly than + and -, equals are read from left to right
-    ( ( 3 - - 1 ) * 2 ) =   with brackets: every operation in a pair of its own
-    target                  at the "=" the value modulo m, 0 .. m-1; everywhere else -1, not counted
+    without brackets     d_1 o_1 d_2 o_2 ... d_n =            digits d in 0 .. m-1, operators o, * before + and -
+    with brackets        E =  where  E is  d  -d  (d)  (-d)  or  ( E o E )
 
-    length T      tokens, the "=" included. Without brackets T is even, numbers and operations take turns.
-    brackets      an expression of L tokens is  d,  - d,  ( d ),  ( - d )  for L = 1, 2, 3, 4, else  ( left op right ),
-                  where left has 1 .. L - 4 tokens, equally likely, and right the other L - 3. d is a number, 0 .. m-1.
+Without brackets it is a regular language: a machine with a finite number of states reads it, one that keeps the total
+so far, the product at hand and its sign. With a + b and a - b alone the state is moved by rotations of m points, which
+takes two Householder factors; a * b with a = 0 also collapses states. With brackets the depth of nesting has no bound
+and neither has the number of states: a stack is needed, and a model of fixed size learns the depths it was shown.
 
-Without brackets a finite automaton is enough, with 3 m^2 states: the sum so far, the product that is being read with
-its sign, and the last operation. With brackets the open ones must be remembered, a stack: no automaton does it for
-every length.
+    token ids      0 .. m-1: the digits, then + - *, with brackets also ( ), then =, and the beginning, BOS
+    inputs         BOS E =                        (B, T+1); T counts all but BOS, so that E has T - 1 tokens
+    targets        -1 ... -1 value                (B, T+1): only the position of = is counted
 
-A product is 0 more often than anything else. In a long sum that is lost, but not in brackets: at T = 40 and m = 5
-0.20 of the values are 0 without brackets and 0.29 with them (measured). `chance`, and the scaled accuracy of the
-literature, go by 1/m.
+Without brackets E has an odd number of tokens, so T is even. A bracketed E of given length > 4 is split at a place
+drawn uniformly, and so on downwards; its operators are + and -, unless others are asked for.
 
-Source: Deletang et al., "Neural networks and the Chomsky hierarchy" (2022), arXiv 2207.02098, for both tasks; Grazzi
-et al., "Unlocking state-tracking in linear RNNs through negative eigenvalues" (2025), arXiv 2411.12537, for the lengths
-and the scaled accuracy.
+Source: Deletang et al. 2022, arXiv 2207.02098, "Neural networks and the Chomsky hierarchy": both tasks and how the
+bracketed ones are drawn; Beck et al. 2024, arXiv 2405.04517, for the layout with = and an answer; Grazzi et al. 2025,
+arXiv 2411.12537, for the lengths and the scaled accuracy.
 """
 
 from __future__ import annotations
@@ -29,142 +28,161 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigError, explain
-from .copying import check_lengths
-from .mqar import answered, check_whole, shown
+from .groups import BOS, accuracy
+from .options import at_least, shortest_and_longest, switch, whole
+from .parity import scaled, up_to_256
 
-PLUS, MINUS, TIMES = range(3)  # operations, counted from the token after the last number
-SIGNS, BRACKETS = ["+", "-", "*", "="], ["(", ")"]
+OPERATORS = "+-*"
 
 
 class ModularArithmetic:
     """The value of an expression modulo m. See the top of the file.
 
     Args:
-        modulus: m; the numbers are 0 .. m-1.
-        brackets: whether expressions are nested.
-        lengths: fewest and most tokens to train on, "=" included; each batch draws one length for all its expressions.
+        modulus: m, from 2 on.
+        brackets: nested expressions, or none.
+        operators: which of "+-*" occur; by default all of them without brackets, + and - with them, as in the source.
+        lengths: shortest and longest T to train on, both included; each batch draws one length for all its rows.
 
     Raises:
-        ConfigError: an option that does not fit.
+        ConfigError: an option that does not fit, or lengths with no even number among them and no brackets.
 
     Source:
         Deletang et al. 2022, arXiv 2207.02098; Grazzi et al. 2025, arXiv 2411.12537.
     """
 
-    name = "modular_arithmetic"
     kind, features = "language_model", 0
+    name = "arithmetic"
     preset = "state_tracking"
-    shape: Mapping[str, Any] = {"D": 64, "layers": 2, "hidden": 128}
+    shape: Mapping[str, Any] = {}
     training: Mapping[str, Any] = {}
 
-    def __init__(self, modulus: int = 5, brackets: bool = False, lengths: Sequence[int] = (3, 40)):
-        check_whole("modulus", modulus, 2)
-        if type(brackets) is not bool:
-            raise ConfigError(explain("brackets is True or False.", got=repr(brackets), fix="brackets=True"))
-        self.modulus, self.brackets = modulus, brackets
-        self.lengths = check_lengths(lengths, "tokens", 2)
-        shortest, longest = self.lengths
-        self._trained = [T for T in range(shortest, longest + 1) if brackets or T % 2 == 0]
-        if not self._trained:
+    def __init__(
+        self,
+        modulus: int = 5,
+        brackets: bool = False,
+        operators: str | None = None,
+        lengths: Sequence[int] = (2, 40),
+    ):
+        self.modulus = whole("modulus", modulus, 2, 5)
+        self.brackets = switch("brackets", brackets)
+        usual = "+-" if brackets else OPERATORS
+        self.operators = usual if operators is None else operators
+        given = self.operators
+        if not isinstance(given, str) or not given or len(set(given)) < len(given) or set(given) - set(OPERATORS):
             raise ConfigError(
                 explain(
-                    "Without brackets a length is even.", got=f"lengths={lengths}", fix=f"lengths=(2, {longest + 1})"
+                    f"operators are some of {OPERATORS}, each once.", got=repr(operators), fix=f'operators="{usual}"'
                 )
             )
-        self.vocabulary = [*map(str, range(modulus)), *SIGNS, *(BRACKETS if brackets else [])]
-        T = self._trained[-1]
-        self.tested: tuple[int, ...] = (T, *(further for further in (64, 128, 256) if further > T))
+        self.lengths = shortest_and_longest(lengths, 2, (2, 40))
+        if not brackets and self.lengths[0] == self.lengths[1]:
+            self._check(self.lengths[0])
+        self.vocabulary = [*map(str, range(modulus)), *OPERATORS, *("()" if brackets else ""), "=", BOS]
+        self._id = {token: i for i, token in enumerate(self.vocabulary)}
 
     @property
     def chance(self) -> float:
-        """1 / m, the accuracy of guessing any number."""
+        """The accuracy of a random digit, 1 / m."""
         return 1 / self.modulus
 
+    @property
+    def tested(self) -> tuple[int, ...]:
+        """The longest training length, then 64, 128 and 256 as far as they are longer."""
+        longest = self.lengths[1]
+        return up_to_256(longest if self.brackets else longest - longest % 2)
+
     def config(self) -> dict[str, Any]:
-        """What a run's config.json says about the task; `task_from_config` makes the same task of it."""
-        options = {"modulus": self.modulus, "brackets": self.brackets, "lengths": list(self.lengths)}
-        return {"name": self.name, "options": options}
+        """What a run's config.json says about the task; the options make the same task of it."""
+        options = {"modulus": self.modulus, "brackets": self.brackets, "operators": self.operators}
+        return {"name": self.name, "options": options | {"lengths": list(self.lengths)}}
 
     def batch(self, rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
-        """Expressions of one random length T: inputs (size, T), targets (size, T), int64."""
-        return self.evaluation(rng, int(rng.choice(self._trained)), size)
+        """Expressions of one random length T: inputs (size, T+1), targets (size, T+1), int64."""
+        shortest, longest = self.lengths
+        if not self.brackets:  # the even ones
+            return self.evaluation(rng, 2 * int(rng.integers((shortest + 1) // 2, longest // 2 + 1)), size)
+        return self.evaluation(rng, int(rng.integers(shortest, longest + 1)), size)
 
     def evaluation(self, rng: np.random.Generator, length: int, size: int) -> tuple[np.ndarray, np.ndarray]:
-        """Expressions of T = length tokens, as long as you like: inputs (size, length), targets (size, length)."""
-        if length < 2 or (length % 2 and not self.brackets):
-            raise ConfigError(
-                explain(
-                    "An expression and its = have 2 tokens or more" + ("." if self.brackets else ", an even number."),
-                    got=f"length={length}",
-                    fix=f"length={max(2, length + 1)}",
-                )
-            )
-        draw = self._nested if self.brackets else self._plain
-        inputs = np.full((size, length), self._id("="))
-        targets = np.full((size, length), -1)
-        inputs[:, :-1], targets[:, -1] = draw(rng, length - 1, size)
+        """Expressions of one given length T, with =: inputs (size, T+1), targets (size, T+1)."""
+        self._check(length)
+        tokens, values = (self._nested if self.brackets else self._flat)(rng, length - 1, size)
+        ones = np.ones((size, 1), dtype=np.int64)
+        inputs = np.concatenate([self._id[BOS] * ones, tokens, self._id["="] * ones], axis=1)
+        targets = np.full_like(inputs, -1)
+        targets[:, -1] = values
         return inputs, targets
 
     def score(self, outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
-        """{"accuracy": of the answers, "scaled": (accuracy - chance) / (1 - chance), so that guessing is 0}."""
-        accuracy = answered(outputs, targets)["accuracy"]
-        return {"accuracy": accuracy, "scaled": (accuracy - self.chance) / (1 - self.chance)}
+        """Accuracy of the likeliest answer.
 
-    def show(self, inputs: np.ndarray, targets: np.ndarray) -> str:
-        """One expression with its value, "3 + 4 = [2]": see `mqar.shown`."""
-        return shown(self.vocabulary, inputs, targets)
+        Args:
+            outputs: (B, T, vocabulary) scores.
+            targets: (B, T).
 
-    def _id(self, sign: str) -> int:
-        return self.modulus + [*SIGNS, *BRACKETS].index(sign)
+        Returns:
+            {"accuracy": ..., "scaled": as a part of what is above chance, (accuracy - 1/m) / (1 - 1/m)}.
+        """
+        right = accuracy(np.asarray(outputs).argmax(-1), targets)["mean"]
+        return {"accuracy": right, "scaled": scaled(right, self.chance)}
 
-    def _plain(self, rng: np.random.Generator, L: int, size: int) -> tuple[np.ndarray, np.ndarray]:
-        """Numbers and operations in turn: tokens (B, L), values (B)."""
-        m = self.modulus
-        numbers = rng.integers(m, size=(size, L // 2 + 1))
-        operations = rng.integers(3, size=(size, L // 2))
-        tokens = np.empty((size, L), np.int64)
-        tokens[:, 0::2], tokens[:, 1::2] = numbers, m + operations
-        total, product = np.zeros(size, np.int64), numbers[:, 0]  # the two numbers that an automaton keeps
-        for i in range(L // 2):
-            operation, number = operations[:, i], numbers[:, i + 1]
-            times = operation == TIMES
-            total = np.where(times, total, total + product) % m
-            product = np.where(times, product * number, np.where(operation == MINUS, -number, number)) % m
+    def _check(self, length: int) -> None:
+        at_least(length, 2, "An expression is at least a digit and =.")
+        if not self.brackets and length % 2:
+            raise ConfigError(
+                explain(
+                    "Without brackets T is even: n digits, n - 1 operators between them, and =.",
+                    got=f"length={length}",
+                    fix=f"length={length + 1}",
+                )
+            )
+
+    def _flat(self, rng: np.random.Generator, length: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+        """d o d o ... d, as tokens (size, length) and values (size)."""
+        m, token_of = self.modulus, np.array([self._id[o] for o in self.operators])
+        tokens = np.empty((size, length), np.int64)
+        tokens[:, ::2] = rng.integers(m, size=(size, length // 2 + 1))
+        tokens[:, 1::2] = token_of[rng.integers(len(token_of), size=(size, length // 2))]
+        total, product = np.zeros(size, np.int64), tokens[:, 0]  # the sum before the product at hand, with its sign
+        for t in range(1, length, 2):
+            operator, digit = tokens[:, t], tokens[:, t + 1]
+            times = operator == self._id["*"]
+            total = np.where(times, total, (total + product) % m)
+            product = np.where(times, product * digit % m, np.where(operator == self._id["-"], -digit, digit))
         return tokens, (total + product) % m
 
-    def _nested(self, rng: np.random.Generator, L: int, size: int) -> tuple[np.ndarray, np.ndarray]:
-        """Expressions in brackets: tokens (B, L), values (B).
+    def _nested(self, rng: np.random.Generator, length: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+        """Trees of brackets, as tokens (size, length) and values (size); one level of all rows at a time.
 
-        All expressions of the batch are split at once, level by level: one that begins at token `start` of row `row`
-        and has `length` tokens writes its brackets and its operation, and hands what is left to the next level. The
-        values come back the same way: `value` holds that of the expression beginning at each token.
+        A node is the n tokens from `start` on, counted through all rows. Those of n > 4 are ( left o right ) and hand
+        two nodes to the next level, those of n <= 4 are leaves: d, -d, (d), (-d).
         """
-        m = self.modulus
-        tokens, value = np.empty((size, L), np.int64), np.zeros((size, L), np.int64)
-        row, start, length = np.arange(size), np.zeros(size, np.int64), np.full(size, L)
-        splits = []
-        while len(row):
-            # A leaf of 1, 2, 3, 4 tokens: d, - d, ( d ), ( - d ).
-            leaf = length <= 4
-            r, s, n = row[leaf], start[leaf], length[leaf]
-            d = rng.integers(m, size=len(r))
-            inside, minus = n >= 3, n % 2 == 0
-            tokens[r, s + inside + minus] = d
-            tokens[r[minus], (s + inside)[minus]] = self._id("-")
-            tokens[r[inside], s[inside]] = self._id("(")
-            tokens[r[inside], (s + n - 1)[inside]] = self._id(")")
-            value[r, s] = np.where(minus, -d, d) % m
-
-            r, s, n = row[~leaf], start[~leaf], length[~leaf]
-            left = rng.integers(1, n - 3)  # tokens of the left expression, 1 .. n - 4
-            right = s + 2 + left  # where the right one begins
-            operation = rng.integers(3, size=len(r))
-            tokens[r, s], tokens[r, s + n - 1] = self._id("("), self._id(")")
-            tokens[r, right - 1] = m + operation
-            splits.append((r, s, right, operation))
-            row, start = np.concatenate([r, r]), np.concatenate([s + 1, right])
-            length = np.concatenate([left, n - 3 - left])
-        for r, s, right, operation in reversed(splits):
-            a, b = value[r, s + 1], value[r, right]
-            value[r, s] = np.select([operation == PLUS, operation == MINUS], [a + b, a - b], a * b) % m
-        return tokens, value[:, 0]
+        m, token_of = self.modulus, np.array([self._id[o] for o in self.operators])
+        tokens = np.empty(size * length, np.int64)
+        start, n = np.arange(size) * length, np.full(size, length)
+        levels = []
+        while len(start):
+            inner = n > 4
+            s, w = start[~inner], n[~inner]
+            digit = rng.integers(m, size=len(s))
+            within, negative = w >= 3, w % 2 == 0
+            tokens[s[within]] = self._id["("]
+            tokens[(s + w - 1)[within]] = self._id[")"]
+            tokens[(s + within)[negative]] = self._id["-"]
+            tokens[s + within + negative] = digit
+            values = np.zeros(len(start), np.int64)
+            values[~inner] = np.where(negative, -digit, digit) % m
+            s, w = start[inner], n[inner]
+            left = rng.integers(1, w - 3)  # 1 .. w - 4, so that 1 token at least is left for the other side
+            operator = token_of[rng.integers(len(token_of), size=len(s))]
+            tokens[s], tokens[s + 1 + left], tokens[s + w - 1] = self._id["("], operator, self._id[")"]
+            levels.append((values, inner, operator))
+            start, n = np.concatenate([s + 1, s + 2 + left]), np.concatenate([left, w - 3 - left])
+        below = np.zeros(0, np.int64)
+        for values, inner, operator in reversed(levels):
+            a, b = below.reshape(2, -1)
+            result = np.where(operator == self._id["+"], a + b, np.where(operator == self._id["-"], a - b, a * b))
+            values[inner] = result % m
+            below = values
+        return tokens.reshape(size, length), below

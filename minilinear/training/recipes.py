@@ -46,6 +46,12 @@ OF_THE_TRAINING = (
     *("micro_batches", "segment", "carry"),
 )
 
+# The presets' learning rates are AdamW's. Others take steps of other sizes: how many times as large theirs are.
+PACE = {"sgd": 100, "momentum": 10, "nesterov": 10, "sgdp": 10, "adagrad": 10, "adagrad_norm": 100, "lars": 1000} | {
+    "muon": 20, "conda": 10,
+}  # fmt: skip
+COUPLED = ("adam", "lars", "lamb")  # whose weight decay is no step of its own, so that a preset's does not fit
+
 
 def recipe(
     made: Task,
@@ -102,11 +108,11 @@ def recipe(
             raise _unknown(key, mixer, names)
     given = changes.keys() | (training or {}).keys()
     if optimizer in OPTIMIZERS:  # presets speak of AdamW: of its learning rate, and of a decay that is lr times decay
-        pace = _pace(str(optimizer))
+        pace = PACE.get(str(optimizer), 1.0)
         if "lr" not in given:
             train["lr"] *= pace
         if "weight_decay" not in given:
-            train["weight_decay"] *= OPTIMIZERS[optimizer].decoupled / pace
+            train["weight_decay"] *= 0 if optimizer in COUPLED else 1 / pace
     model = ModelConfig(
         len(made.vocabulary) or 1,
         kind=made.kind,
@@ -138,12 +144,6 @@ def _unknown(key: str, mixer: str, names: Sequence[str]) -> ConfigError:
             fix=nearest(key, ["mixer", *of_mixers, *OF_THE_MODEL, *OF_THE_TRAINING]),
         )
     )
-
-
-def _pace(optimizer: str) -> float:
-    """How much larger an optimizer's own learning rate is than AdamW's."""
-    own, adamw = (inspect.signature(OPTIMIZERS[name]).parameters["lr"].default for name in (optimizer, "adamw"))
-    return own / adamw
 
 
 def _of_optimizer(name: str) -> dict[str, Any]:

@@ -72,7 +72,7 @@ def test_float32_stays_float32_and_gradients_are_left_alone():
     p, g = Parameter(np.ones(3, np.float32)), np.ones(3, np.float32)
     optimizer = AdamW([p])
     optimizer.step([g])
-    assert p.dtype == optimizer.states[0]["m"].dtype == optimizer.states[0]["v"].dtype == np.float32
+    assert p.dtype == optimizer.m[0].dtype == optimizer.v[0].dtype == np.float32
     assert g.tolist() == [1, 1, 1]
 
 

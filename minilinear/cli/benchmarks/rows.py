@@ -280,7 +280,7 @@ def training_step(inputs: dict[str, Any]) -> Compute:
 
     def compute() -> list[Any]:
         progress = run.advance()
-        return [np.array([progress.loss, progress.gradient_norm]), *(state["m"] for state in run.optimizer.states)]
+        return [np.array([progress.loss, progress.gradient_norm]), *run.optimizer.m]
 
     return compute
 
