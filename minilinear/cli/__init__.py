@@ -1,4 +1,4 @@
-"""The command line: `minilinear train`, `minilinear generate`, `minilinear bench`.
+"""The command line: `minilinear train`, `compare`, `generate`, `list`, `catalogue`, `bench`, `doctor`.
 
 Exit codes: 0 done; 1 the job failed; 2 wrong usage; 3 the environment refused; 130 interrupted.
 """
@@ -14,7 +14,9 @@ from .. import __version__
 from ..backend import keep_freed_memory
 from ..errors import BackendError, ConfigError, RunError, TrainingFailed
 from .bench import bench
+from .catalogue import catalogue, list_names
 from .compare import compare
+from .doctor import doctor
 from .generate import generate
 from .train import train
 
@@ -32,7 +34,10 @@ app = typer.Typer(
 app.command()(train)
 app.command()(compare)
 app.command()(generate)
+app.command("list")(list_names)
+app.command()(catalogue)
 app.command()(bench)
+app.command()(doctor)
 
 
 def _version(wanted: bool) -> None:

@@ -52,14 +52,25 @@ def say(console: Console, text: str = "", *, style: str | None = None) -> None:
 
 
 def show_table(
-    console: Console, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, title: str | None = None
+    console: Console,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    *,
+    title: str | None = None,
+    numbers: bool = True,
 ) -> None:
-    """Print a table, the first column to the left, numbers to the right."""
-    shown = new_table(console, *columns, title=title)
+    """Print a table: the first column to the left and the others, if they are numbers, to the right."""
+    if title:
+        say(console, title)
+    shown = new_table(console, *columns)
+    for column in shown.columns if not numbers else []:
+        column.justify = "left"
     for row in rows:
         shown.add_row(*(speakable(str(cell), console).replace("[", r"\[") for cell in row))
     wanted = console.measure(shown, options=console.options.update(max_width=1000)).maximum
-    console.print(shown, width=max(wanted, console.width), crop=False)  # never a cell cut short
+    usual, console.width = console.width, max(wanted, console.width)
+    console.print(shown, crop=False)  # a long line may wrap, but no cell is cut short
+    console.width = usual
 
 
 def print_json(document: Any) -> None:
