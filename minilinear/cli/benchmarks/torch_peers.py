@@ -191,8 +191,8 @@ def linear_chunks(
     q, k, v = _cut(q, k, v, C, scale)
     M, written = gate.scores(q, k) * _sees(C, 1), gate.write(k).mT @ v
     states = [torch.zeros_like(written[:, :, 0])]
-    for n in range(k.shape[2] - 1):
-        states.append(gate.kept(states[-1], n) + written[:, :, n])
+    for n, written_n in enumerate(written.unbind(2)[:-1]):  # the gradient of written[:, :, n] is an array like written
+        states.append(gate.kept(states[-1], n) + written_n)
     return _unrows(gate.read(q) @ torch.stack(states, 2) + M @ v, C, 1)[:, :, 0]
 
 
@@ -290,11 +290,11 @@ def delta_chunks(q: Any, k: Any, v: Any, beta: Any, g: Any = None, chunk: int = 
     W, U = _solved(system, torch.cat([gate.read(p), v], -1)).split([k.shape[4], v.shape[4]], -1)
     written, S = gate.write(k).mT, torch.zeros(*k.shape[:2], k.shape[4], v.shape[4])
     states, values = [], []
-    for n in range(k.shape[2]):
-        X = U[:, :, n] - W[:, :, n] @ S
+    for n, (U_n, W_n, written_n) in enumerate(zip(U.unbind(2), W.unbind(2), written.unbind(2))):
+        X = U_n - W_n @ S
         states.append(S)
         values.append(X)
-        S = gate.kept(S, n) + written[:, :, n] @ X
+        S = gate.kept(S, n) + written_n @ X
     o = gate.read(q) @ torch.stack(states, 2) + M @ torch.stack(values, 2)
     return _unrows(o, C, 1)[:, :, 0]
 
