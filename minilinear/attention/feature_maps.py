@@ -31,7 +31,7 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Array, softmax
+from ..autograd import Array, Primitive, softmax
 from ..errors import ConfigError, explain
 from ..nn import Buffer, Linear, Module, relu, relu_squared
 
@@ -62,11 +62,18 @@ class Identity(FeatureMap):
         return x
 
 
+elu_plus_one = Primitive(
+    lambda x: np.maximum(x, 0) + np.exp(np.minimum(x, 0)),
+    lambda g, out, x: g * np.minimum(out, 1),  # 1 where x > 0, else exp(x)
+    name="elu_plus_one",
+)
+
+
 class EluPlusOne(FeatureMap):
     """phi(x) = x + 1 where x > 0, else exp(x): 1 + elu(x)."""
 
     def __call__(self, x: Array) -> Array:
-        return np.where(x > 0, x + 1, np.exp(np.minimum(x, 0)))
+        return elu_plus_one(x)
 
 
 class ReLU(FeatureMap):

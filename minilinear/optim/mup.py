@@ -69,7 +69,7 @@ def mup_groups(model: Module, base_model: Module, kind: str = "adam") -> list[Gr
     Args:
         model: what is to be trained.
         base_model: the same at the width for which the learning rate was found. Only its shapes are read.
-        kind: "adam" (Adam, AdamW), "sgd" or "muon".
+        kind: "adam" (AdamW, or Adam without weight decay), "sgd" or "muon".
 
     Returns:
         A Group for each Parameter, in the order of `model.parameters()`. For the model itself as base all factors are

@@ -51,6 +51,11 @@ def test_where_five_steps_end(smallest, interval):
     assert interval[0] - 0.02 <= values.min() and values.max() <= interval[1]
 
 
+def test_the_five_triples_end_closer_to_one():
+    out = scalar_map(np.linspace(0.01, 1, 200_001), DION)
+    assert out.min() == pytest.approx(0.97775, abs=1e-5) and out.max() == pytest.approx(1.03178, abs=1e-5)
+
+
 def test_small_singular_values_stay_small():
     """So a square Gaussian matrix does not come out orthogonal: its smallest singular values are too small."""
     out = scalar_map(np.array([1e-4]), [STEEP] * 5)

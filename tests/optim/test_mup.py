@@ -145,6 +145,7 @@ def test_embeddings_and_taps():
     assert [g.lr for g in mup_groups(model, base)] == [1, 1, 1]
     factors = {id(g.parameters[0]): g.lr for g in mup_groups(model, base, "sgd")}
     assert [factors[id(p)] for p in (model.embedding.weight, model.taps, model.scale)] == [4, 4, 1]
+    base.taps.assign_(2 * base.taps.data)
     rescale_init(model, base)
     assert rms(model.embedding.weight) == pytest.approx(rms(base.embedding.weight), rel=1e-5)
     assert (model.taps.data == 1).all()

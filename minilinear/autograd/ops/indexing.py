@@ -72,8 +72,14 @@ def take(a, indices, axis=None):
 @composition(np.repeat)
 def repeat(a, repeats, axis=None):
     """Every entry along the axis as often as `repeats` says: one number for all, or one for each."""
-    n = a.size if axis is None else a.shape[axis]
-    return np.take(a, np.repeat(np.arange(n), unwrap(repeats)), axis)
+    a, axis = (np.ravel(a), 0) if axis is None else (a, axis)
+    repeats = unwrap(repeats)
+    if np.ndim(repeats) == 0 and repeats >= 0:  # an axis of its own: its gradient is a sum, not a scatter
+        axis = range(a.ndim)[axis]
+        before, after = a.shape[:axis], a.shape[axis + 1 :]
+        each = np.broadcast_to(np.expand_dims(a, axis + 1), (*before, a.shape[axis], int(repeats), *after))
+        return np.reshape(each, (*before, a.shape[axis] * int(repeats), *after))
+    return np.take(a, np.repeat(np.arange(a.shape[axis]), repeats), axis)
 
 
 @composition(np.delete)
