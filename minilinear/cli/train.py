@@ -53,6 +53,9 @@ def train(
     lr: Annotated[float | None, typer.Option(help="Largest learning rate.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of this run; by default a new one in runs/.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with the run in this folder.")] = None,
+    checkpoint_every: Annotated[
+        float, typer.Option(min=0.0, help="Seconds of training between two checkpoints: what a power cut may cost.")
+    ] = 30.0,
     as_json: AsJson = False,
     plain: Plain = False,
 ) -> None:
@@ -88,6 +91,8 @@ def train(
                     raise ConfigError(explain("--minutes is positive, and instead of --steps.", got=f"{minutes}"))
                 configs = [fitted_to(minutes / len(configs), config, made) for config in configs]
             runs = _started(configs, made, out, f"{made.name}-seed{seed}", locks)
+        for run in runs:
+            run.checkpoint_every = checkpoint_every
         _announce(console, runs)
         advance_all(console, runs)
         result = evaluated(runs[0])
@@ -112,7 +117,7 @@ def _alone(context: typer.Context) -> None:
         name
         for name in context.params
         if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
-        and name not in ("resume", "as_json", "plain")
+        and name not in ("resume", "checkpoint_every", "as_json", "plain")
     ]
     if on_the_line:
         given = ", ".join(name.removesuffix("_name").rstrip("_") for name in on_the_line)

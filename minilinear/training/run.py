@@ -139,6 +139,7 @@ class Run:
         model, task, config, folder: what they say.
         step: batches trained on so far.
         seconds: time spent on them, over all sittings.
+        checkpoint_every: seconds of training between two checkpoints.
     """
 
     def __init__(self, config: RunConfig, folder: RunFolder, task: Task):
@@ -152,6 +153,7 @@ class Run:
         self.average = EMA(self.parameters, decay=config.ema) if config.ema else None
         self.carried: Any = None  # a state for each sequence, where batches are consecutive
         self.step, self.seconds, self._saved_at = 0, 0.0, 0.0
+        self.checkpoint_every = CHECKPOINT_EVERY
 
     @classmethod
     def start(cls, config: RunConfig, folder: RunFolder, task: Task) -> Run:
@@ -306,8 +308,8 @@ class Run:
         self._saved_at = self.seconds
 
     def save_if_due(self) -> None:
-        """Write a checkpoint when the last one is older than half a minute of training."""
-        if self.seconds - self._saved_at >= CHECKPOINT_EVERY:
+        """Write a checkpoint when the last one is older than `checkpoint_every` seconds of training."""
+        if self.seconds - self._saved_at >= self.checkpoint_every:
             self.save()
 
 
