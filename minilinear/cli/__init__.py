@@ -16,6 +16,8 @@ from ..errors import BackendError, ConfigError, RunError, TrainingFailed
 from .bench import bench
 from .compare import compare
 from .generate import generate
+from .inspect_run import inspect
+from .play import play
 from .train import train
 
 _UNICODE = (sys.stdout.encoding or "").lower().startswith("utf")  # rich's boxes need more than ASCII
@@ -33,6 +35,8 @@ app.command()(train)
 app.command()(compare)
 app.command()(generate)
 app.command()(bench)
+app.command()(inspect)
+app.command()(play)
 
 
 def _version(wanted: bool) -> None:

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.segment import Segments
 
 from ..training.display import new_table, speakable
 
@@ -59,7 +60,8 @@ def show_table(
     for row in rows:
         shown.add_row(*(speakable(str(cell), console).replace("[", r"\[") for cell in row))
     wanted = console.measure(shown, options=console.options.update(max_width=1000)).maximum
-    console.print(shown, width=max(wanted, console.width), crop=False)  # never a cell cut short
+    wide = console.options.update(width=max(wanted, console.width))  # print itself never goes beyond the console
+    console.print(Segments(console.render(shown, wide)), crop=False, end="")  # never a cell cut short
 
 
 def print_json(document: Any) -> None:
