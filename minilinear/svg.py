@@ -239,7 +239,7 @@ def _legend(names: Sequence[str], y: float) -> tuple[list[str], float]:
     """A coloured square and a name each, in as many lines as they need, and where they end."""
     parts, x = [], float(LEFT)
     for i, name in enumerate(names):
-        wide = 20 + width(name, 13) + 10
+        wide = 20 + width(name, 13) + 14
         if x + wide > WIDTH and x > LEFT:
             x, y = float(LEFT), y + LINE + 2
         parts.append(f'<rect x="{x:.1f}" y="{y:.1f}" width="11" height="11" fill="{COLOURS[i % len(COLOURS)]}"/>')

@@ -137,17 +137,21 @@ class Reading:
         path = self.folder.config
         try:
             config = RunConfig(**self.folder.read_config())
-        except TypeError as reason:
-            self.problems.append(ConfigError(explain(f"{path} is not a run's configuration.", got=reason)))
+            model = ModelConfig.from_json(config.model).to_json()
+        except (TypeError, AttributeError) as reason:
+            self.problems.append(self._no_configuration(reason))
         except (ConfigError, RunError) as reason:
             self.problems.append(reason)
         else:
             self._file(path, "whole")
-            settings = config.to_json()
+            settings = config.to_json() | {"model": model}
             self.document |= {"task": settings.pop("task"), "model": settings.pop("model"), "config": settings}
             return config
         self._file(path, "damaged")
         return None
+
+    def _no_configuration(self, reason: Exception) -> ConfigError:
+        return ConfigError(explain(f"{self.folder.config} is not a run's configuration.", got=repr(reason)))
 
     def _measurements(self) -> None:
         """metrics.jsonl and result.json, where they are."""
@@ -173,6 +177,8 @@ class Reading:
             self.task = task_from_config(dict(config.task))
         except (ConfigError, RunError) as reason:
             self.problems.append(reason)
+        except (KeyError, TypeError) as reason:
+            self.problems.append(self._no_configuration(reason))
         try:
             self.model = make_model(ModelConfig.from_json(config.model), rng=stream(config.seed, "weights"))
             if weights is not None:
@@ -252,10 +258,9 @@ def the_sequence(task: Task, sequence: str | None, length: int | None, seed: int
         if task.features:
             raise ConfigError(explain("--sequence is for tokens.", got=task.name, fix="--seed N draws another one"))
         ids = Spelling(task).ids(sequence)
-        ids = [task.vocabulary.index(BOS), *ids] if BOS in task.vocabulary else ids
         if not ids:
             raise ConfigError(explain("--sequence has at least one token.", got=repr(sequence)))
-        return np.array([ids])
+        return np.array([[task.vocabulary.index(BOS), *ids] if BOS in task.vocabulary else ids])
     inputs, _ = task.evaluation(stream(seed, "inspect"), length or task.tested[0], 1)
     return inputs if length or task.features else inputs[:, :SHOWN]  # a causal model does not see what was cut off
 
