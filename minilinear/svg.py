@@ -42,21 +42,22 @@ def line_chart(
     scale_x = math.log2 if log_x else float
     x0, x1 = scale_x(min(xs)), scale_x(max(xs))
     y0, y1 = y_range or (min(ys), max(ys))
+    left = max([LEFT, *(36 + width(f"{tick:g}", 13) for tick in _ticks(y0, y1))])  # the axis' name, then its numbers
 
     def place(px: float, py: float) -> tuple[float, float]:
         across = (scale_x(px) - x0) / ((x1 - x0) or 1)
         up = (py - y0) / ((y1 - y0) or 1)
-        return LEFT + across * (WIDTH - LEFT - right), HEIGHT - BOTTOM - up * (HEIGHT - TOP - BOTTOM)
+        return left + across * (WIDTH - left - right), HEIGHT - BOTTOM - up * (HEIGHT - TOP - BOTTOM)
 
     parts = [
         text(LEFT, 26, title, size=15, weight="bold"),
-        text((LEFT + WIDTH - right) / 2, HEIGHT - 12, x, anchor="middle"),
+        text((left + WIDTH - right) / 2, HEIGHT - 12, x, anchor="middle"),
         f'<g transform="translate(18 {(TOP + HEIGHT - BOTTOM) / 2}) rotate(-90)">{text(0, 0, y, anchor="middle")}</g>',
     ]
     for tick in _ticks(y0, y1):
         _, py = place(min(xs), tick)
-        parts.append(f'<path d="M{LEFT} {py:.1f}H{WIDTH - right:.1f}" stroke="#dddddd"/>')
-        parts.append(text(LEFT - 8, py + 4, f"{tick:g}", anchor="end"))
+        parts.append(f'<path d="M{left:.1f} {py:.1f}H{WIDTH - right:.1f}" stroke="#dddddd"/>')
+        parts.append(text(left - 8, py + 4, f"{tick:g}", anchor="end"))
     for tick in sorted(set(xs)) if log_x else _ticks(min(xs), max(xs)):
         px, _ = place(tick, y0)
         parts.append(text(px, HEIGHT - BOTTOM + 18, f"{tick:g}", anchor="middle"))
@@ -104,7 +105,7 @@ def heat_maps(
             f'<rect x="{LEFT}" y="{top:.1f}" width="{right - LEFT}" height="{height * len(rows):.1f}" fill="none" '
             'stroke="#999999"/>'
         )
-    middle = (TOP + bottom) / 2
+    middle = max((TOP + bottom) / 2, TOP + width(y, 13) / 2)  # beside few rows it goes on beside the columns' names
     parts.append(f'<g transform="translate(40 {middle:.1f}) rotate(-90)">{text(0, 0, y, anchor="middle")}</g>')
     for i in range(20):  # the scale, from the largest at its top
         shade = _shade(1 - i / 19 * (2 if least < 0 else 1))
@@ -113,7 +114,7 @@ def heat_maps(
     for up, value in ((0, -largest), (0.5, 0.0), (1, largest)) if least < 0 else ((0, 0.0), (1, largest)):
         parts.append(text(right + 39, TOP + 138 - 120 * up, f"{value:.2g}", size=12))
     labels, bottom = _columns(columns, step, bottom, x)
-    return document([*parts, *labels], WIDTH, max(bottom, TOP + 150))
+    return document([*parts, *labels], WIDTH, max(bottom, TOP + 150, middle + width(y, 13) / 2 + 12))
 
 
 def tracks(

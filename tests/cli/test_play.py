@@ -232,7 +232,7 @@ def test_ctrl_c_leaves_cleanly(cups):
         (["nowhere"], 3, "no run here"),
         (["run", "--nonsense"], 2, "No such option"),
         (["run", "--length", "0"], 2, "length"),
-        ([], 2, "RUN"),
+        ([], 2, "Usage"),
     ],
 )
 def test_wrong_usage(cups, args, code, says):
