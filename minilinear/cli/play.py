@@ -297,11 +297,11 @@ class Answers:
 
     def greeting(self) -> str:
         """What is played, and how."""
-        names = [name for name in self.spelling.known if name not in ("e",)]
+        names = [name for name in self.task.vocabulary if name in self.spelling.known]
         tokens = ", ".join(names[:LISTED]) + (", ..." if len(names) > LISTED else "")
         lines = [f"{self.task.name}, {' and '.join(player.name for player in self.players)}. Tokens: {tokens}"]
         if self.spelling.permutations:
-            lines.append("The ball is under cup 1. swap 1 2, or (1 2), or 1 2 shuffles; (1 2)(3 4) is one token.")
+            lines.append("The ball is under cup 1. swap 1 2, or (1 2), or 1 2 exchanges what stands at two places.")
         if self.players[0].run.step == 0:
             lines.append("This model has not been trained: there is no checkpoint yet.")
         return "\n".join([*lines, "show says how things stand, reset begins again, quit or Ctrl-D ends."])
