@@ -42,9 +42,9 @@ def boxes(root, found=None, shift=(0.0, 0.0), turned=False):
             x, y = float(element.get("x")), float(element.get("y"))
             if turned:  # right becomes up
                 left, bottom = shift[0] + y - 0.75 * size, shift[1] - x - begin
-                found.append((left, bottom - long, left + 0.75 * size, bottom, words))
+                found.append((left, bottom - long, left + size, bottom, words))
             else:
-                found.append((x + begin, y - 0.75 * size, x + begin + long, y, words))
+                found.append((x + begin, y - 0.75 * size, x + begin + long, y + 0.2 * size, words))
     return found
 
 
@@ -77,7 +77,7 @@ def cells(root):
 
 
 def test_a_heat_map_has_a_cell_for_each_number_and_one_scale_for_all():
-    root = parsed(heat([[1.0, -2.0, 0.0, 0.5, NAN], [0, 0, 0, 0, 1]], other=[[4.0, 0, 0, 0, 0]]))
+    root = parsed(heat([[1.0, -2.0, 0.0, 0.5, NAN], [0, 0, 0, 0, 1]], other=[[-4.0, 0, 0, 0, 0]]))
     drawn = [r for r in root.iter(f"{SVG}rect") if "." in (r.get("x") or "") and r.get("width") != "14"]
     shades = [r.get("fill") for r in drawn[:15]]
     mixed = lambda part, end: (
@@ -85,7 +85,7 @@ def test_a_heat_map_has_a_cell_for_each_number_and_one_scale_for_all():
     )
     blue, orange = COLOURS[:2]
     assert shades[:5] == [mixed(0.25, orange), mixed(0.5, blue), "#ffffff", mixed(0.125, orange), "#bbbbbb"]
-    assert shades[10] == orange
+    assert shades[10] == blue
     xs = [float(r.get("x")) for r in drawn[:5]]
     assert xs == sorted(xs) and len(set(xs)) == 5
     assert len({r.get("y") for r in drawn[:15]}) == 3
@@ -172,6 +172,14 @@ def test_labels_of_planes_do_not_overlap_and_all_points_are_inside(heads):
     every = circles(root)
     assert len([c for c in every if c[3] == "none"]) == heads
     assert all(r <= x <= across - r and r <= y <= down - r for x, y, r, _ in every)
+
+
+def test_a_plane_is_as_large_as_its_points():
+    root = parsed(planes({"head 1": {"a": [2 + 0j]}}, title="t"))
+    (cx, _, r, _), (x, *_) = circles(root)
+    (axes,) = [p.get("d") for p in root.iter(f"{SVG}path")]
+    assert x == pytest.approx(cx + 2 * r, abs=0.2)
+    assert x < cx + float(re.search(r"h([\d.]+)", axes)[1]) / 2
 
 
 def test_planes_without_points():
