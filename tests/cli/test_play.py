@@ -173,7 +173,8 @@ def test_show_counts_what_was_right(cups):
 
 
 def test_recall_answers_questions_alone_and_uses_averaged_weights(recall):
-    got = answers(play(recall, "a=3\na?\na=5 b? a?\nRESET\na?\n", "--json"))
+    *got, shown = answers(play(recall, "a=3\na?\na=5 b? a?\nRESET\na?\nshow\n", "--json"))
+    assert shown["tokens"] == 7 and shown["asked"] == 4
     assert [answer["right"] for answer in got] == [None, "3", None, "none", "5", None, "none"]
     assert ["correct" in next(iter(answer["answers"].values())) for answer in got] == [
         r["right"] is not None for r in got
