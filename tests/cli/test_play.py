@@ -214,8 +214,9 @@ def test_bytes_that_are_no_text_are_no_tokens(cups):
 
 def test_ctrl_c_leaves_cleanly(cups):
     command = [*ENTRY, "play", "run", "--json"]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, cwd=cups.parent, text=True, env=os.environ, **pipes) as process:
+    with subprocess.Popen(command, cwd=cups.parent, text=True, env=environment, **pipes) as process:
         process.stdin.write("1 2\n")
         process.stdin.flush()
         assert json.loads(process.stdout.readline())["token"] == "(1 2)"  # it answers at once
