@@ -199,7 +199,7 @@ def test_labels_at_the_ends_of_curves_keep_apart():
 
 
 def test_long_names_and_long_numbers_have_room():
-    lines = {"gated_delta_product": [(1, 4.725), (2, 4.775)], "guessing": [(1, 4.75), (2, 4.7)]}
+    lines = {"gated_delta_product": [(1, 4.8125), (2, 4.67)], "guessing": [(1, 4.75), (2, 4.7)]}
     check_labels(parsed(line_chart(lines, title="t", x="position", y="bits per character")))
 
 

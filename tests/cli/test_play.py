@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import threading
 import time
 
 import numpy as np
@@ -217,12 +218,15 @@ def test_ctrl_c_leaves_cleanly(cups):
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(command, cwd=cups.parent, text=True, env=environment, **pipes) as process:
+        late = threading.Timer(60, process.kill)  # else a missing answer would be waited for without end
+        late.start()
         process.stdin.write("1 2\n")
         process.stdin.flush()
         assert json.loads(process.stdout.readline())["token"] == "(1 2)"  # it answers at once
         time.sleep(0.1)
         process.send_signal(signal.SIGINT)
         process.wait(timeout=60)
+        late.cancel()
         assert process.returncode == 130 and "Traceback" not in process.stderr.read()
         with contextlib.suppress(BrokenPipeError):
             process.stdin.close()
