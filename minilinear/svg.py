@@ -95,7 +95,7 @@ def heat_maps(
     parts, bottom = [text(LEFT, 26, title, size=15, weight="bold")], float(TOP - 8)
     for name, rows in panels.items():
         parts.append(text(LEFT, bottom + LINE, name))
-        top, height = bottom + LINE + 6, min(14.0, max(2.0, 96 / max(len(rows), 1)))
+        top, height = bottom + LINE + 6, min(14.0, max(2.0, max(96, 240 / len(panels)) / max(len(rows), 1)))
         bottom = top + height * len(rows) + 6
         for i, row in enumerate(rows):
             for j, value in enumerate(row):
