@@ -1,4 +1,4 @@
-"""The command line: `minilinear train`, `compare`, `generate`, `list`, `catalogue`, `bench`, `doctor`.
+"""The command line: `minilinear train`, `compare`, `inspect`, `play`, `generate`, `list`, `catalogue`, `bench`, `doctor`.
 
 Exit codes: 0 done; 1 the job failed; 2 wrong usage; 3 the environment refused; 130 interrupted.
 """
@@ -18,6 +18,8 @@ from .catalogue import catalogue, list_names
 from .compare import compare
 from .doctor import doctor
 from .generate import generate
+from .inspect_run import inspect
+from .play import play
 from .train import train
 
 _UNICODE = (sys.stdout.encoding or "").lower().startswith("utf")  # rich's boxes need more than ASCII
@@ -33,6 +35,8 @@ app = typer.Typer(
 )
 app.command()(train)
 app.command()(compare)
+app.command()(inspect)
+app.command()(play)
 app.command()(generate)
 app.command("list")(list_names)
 app.command()(catalogue)

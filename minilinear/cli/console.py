@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.segment import Segments
 
 from ..training.display import new_table, speakable
 
@@ -68,9 +69,8 @@ def show_table(
     for row in rows:
         shown.add_row(*(speakable(str(cell), console).replace("[", r"\[") for cell in row))
     wanted = console.measure(shown, options=console.options.update(max_width=1000)).maximum
-    usual, console.width = console.width, max(wanted, console.width)
-    console.print(shown, crop=False)  # a long line may wrap, but no cell is cut short
-    console.width = usual
+    wide = console.options.update(width=max(wanted, console.width))  # print itself never goes beyond the console
+    console.print(Segments(console.render(shown, wide)), crop=False, end="")  # never a cell cut short
 
 
 def print_json(document: Any) -> None:

@@ -182,6 +182,22 @@ class RunFolder:
             os.close(self._lock)  # which releases it
             self._lock = None
 
+    def holder(self) -> str | None:
+        """Who writes here now; None for nobody. For reading: it neither waits nor keeps the lock."""
+        path = self.path / ".lock"
+        try:
+            lock = os.open(path, os.O_RDWR)
+        except OSError:
+            return None  # nobody has written here yet, or nobody can
+        try:
+            _try_to_lock(lock)
+        except OSError:
+            os.lseek(lock, 0, os.SEEK_SET)
+            return os.read(lock, 200).decode(errors="replace").strip() or "another process"
+        finally:
+            os.close(lock)
+        return None
+
     # The files.
 
     def write_config(self, config: dict[str, Any]) -> None:

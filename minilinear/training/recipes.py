@@ -50,15 +50,7 @@ OF_THE_TRAINING = (
 PACE = {"sgd": 100, "momentum": 10, "nesterov": 10, "sgdp": 10, "adagrad": 10, "adagrad_norm": 100, "lars": 1000} | {
     "muon": 20, "conda": 10,
 }  # fmt: skip
-COUPLED = ["sgd", "momentum", "nesterov", "adam", "adagrad", "lars", "lamb"]  # a preset's decay does not fit theirs
-    "sgd",
-    "momentum",
-    "nesterov",
-    "adam",
-    "adagrad",
-    "lars",
-    "lamb",
-]  # whose weight decay is no step of its own, so that a preset's does not fit
+COUPLED = ("sgd", "momentum", "nesterov", "adam", "adagrad", "lars", "lamb")  # a preset's decay does not fit theirs
 
 
 def recipe(
