@@ -1,0 +1,1 @@
+"""The layers whose memory fades, and the feature maps."""
