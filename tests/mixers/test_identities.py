@@ -507,3 +507,14 @@ def test_the_bounded_gate_of_kda_stays_above_minus_five():
     assert g.min() == -5
     start = layer.prepare(np.zeros((1, 1, 64), np.float32))[0]["g"].data
     close(start, (-5 / (1 + np.exp(-layer.forget_bias.data.astype(float)))).reshape(1, 1, 4, 16), 1e-6)
+
+
+@pytest.mark.parametrize("mixer", MIXERS)
+def test_the_norm_has_the_eps_it_is_given(mixer):
+    """With eps far above the mean square of o, the norm divides by its root: a hundred times the eps, a tenth of y."""
+    options = SMALL | ({"output_norm": True} if mixer == "linear" else {})
+    x, ys = tokens(1, 5, D), []
+    for eps in (1e8, 1e10):
+        layer = double(MIXERS[mixer](D, **options, norm_eps=eps, rng=np.random.default_rng(0)))
+        ys.append(layer(x)[0].data)
+    close(10 * ys[1], ys[0], 1e-5)
