@@ -100,7 +100,9 @@ class LinearAttention(MemoryLayer):
         )  # fmt: skip
         if qk_norm not in ("l2", "none"):
             raise ConfigError(explain('qk_norm is "l2" or "none".', got=repr(qk_norm)))
-        self.phi_q, self.phi_k = (_feature_map(feature_map, K, features, rng) for _ in range(2))
+        self.phi_q = _feature_map(feature_map, K, features, rng)
+        learnt = bool(self.phi_q.parameters())  # a random map must be the same for both: E phi(q) . phi(k) = exp(q . k)
+        self.phi_k = _feature_map(feature_map, K, features, rng) if learnt else self.phi_q
         if normalise and not self.phi_q.positive:
             raise ConfigError(
                 explain(

@@ -65,6 +65,7 @@ def with_signs(
     v: Array,
     *,
     sign: np.ndarray,
+    erase_key: Array | None = None,
     initial_state: Array | None = None,
     cu_seqlens: Sequence[int] | None = None,
     **options: Any,
@@ -75,6 +76,7 @@ def with_signs(
         recurrence: gated_linear_attention or delta_rule.
         q, k, v: as it takes them, (B, T, H, K) and (B, T, H, V).
         sign: +1 or -1 (B, T, H).
+        erase_key: for the delta rule, as it takes it.
         initial_state, cu_seqlens, options: as it takes them.
 
     Returns:
@@ -91,5 +93,7 @@ def with_signs(
     """
     running, last = flips(sign, cu_seqlens)
     running = running[..., None]
+    if erase_key is not None:
+        options["erase_key"] = erase_key * running
     out, final = recurrence(q * running, k * running, v, initial_state=initial_state, cu_seqlens=cu_seqlens, **options)
     return out, final * last[..., None, None]
