@@ -41,7 +41,7 @@ class FeatureMap(Module):
 
     Attributes:
         features: F.
-        positive: whether no feature is negative, so that weights may be normalised.
+        positive: whether phi(q) . phi(k) is never negative, so that weights may be normalised.
     """
 
     positive = True
@@ -178,9 +178,17 @@ class FAVOR(FeatureMap):
 
 def orthogonal_gaussian(m: int, K: int, rng: np.random.Generator) -> np.ndarray:
     """m directions (m, K): orthogonal in blocks of K, each as long as a Gaussian vector would be."""
-    blocks = [np.linalg.qr(rng.standard_normal((K, K)))[0].T for _ in range(-(-m // K))]
+    blocks = [uniform_rotation(K, rng) for _ in range(-(-m // K))]
     lengths = np.linalg.norm(rng.standard_normal((m, K)), axis=1)
     return (np.concatenate(blocks)[:m] * lengths[:, None]).astype(np.float32)
+
+
+def uniform_rotation(K: int, rng: np.random.Generator) -> np.ndarray:
+    """An orthogonal matrix (K, K), all equally likely. QR by itself prefers some: it chooses the signs of R's diagonal,
+    and so of Q's columns; with R's diagonal made positive that choice is undone. Mezzadri 2007, arXiv math-ph/0609050.
+    """
+    Q, R = np.linalg.qr(rng.standard_normal((K, K)))
+    return (Q * np.where(np.diagonal(R) < 0, -1, 1)).T
 
 
 def _needed(rng: np.random.Generator | None, name: str) -> np.random.Generator:

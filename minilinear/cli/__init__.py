@@ -1,6 +1,5 @@
 """The command line: `minilinear train`, `compare`, `inspect`, `play`, `generate`, `list`, `catalogue`, `bench`, ...
 
-
 Exit codes: 0 done; 1 the job failed; 2 wrong usage; 3 the environment refused; 130 interrupted.
 """
 

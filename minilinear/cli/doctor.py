@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
+import re
 import shutil
 import sys
 import tempfile
 import time
 from dataclasses import asdict, dataclass
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,6 @@ from ..autograd import gradcheck
 from .console import AsJson, Plain, make_console, print_json, say, show_table
 
 CORE = ("numpy", "scipy", "rich", "typer", "safetensors", "threadpoolctl")
-EXTRAS = {"torch": "peers", "jax": "peers", "cupy-cuda13x": "gpu", "cupy-cuda12x": "gpu-cuda12", "matplotlib": "plot"}
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,21 @@ def findings() -> list[Finding]:
 def _versions() -> list[Finding]:
     found = [Finding("Python", f"{sys.version.split()[0]} on {platform.platform()}")]
     for name in CORE:
-        found.append(Finding(name, importlib.metadata.version(name)))
-    for name, extra in EXTRAS.items():
+        found.append(Finding(name, metadata.version(name)))
+    for name, extra in _extras():
         try:
-            found.append(Finding(name, importlib.metadata.version(name)))
-        except importlib.metadata.PackageNotFoundError:
+            found.append(Finding(name, metadata.version(name)))
+        except metadata.PackageNotFoundError:
             found.append(Finding(name, "not installed", "missing", f"pip install 'minilinear[{extra}]'"))
     return found
+
+
+def _extras() -> list[tuple[str, str]]:
+    """The packages of each extra that is for running, as this package declares them."""
+    declared = [
+        re.match(r"([\w-]+).*extra == ['\"]([\w-]+)['\"]", line) for line in metadata.requires("minilinear") or []
+    ]
+    return [(found[1], found[2]) for found in declared if found and found[2] in ("peers", "gpu", "gpu-cuda12", "plot")]
 
 
 def _speed() -> list[Finding]:

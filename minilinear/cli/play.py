@@ -47,7 +47,7 @@ def play(
     """Type tokens; the trained model answers after each. `show`, `reset`, `quit`.
 
     Words of a group: `(1 2)` or `1 2` or `swap 1 2` shuffles the cups. Parity:
-    0 or 1. Recall: `a=3`, `a?`, `RESET`. A text is continued.
+    0 or 1. Recall: `k0=v3`, `k0?`, `RESET`. A text is continued.
     """
     console = make_console(False, plain)
     with ExitStack() as averaged:
@@ -112,7 +112,7 @@ class Spelling:
 
     def __init__(self, task: Task):
         self.task = task
-        last = task.first_answer if isinstance(task, Recall) else len(task.vocabulary)
+        last = len(task.vocabulary) - (task.values + 1 if isinstance(task, Recall) else 0)
         self.known = {name: i for i, name in enumerate(task.vocabulary[:last]) if name != BOS}
         self.permutations: dict[tuple[int, ...], int] = {}
         if isinstance(task, GroupWords):
@@ -274,9 +274,9 @@ class Referee:
             return [right]
         if isinstance(self.task, Recall):  # the last write to each key, since the last reset
             *before, last = past
-            if last == self.task.reset_id:
+            if self.task.vocabulary[last] == "RESET":
                 return []
-            if last >= self.task.first_question:
+            if last >= self.task.keys * self.task.values:  # a question
                 return before
             values = self.task.values
             return [write for write in before if write // values != last // values] + [last]

@@ -16,6 +16,7 @@ from minilinear.attention.feature_maps import (
     Taylor,
     feature_map,
     orthogonal_gaussian,
+    uniform_rotation,
 )
 from minilinear.errors import ConfigError
 from tests.nn.modules import check_gradients, double
@@ -213,6 +214,15 @@ def test_directions_point_anywhere_equally_often(K):
     assert np.abs(blocks.mean(0)).max() < 5 / math.sqrt(3000)
     covariance = np.einsum("nri,nrj->rij", blocks, blocks) / 3000
     assert np.abs(covariance - np.eye(K)).max() < 6 * math.sqrt(2 / 3000)
+
+
+@pytest.mark.parametrize("K", [1, 2, 5])
+def test_a_uniform_rotation_is_what_gram_and_schmidt_make_of_gaussian_vectors(K):
+    """U^T G is upper triangular with a positive diagonal, which leaves no sign to choose."""
+    for seed in range(10):
+        R = uniform_rotation(K, RNG(seed)) @ RNG(seed).standard_normal((K, K))
+        assert np.abs(np.tril(R, -1)).max() < 1e-13
+        assert (np.diagonal(R) > 0).all()
 
 
 def test_directions_are_orthogonal_in_blocks_and_as_long_as_gaussian_vectors():

@@ -137,7 +137,7 @@ def test_of_a_hybrid_the_memory_is_watched_with_averaged_weights(hybrid):
     assert np.array(layer["alpha"]).shape == (4, 2) and (np.array(layer["alpha"]) <= 1).all()
     model, arrays = loaded(hybrid)
     t = int(arrays["average.t"])
-    averages = [arrays[f"average.{i}"] / (1 - 0.5**t) for i in range(len(model.parameters()))]
+    averages = [arrays[f"average.s.{i}"] / (1 - 0.5**t) for i in range(len(model.parameters()))]
     for p, average in zip(document["parameters"], averages, strict=True):
         assert np.isclose(p["norm"], np.linalg.norm(average), rtol=1e-5)
     assert any("averaged" in note for note in document["notes"])

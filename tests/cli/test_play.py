@@ -33,7 +33,16 @@ def cups(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def recall(tmp_path_factory):
-    return train(tmp_path_factory.mktemp("recall"), "recall", "--set", "task.keys=4", "--set", "ema=0.5")
+    return train(
+        tmp_path_factory.mktemp("recall"),
+        "recall",
+        "--set",
+        "task.keys=4",
+        "--set",
+        "task.reset=true",
+        "--set",
+        "ema=0.5",
+    )
 
 
 def play(run, typed, *args, **kwargs):
@@ -64,7 +73,7 @@ def answers(done):
         ("d4", "r s r^2 sr3 e", ["r^1", "s r^2", "s r^3", "r^0"]),
         ("d4", "s, r2", ["s r^0", "r^2"]),
         ("parity", "0110 1", ["0", "1", "1", "0", "1"]),
-        ("recall", "a=3 b? reset A=1", ["a=3", "b?", "RESET", "a=1"]),
+        ("recall", "k0=v3 k1? K0=V1", ["k0=v3", "k1?", "k0=v1"]),
     ],
 )
 def test_spelling(name, typed, means):
@@ -93,8 +102,8 @@ def test_every_element_of_every_group_is_known_by_its_label():
         ("a5", "(1 2)", "no token"),  # an odd permutation
         ("z7", "7", "no token"),
         ("parity", "012", "'012' is no token"),
-        ("recall", "a=9", "did you mean a="),
-        ("recall", "5", "no token"),  # an answer, which nobody types
+        ("recall", "k0=v9", "did you mean k0="),
+        ("recall", "v5", "no token"),  # an answer, which nobody types
         ("text", "a\u0416b", "Only characters of the training text"),
     ],
 )
@@ -115,7 +124,7 @@ def test_cycles_move_things_as_the_group_does():
             assert permutation(product, 4) == tuple(q[i] for i in p)
 
 
-@pytest.mark.parametrize(("name", "options"), [("parity", {}), ("recall", {"reset": 0.1}), ("s4", {})])
+@pytest.mark.parametrize(("name", "options"), [("parity", {}), ("recall", {"reset": True}), ("s4", {})])
 def test_the_referee_remembers_little_and_says_what_the_task_says(name, options):
     made = task(name, **options)
     inputs, _ = made.evaluation(np.random.default_rng(0), 300, 1)
@@ -174,14 +183,14 @@ def test_show_counts_what_was_right(cups):
 
 
 def test_recall_answers_questions_alone_and_uses_averaged_weights(recall):
-    *got, shown = answers(play(recall, "a=3\na?\na=5 b? a?\nRESET\na?\nshow\n", "--json"))
+    *got, shown = answers(play(recall, "k0=v3\nk0?\nk0=v5 k1? k0?\nRESET\nk0?\nshow\n", "--json"))
     assert shown["tokens"] == 7 and shown["asked"] == 4
-    assert [answer["right"] for answer in got] == [None, "3", None, "none", "5", None, "none"]
+    assert [answer["right"] for answer in got] == [None, "v3", None, "none", "v5", None, "none"]
     assert ["correct" in next(iter(answer["answers"].values())) for answer in got] == [
         r["right"] is not None for r in got
     ]
     run = Run.resume(RunFolder(recall))
-    ids = Spelling(run.task).ids("a=3 a? a=5 b? a? RESET a?")
+    ids = Spelling(run.task).ids("k0=v3 k0? k0=v5 k1? k0? RESET k0?")
     with run.average.applied():
         scores = run.model(np.array([ids]))[0].numpy()[0].astype(float)
     p = (np.exp(scores) / np.exp(scores).sum(-1, keepdims=True)).max(-1)
@@ -189,7 +198,7 @@ def test_recall_answers_questions_alone_and_uses_averaged_weights(recall):
 
 
 def test_a_long_session_costs_the_same_for_each_token(recall):
-    done = play(recall, "a=1 b=2 c=3 a? b?\n" * 400, "--json")
+    done = play(recall, "k0=v1 k1=v2 k2=v3 k0? k1?\n" * 400, "--json")
     assert len(answers(done)) == 2000
 
 

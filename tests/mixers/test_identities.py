@@ -19,11 +19,12 @@ from minilinear.delta import (
     gated_delta_net,
     kda,
 )
-from minilinear.models import MIXERS
+from minilinear.models import MIXERS as EVERY
 from minilinear.recurrence import delta_rule, gated_linear_attention, with_signs
 from tests.nn.modules import double
 from tests.recurrence.cases import FORMS, close
 
+MIXERS = {name: mixer for name, mixer in EVERY.items() if name != "softmax"}  # those with a memory
 B, T, H, K, V, D = 2, 23, 3, 4, 5, 6
 SMALL = {"heads": 2, "key_dim": 4, "value_dim": 3}
 every_form = pytest.mark.parametrize("form", FORMS)
@@ -518,3 +519,31 @@ def test_the_norm_has_the_eps_it_is_given(mixer):
         layer = double(MIXERS[mixer](D, **options, norm_eps=eps, rng=np.random.default_rng(0)))
         ys.append(layer(x)[0].data)
     close(10 * ys[1], ys[0], 1e-5)
+
+
+@pytest.mark.parametrize("mixer", MIXERS)
+def test_projections_start_small(mixer):
+    """Xavier-uniform with the gain 2^-2.5 of the released layers for q, k, v, what gates o, beta and y; the sigmoid
+    gates of GLA and simple GLA and the write strength of the other layers start with gain 1.
+    """
+    layer = MIXERS[mixer](64, rng=np.random.default_rng(0))
+    widths = (layer.qkv.weight.parts, (layer.heads * layer.value_dim,))
+    maps = {
+        "qkv": widths[0],
+        "gate": widths[1],
+        "beta": (layer.heads * (layer.steps or 1),),
+        "time_step": (layer.heads,),
+    }
+    for name, parts in maps.items():
+        part = getattr(layer, name, None)
+        if part is not None:
+            bounds = 2**-2.5 * np.sqrt(6 / (64 + np.array(parts)))
+            for w, bound in zip(np.split(part.weight.data, np.cumsum(parts)[:-1], 1), bounds, strict=True):
+                assert 0.95 * bound < np.abs(w).max() <= bound, name
+    w = layer.output.weight.data
+    assert 0.95 < np.abs(w).max() / (2**-2.5 * np.sqrt(6 / sum(w.shape))) <= 1
+    for name in ("forget", "forget_down"):
+        w = getattr(getattr(layer, name, None), "weight", None)
+        if w is not None:
+            gain = 2**-2.5 if mixer == "kda" else 1
+            assert 0.9 < np.abs(w.data).max() / (gain * np.sqrt(6 / sum(w.shape))) <= 1
