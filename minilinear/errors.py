@@ -115,7 +115,6 @@ def _swapped(shape: Sequence[int], expected: Sequence[int]) -> str | None:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """What to say of a name that nobody knows: the nearest one there is, or all of them."""
-    names = list(known)
-    near = get_close_matches(name, names, 1, 0.5)
-    return f"did you mean {near[0]}?" if near else f"one of {', '.join(names)}"
+    """What to say of a name that nobody knows: the nearest one there is."""
+    near = get_close_matches(name, list(known), 1, 0.5)
+    return f"did you mean {near[0]}?" if near else "check the spelling."

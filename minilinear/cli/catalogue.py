@@ -18,10 +18,12 @@ import typer
 
 import minilinear
 
+from .. import models, norms, optim, training
 from ..attention import FEATURE_MAPS
 from ..errors import ConfigError, explain, nearest
 from ..models import FEED_FORWARDS, MIXERS, NORMS, PLACEMENTS
 from ..models.block import Block
+from ..nn import ACTIVATIONS
 from ..optim import OPTIMIZERS, SCHEDULES
 from ..tasks import TASKS
 from .console import AsJson, Plain, make_console, print_json, say, show_table
@@ -31,9 +33,17 @@ from .console import AsJson, Plain, make_console, print_json, say, show_table
 MEMORY = "H K V + (W-1) channels"
 EQUATIONS: dict[str, dict[str, tuple[str, str, str]]] = {
     "mixer": {
-        "softmax": ("o_t = Σ_{s≤t} softmax_s(q_t·k_s/√K) v_s", "2 T G K; with a window min(T, W)", "softmax-attention"),
-        "linear": ("S_t = S_{t-1} + φ(k_t) v_tᵀ,  o_t = S_tᵀφ(q_t) / z_t·φ(q_t)", "H F (V + 1)", "mixers"),
-        "retention": ("S_t = γ R S_{t-1} + k_t v_tᵀ,  γ_h = 1 - 2^(-5-h)", "H K V", "mixers"),
+        "softmax": (
+            "o_t = Σ_{s≤t} softmax_s(q_t·k_s/√K) v_s",
+            "T G (K + V); with a window min(T, W)",
+            "softmax-attention",
+        ),
+        "linear": (
+            "S_t = S_{t-1} + φ(k_t) v_tᵀ,  o_t = S_tᵀφ(q_t) / z_t·φ(q_t)",
+            "H F (V + 1 if normalised) + (W-1) channels",
+            "mixers",
+        ),
+        "retention": ("S_t = γ R S_{t-1} + k_t v_tᵀ,  γ_h = 1 - 2^(-5-h)", MEMORY, "mixers"),
         "simple_gla": ("S_t = α_t S_{t-1} + k_t v_tᵀ", MEMORY, "mixers"),
         "mamba2": ("h_t = exp(Δ_t A) h_{t-1} + Δ_t B_t x_tᵀ,  y_t = h_tᵀC_t + D x_t", MEMORY, "mixers"),
         "gla": ("S_t = Diag(α_t) S_{t-1} + k_t v_tᵀ", MEMORY, "mixers"),
@@ -112,6 +122,26 @@ EQUATIONS: dict[str, dict[str, tuple[str, str, str]]] = {
         "inverse_sqrt": ("η √(warmup / t)", "", "optimizers"),
         "wsd": ("warm up, stay, decay", "", "optimizers"),
     },
+    "activation": {
+        "relu": ("max(0, x)", "", "feed-forward"),
+        "relu_squared": ("max(0, x)²", "", "feed-forward"),
+        "gelu": ("x Φ(x)", "", "feed-forward"),
+        "gelu_tanh": ("x (1 + tanh(√(2/π)(x + 0.044715 x³))) / 2", "", "feed-forward"),
+        "silu": ("x σ(x)", "", "feed-forward"),
+        "tanh": ("tanh x", "", "feed-forward"),
+        "identity": ("x", "", "feed-forward"),
+    },
+    "tool": {
+        "gated_rms_norm": ("rms_norm(x) ⊙ silu(z), or rms_norm(x ⊙ silu(z))", "", "norms"),
+        "fuse_affine_into_linear": ("W' = W Diag(a), b' = b + W c", "", "norms"),
+        "pre_rms": ("LayerNorm → RMSNorm, the same function", "", "norms"),
+        "pre_crms": ("LayerNorm → CRMSNorm on D - 1 numbers, the same function", "", "norms"),
+        "clip_by_global_norm": ("g ← g min(1, τ / |g|)", "", "optimizers"),
+        "adaptive_clip": ("g_i ← g_i min(1, λ |x_i| / |g_i|)", "", "optimizers"),
+        "ema": ("s ← d s + (1 - d) x,  x̄ = s / (1 - dᵗ)", "P", "optimizers"),
+        "mup_groups": ("η ← η / width for hidden matrices (Adam)", "", "optimizers"),
+        "bits_by_position": ("-log₂ p, by distance from the beginning", "", "tasks"),
+    },
     "task": {
         **dict.fromkeys(
             ("s3", "s4", "s5", "a4", "a5", "z2", "z7", "d4", "words"),
@@ -130,6 +160,44 @@ EQUATIONS: dict[str, dict[str, tuple[str, str, str]]] = {
         "in_context_regression": ("y of x, from examples (x_i, y_i)", "", "data-sets"),
     },
 }
+# Where several components share a file or a class, the source of each.
+SOURCES = {
+    ("placement", "pre"): "Xiong et al. 2020, arXiv 2002.04745",
+    ("placement", "post"): "Vaswani et al. 2017, arXiv 1706.03762",
+    ("placement", "peri"): "Kim et al. 2025, arXiv 2502.02732",
+    ("placement", "sandwich"): "Ding et al. 2021, arXiv 2105.13290",
+    ("placement", "mix_ln"): "Li et al. 2025, arXiv 2412.13795",
+    ("placement", "layer_norm_scaling"): "Sun et al. 2025, arXiv 2502.05795",
+    ("placement", "deep_norm"): "Wang et al. 2022, arXiv 2203.00555",
+    ("feature map", "identity"): "Schmidhuber 1992; Schlag et al. 2021, arXiv 2102.11174",
+    ("feature map", "elu"): "Katharopoulos et al. 2020, arXiv 2006.16236",
+    ("feature map", "relu"): "Qin et al. 2022, arXiv 2202.08791",
+    ("feature map", "relu_squared"): "So et al. 2021, arXiv 2109.08668, for the function",
+    ("feature map", "softmax"): "Shen et al. 2018, arXiv 1812.01243",
+    ("feature map", "t2r"): "Kasai et al. 2021, arXiv 2103.13076",
+    ("feature map", "hadamard"): "the released flash-linear-attention",
+    ("feature map", "dpfp"): "Schlag et al. 2021, arXiv 2102.11174",
+    ("feature map", "taylor"): "Arora et al. 2024, arXiv 2402.18668",
+    ("feature map", "favor"): "Choromanski et al. 2020, arXiv 2009.14794",
+    ("feed-forward", "relu_squared_mlp"): "So et al. 2021, arXiv 2109.08668",
+    ("feed-forward", "poly_relu"): "Zhuo et al. 2024, arXiv 2411.03884",
+    ("feed-forward", "poly_norm"): "Zhuo et al. 2024, arXiv 2411.03884",
+    ("activation", "relu"): "Nair and Hinton 2010",
+    ("activation", "relu_squared"): "So et al. 2021, arXiv 2109.08668",
+    ("activation", "gelu"): "Hendrycks and Gimpel 2016, arXiv 1606.08415",
+    ("activation", "gelu_tanh"): "Hendrycks and Gimpel 2016, arXiv 1606.08415",
+    ("activation", "tanh"): "-",
+    ("activation", "identity"): "-",
+    ("activation", "silu"): "Elfwing et al. 2017, arXiv 1702.03118",
+    ("schedule", "constant"): "-",
+    ("schedule", "linear"): "Devlin et al. 2018, arXiv 1810.04805, appendix A.2",
+    ("task", "text"): "Python's reference topics, or any UTF-8 file",
+    ("task", "glyphs"): "drawn here",
+    ("tool", "ema"): "Polyak and Juditsky 1992",
+    ("tool", "gated_rms_norm"): "Dao and Gu 2024, arXiv 2405.21060",
+    ("tool", "bits_by_position"): "-",
+    ("tool", "fuse_affine_into_linear"): "Jacob et al. 2017, arXiv 1712.05877, section 3.2",
+}
 KINDS: dict[str, Mapping[str, Any]] = {
     "mixer": MIXERS,
     "feature map": FEATURE_MAPS,
@@ -139,6 +207,18 @@ KINDS: dict[str, Mapping[str, Any]] = {
     "optimizer": OPTIMIZERS,
     "schedule": SCHEDULES,
     "task": TASKS,
+    "activation": ACTIVATIONS,
+    "tool": {
+        "gated_rms_norm": norms.GatedRMSNorm,
+        "fuse_affine_into_linear": norms.fuse_affine_into_linear,
+        "pre_rms": models.pre_rms,
+        "pre_crms": models.pre_crms,
+        "clip_by_global_norm": optim.clip_by_global_norm,
+        "adaptive_clip": optim.adaptive_clip,
+        "ema": optim.EMA,
+        "mup_groups": optim.mup_groups,
+        "bits_by_position": training.bits_by_position,
+    },
 }
 FORMS = {"mixer": "recurrent, parallel, chunk, step"}
 
@@ -189,17 +269,17 @@ def _row(kind: str, name: str, made: Callable[..., Any]) -> Component:
         value = TASKS_MADE.get(name, minilinear.tasks.GroupWords)
     module = inspect.getmodule(value)
     texts = [inspect.getdoc(value) or "", module.__doc__ if module and module.__doc__ else ""]
-    source = next((found for text in texts if (found := _section(text, "Sources?"))), "")
+    found = (_section(text, "Sources?") for text in texts)
+    source = SOURCES.get((kind, name)) or next(filter(None, found), "")
     number = re.search(r"(?:arXiv )?(\d{4}\.\d{4,5})", source)
-    root = Path(minilinear.__file__).parent.parent
     return Component(
         name=name,
         kind=kind,
         equation=equation,
         source=source,
         arxiv=number[1] if number else "",
-        file=str(Path(inspect.getsourcefile(value) or "").relative_to(root).as_posix()),
-        symbol=value.__name__,
+        file=ACTIVATIONS_FILE if kind == "activation" else _file(value),
+        symbol=name.removesuffix("_tanh") if kind == "activation" else value.__name__,
         state=state,
         cost=_section(texts[0], "Cost"),
         forms=FORMS.get(kind, ""),
@@ -207,6 +287,15 @@ def _row(kind: str, name: str, made: Callable[..., Any]) -> Component:
         exercise="",
         page=f"docs/{page}.md",
     )
+
+
+ACTIVATIONS_FILE = "minilinear/nn/activations.py"  # an activation may be a Primitive or NumPy's own function
+
+
+def _file(value: Any) -> str:
+    """Where it is defined, from the root of the repository."""
+    root = Path(minilinear.__file__).parent.parent
+    return Path(inspect.getsourcefile(value) or "").relative_to(root).as_posix()
 
 
 TASKS_MADE = {"text": minilinear.tasks.Text}

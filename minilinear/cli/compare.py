@@ -11,7 +11,9 @@ import contextlib
 import functools
 import itertools
 import json
-import platform
+import os
+import shlex
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -29,9 +31,11 @@ from ..models.stack import mixers_of, options_of
 from ..tasks import Task
 from ..training import Run, RunConfig, RunFolder
 from ..training.atomic import atomic_write
+from ..training.display import Display
 from ..training.recipes import parse_changes, parse_value, prepare
+from ..training.run import versions
 from .console import AsJson, Plain, Set, make_console, print_json, say, show_table
-from .train import evaluated, headline
+from .train import alone, evaluated, headline
 
 Equal = Annotated[
     str | None,
@@ -44,6 +48,7 @@ Equal = Annotated[
 
 
 def compare(
+    context: typer.Context,
     task_name: Annotated[str | None, typer.Argument(metavar="TASK", help="What to train on.")] = None,
     over: Annotated[
         list[str], typer.Option(metavar="NAME=A,B,...", help="A setting and the values to compare. Repeatable.")
@@ -64,6 +69,7 @@ def compare(
     """
     console = make_console(as_json, plain)
     if resume is not None:
+        alone(context, "length")
         folder = RunFolder(resume)
         plan = _read_plan(folder)
     else:
@@ -73,9 +79,11 @@ def compare(
             raise ConfigError(explain("--equal is parameters or state.", got=repr(equal)))
         plan = {
             "task": task_name, "over": _grid(over), "seeds": seeds, "set": parse_changes(set_), "preset": preset,
-            "equal": equal, "date": date.today().isoformat(), "machine": platform.platform(),
+            "equal": equal, "date": date.today().isoformat(), "machine": _machine(),
+            "command": shlex.join(["minilinear", *sys.argv[1:]]),
         }  # fmt: skip
-        cells(plan)  # whatever is wrong is wrong before the first run
+        begun, _ = cells(plan)  # whatever is wrong is wrong before the first run
+        _check_length(length, [str(n) for n in begun[0][2].tested])
         folder = RunFolder.create("runs", f"compare-{task_name}") if out is None else RunFolder.new(out)
     with folder:
         if resume is None:
@@ -100,10 +108,20 @@ def _grid(over: Sequence[str]) -> dict[str, list[Any]]:
         name, equals, values = given.partition("=")
         if not equals or not name or not values:
             raise ConfigError(explain("--over takes NAME=A,B,...", got=repr(given), fix="--over mixer=gla,delta_net"))
-        grid[name] = [parse_value(value) for value in values.split(",")]
+        grid[name] = [parse_value(value) for value in dict.fromkeys(values.split(","))]
     if not grid:
         raise ConfigError(explain("A comparison is over something.", fix="--over mixer=linear,delta_net"))
     return grid
+
+
+def _machine() -> str:
+    versions_ = versions()
+    return f"{os.cpu_count()} cores, {versions_['machine']}, Python {versions_['python']}, NumPy {versions_['numpy']}"
+
+
+def _check_length(length: int | None, lengths: Sequence[str]) -> None:
+    if length is not None and str(length) not in lengths:
+        raise ConfigError(explain(f"The lengths are {', '.join(lengths)}.", got=length))
 
 
 def _read_plan(folder: RunFolder) -> dict[str, Any]:
@@ -126,8 +144,8 @@ def cells(plan: dict[str, Any]) -> tuple[list[tuple[str, dict[str, Any], Task, R
         choices = dict(zip(names, values))
         label = ", ".join(f"{n}={json.dumps(v) if not isinstance(v, str) else v}" for n, v in choices.items())
         settings = plan["set"] | choices
-        missing = _missing(settings, choices)
-        if missing and any(choices[name] for name in missing):
+        missing = _missing(settings)
+        if any(choices.get(name) for name in missing):
             left_out.append(f"left out: {label}: {settings['mixer']} has no {', '.join(missing)}")
             continue
         settings = {name: value for name, value in settings.items() if name not in missing}
@@ -137,17 +155,23 @@ def cells(plan: dict[str, Any]) -> tuple[list[tuple[str, dict[str, Any], Task, R
         raise ConfigError(explain("No combination of these settings exists.", got="; ".join(left_out)))
     if plan["equal"]:
         rows = [rows[0], *(_fitted(row, rows[0], plan["equal"]) for row in rows[1:])]
+        sizes = [_size(config, made, plan["equal"]) for _, _, made, config in rows]
+        left_out += [
+            f"not equal: {row[0]} has {size:,}, the first row {sizes[0]:,}"
+            for row, size in zip(rows, sizes)
+            if not 0.9 < size / sizes[0] < 1.1
+        ]
     return rows, left_out
 
 
-def _missing(settings: dict[str, Any], choices: dict[str, Any]) -> list[str]:
-    """Choices that are an option of some mixer, but not of this row's."""
+def _missing(settings: dict[str, Any]) -> list[str]:
+    """Settings that are an option of some mixer, but not of this row's: it goes without."""
     mixer = settings.get("mixer")
     if not isinstance(mixer, str):
         return []
     of_some = {option for name in MIXERS for option in options_of(name)}
     own = {option for name in mixers_of(mixer) for option in options_of(name)}
-    return [name for name in choices if name in of_some and name not in own]
+    return [name for name in settings if name in of_some and name not in own]
 
 
 def _fitted(row: Any, first: Any, equal: str) -> Any:
@@ -231,11 +255,13 @@ def _one(console: Console, path: Path, made: Task, config: RunConfig, label: str
         else:
             run = Run.start(config, locks.enter_context(RunFolder.new(path)), made)
         try:
-            while not run.finished:
-                progress = run.advance()
-                if progress.step % 10 == 0 or run.finished:
-                    run.record(progress)
-                run.save_if_due()
+            with Display(console, [label], [run.config.steps]) as display:
+                while not run.finished:
+                    progress = run.advance()
+                    if progress.step % 10 == 0 or run.finished:
+                        run.record(progress)
+                    display.update(0, progress)
+                    run.save_if_due()
         except KeyboardInterrupt:
             run.save()
             say(Console(stderr=True), f"\nstopped; go on with: minilinear compare --resume {path.parent}")
@@ -253,8 +279,7 @@ def table_of(document: dict[str, Any], length: int | None = None) -> tuple[list[
     """Columns and rows of text: a column for each length, mean and (lowest .. highest) over the seeds."""
     lengths = list(document["rows"][0]["seeds"][0])
     if length is not None:
-        if str(length) not in lengths:
-            raise ConfigError(explain(f"The lengths are {', '.join(lengths)}.", got=length))
+        _check_length(length, lengths)
         lengths = [str(length)]
     seconds = "s a run"
     rows = []
@@ -276,6 +301,7 @@ def markdown(document: dict[str, Any], length: int | None = None) -> str:
     lines += [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
     lines += [f"| {' | '.join(row)} |" for row in rows]
     lines += ["", f"Guessing: {document['chance']:.3f}. {document['machine']}, {document['date']}."]
+    lines += ["", f"    {document['command']}", ""] if document.get("command") else []
     lines += [f"- {note}" for note in document["left_out"]]
     lines += ["", "Every seed:", ""]
     for row in document["rows"]:

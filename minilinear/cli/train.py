@@ -13,7 +13,7 @@ from rich.console import Console
 
 from ..errors import ConfigError, explain
 from ..svg import line_chart
-from ..tasks import GroupWords, Task, Text, is_group_name
+from ..tasks import GroupWords, Task, Text, options_of
 from ..training import Run, RunConfig, RunFolder, bits_by_position, evaluate, evaluate_text
 from ..training.atomic import atomic_write
 from ..training.display import Display, new_table
@@ -69,7 +69,7 @@ def train(
     started = time.perf_counter()
     with contextlib.ExitStack() as locks:
         if resume is not None:
-            _alone(context)
+            alone(context, "checkpoint_every")
             runs = resumed(resume, locks)
         else:
             named = {"mixer": mixer, "ffn": ffn, "norm": norm, "placement": placement, "optimizer": optimizer}
@@ -111,13 +111,13 @@ def train(
 # Before.
 
 
-def _alone(context: typer.Context) -> None:
-    """--resume takes everything else from the run's config.json."""
+def alone(context: typer.Context, *but: str) -> None:
+    """--resume takes everything else from what was begun."""
     on_the_line = [
         name
         for name in context.params
         if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
-        and name not in ("resume", "checkpoint_every", "as_json", "plain")
+        and name not in ("resume", "as_json", "plain", *but)
     ]
     if on_the_line:
         given = ", ".join(name.removesuffix("_name").rstrip("_") for name in on_the_line)
@@ -132,8 +132,8 @@ def _task_options(name: str, file: Path | None, table: Path | None, length: int 
     if table is not None:
         options["table"] = table
     if length is not None:
-        words = name == "words" or is_group_name(name)
-        options |= {"lengths": (max(1, length // 2), length)} if words else {"length": length}
+        several = "lengths" in options_of(name)  # the shortest and the longest
+        options |= {"lengths": (max(1, length // 2), length)} if several else {"length": length}
     return options
 
 

@@ -81,7 +81,7 @@ class DeltaProduct(MemoryLayer):
         rng: where the initial weights are drawn from.
 
     Cost:
-        D (H K (1 + R) + H V (1 + R + output_gate)) + H V D multiplications per token, and those of `delta_product`.
+        D H (K (1 + R) + V (1 + R + output_gate) + R) multiplications per token, and those of `delta_product`.
 
     Source:
         Siems et al. 2025, arXiv 2502.10297, section 3 and appendix; defaults of the released implementation.

@@ -4,7 +4,7 @@
 
 What matrix is it? A_t = (I - beta_t k_t k_t^T) Diag(alpha_t): first every channel fades at its own pace, then one
 direction is corrected. The two do not commute, and the matrix is not symmetric. With all channels alike this is Gated
-DeltaNet, with beta = 0 for the past's sake GLA.
+DeltaNet; if nothing were corrected, GLA.
 
 Source: Kimi Team 2025, arXiv 2510.26692, equation 1; defaults of the released layer. Kimi Linear puts one layer of full
 attention without positions after every three of these.

@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..autograd import Array
-from ..errors import ConfigError, explain
+from ..errors import ConfigError, explain, nearest
 from ..nn import Module
 
 PLACEMENTS = ("pre", "post", "peri", "sandwich", "mix_ln", "layer_norm_scaling", "deep_norm")
@@ -31,7 +31,8 @@ PLACEMENTS = ("pre", "post", "peri", "sandwich", "mix_ln", "layer_norm_scaling",
 def wiring(placement: str, layer: int, layers: int) -> str:
     """How one block is wired: mix_ln is post for some and pre for the others."""
     if placement not in PLACEMENTS:
-        raise ConfigError(explain(f"placement is one of {', '.join(PLACEMENTS)}.", got=repr(placement)))
+        fix = nearest(placement, PLACEMENTS)
+        raise ConfigError(explain(f"placement is one of {', '.join(PLACEMENTS)}.", got=repr(placement), fix=fix))
     if placement == "mix_ln":
         return "post" if layer <= math.ceil(layers / 4) else "pre"
     return "peri" if placement == "sandwich" else placement
@@ -105,7 +106,7 @@ class Block(Module):
 
 def start_smaller(block: Block, factor: float) -> None:
     """DeepNorm: shrink the initial weights of the values, of what leaves the mixer, and of the feed-forward layer."""
-    weights = [linear.weight for linear in block.feed_forward.readers() + block.feed_forward.writers()]
+    weights = [p for p in block.feed_forward.parameters() if p.ndim == 2 and p.role == "hidden"]
     if block.mixer is not None:
         weights += [linear.weight for linear in block.mixer.writers()]
         qkv = block.mixer.qkv.weight

@@ -53,7 +53,7 @@ def pre_rms(model: LanguageModel) -> LanguageModel:
     Source:
         Jiang et al. 2023, arXiv 2305.14858.
     """
-    _check_placement(model)
+    _check_kind(model)
     model = _copied(model, {})
     for owner, name, readers in _normed(model):
         norm = _layer_norm(owner, name)
@@ -118,7 +118,7 @@ def pre_rms_for_training(model: LanguageModel) -> LanguageModel:
     Source:
         Jiang et al. 2023, arXiv 2305.14858.
     """
-    _check_placement(model)
+    _check_kind(model)
     instead: dict[int, Module] = {id(model.embedding): _as(ZeroMeanEmbedding, model.embedding)}
     for owner, name, _ in _normed(model):
         norm = _layer_norm(owner, name)
@@ -191,7 +191,8 @@ def centred(x: Array) -> Array:
 def _normed(model: LanguageModel) -> Iterator[tuple[Module, str, list[Linear]]]:
     """Each norm, as the attribute of a module, and the Linears that read what it gives."""
     for block in model.blocks:
-        yield block, "mixer_norm", _linears(block.mixer, "readers")
+        if block.mixer is not None:
+            yield block, "mixer_norm", _linears(block.mixer, "readers")
         yield block, "feed_forward_norm", _linears(block.feed_forward, "readers")
     yield model, "norm", [model.head]
 
@@ -200,13 +201,18 @@ def _written(model: LanguageModel) -> Iterator[tuple[Module, str]]:
     """Each Parameter whose last axis is the stream, as the attribute of a module."""
     yield model.embedding, "weight"
     for block in model.blocks:
-        for writer in _linears(block.mixer, "writers") + _linears(block.feed_forward, "writers"):
+        mixing = [] if block.mixer is None else _linears(block.mixer, "writers")
+        for writer in mixing + _linears(block.feed_forward, "writers"):
             yield writer, "weight"
             if writer.bias is not None:
                 yield writer, "bias"
 
 
-def _check_placement(model: LanguageModel) -> None:
+def _check_kind(model: LanguageModel) -> None:
+    if model.config.kind != "language_model":
+        raise ConfigError(
+            explain("What is converted is a language model: tokens in, scores out.", got=model.config.kind)
+        )
     if model.config.placement != "pre":
         raise ConfigError(
             explain(

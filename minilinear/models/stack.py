@@ -64,8 +64,8 @@ class ModelConfig:
                         fix=nearest(str(getattr(self, name)), table),
                     )
                 )
-        for name in ("vocabulary", "D", "layers"):
-            if getattr(self, name) < 1:
+        for name in ("vocabulary", "D", "layers", "hidden"):
+            if (n := getattr(self, name)) is not None and n < 1:
                 raise ConfigError(explain(f"{name} is 1 or more.", got=getattr(self, name)))
         if self.kind != "language_model" and self.features < 1:
             raise ConfigError(explain(f"A {self.kind} reads rows of 1 or more features.", got=self.features))

@@ -56,6 +56,7 @@ __all__ = [
     "from_table",
     "group",
     "is_group_name",
+    "options_of",
     "task",
     "task_from_config",
 ]
@@ -139,6 +140,12 @@ TASKS: dict[str, Callable[..., Any]] = {
 }
 
 
+def options_of(name: str) -> list[str]:
+    """The names of a task's options; none for an unknown task."""
+    make = TASKS.get(name) or (_named_words(name) if is_group_name(name) else None)
+    return [] if make is None else list(inspect.signature(make).parameters)
+
+
 def task(name: str, **options: Any) -> Task:
     """The task of a name, with its options.
 
@@ -166,7 +173,9 @@ def task(name: str, **options: Any) -> Task:
         signature.bind(**options)
     except TypeError as reason:
         known = ", ".join(str(p).split(": ")[0] for p in signature.parameters.values())
-        raise ConfigError(explain(f"The task {name} takes: {known}.", got=str(reason))) from None
+        strange = [option for option in options if option not in signature.parameters]
+        got, fix = (strange[0], nearest(strange[0], signature.parameters)) if strange else (str(reason), None)
+        raise ConfigError(explain(f"The task {name} takes: {known}.", got=got, fix=fix)) from None
     return make(**options)
 
 

@@ -78,7 +78,8 @@ def recipe(
     """
     preset = preset or made.preset
     if preset not in MODEL:
-        raise ConfigError(explain(f"The presets are {', '.join(MODEL)}.", got=repr(preset)))
+        fix = nearest(preset, MODEL)
+        raise ConfigError(explain(f"The presets are {', '.join(MODEL)}.", got=repr(preset), fix=fix))
     changes = dict(changes or {})
     mixer = str(changes.pop("mixer", None) or mixer or MIXER[preset])
     names = mixers_of(mixer)
@@ -149,7 +150,8 @@ def _unknown(key: str, mixer: str, names: Sequence[str]) -> ConfigError:
 def _of_optimizer(name: str) -> dict[str, Any]:
     """The options of an optimizer and their defaults."""
     if name not in OPTIMIZERS:
-        raise ConfigError(explain(f"optimizer is one of {', '.join(OPTIMIZERS)}.", got=repr(name)))
+        fix = nearest(name, OPTIMIZERS)
+        raise ConfigError(explain(f"optimizer is one of {', '.join(OPTIMIZERS)}.", got=repr(name), fix=fix))
     parameters = inspect.signature(OPTIMIZERS[name]).parameters
     return {n: p.default for n, p in parameters.items() if n not in ("parameters", "lr", "weight_decay")}
 
@@ -160,12 +162,19 @@ KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "
 def _check(key: str, value: Any, usual: Mapping[str, Any], name: str) -> None:
     """Refuse a value of another kind than the option usually has; a whole number will do for a number."""
     if name not in usual:
-        raise ConfigError(explain(f"The options here are {', '.join(usual)}.", got=key))
+        raise ConfigError(explain(f"The options here are {', '.join(usual)}.", got=key, fix=nearest(name, usual)))
     kind = type(usual[name])
+    if kind is tuple and not _numbers(value, len(usual[name])):
+        fix = f"--set {key}={json.dumps(usual[name])}"
+        raise ConfigError(explain(f"{key} is a list of {len(usual[name])} numbers.", got=repr(value), fix=fix))
     if kind not in KINDS:  # None or a tuple: the option itself looks at its value
         return
     if not (type(value) is kind or (kind is float and type(value) is int)):
         raise ConfigError(explain(f"{key} is {KINDS[kind]}.", got=repr(value), fix=f"--set {key}={usual[name]}"))
+
+
+def _numbers(value: Any, n: int) -> bool:
+    return isinstance(value, (list, tuple)) and len(value) == n and all(isinstance(x, (int, float)) for x in value)
 
 
 def prepare(

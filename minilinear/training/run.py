@@ -24,7 +24,7 @@ import numpy as np
 
 from .. import backend
 from ..autograd import Tensor, cross_entropy, grad
-from ..errors import ConfigError, TrainingFailed, explain
+from ..errors import ConfigError, TrainingFailed, explain, nearest
 from ..models import ModelConfig, make_model
 from ..optim import EMA, OPTIMIZERS, SCHEDULES, clip_by_global_norm
 from ..randomness import stream
@@ -89,7 +89,11 @@ class RunConfig:
                 raise ConfigError(explain(f"{name} is {least} or more.", got=getattr(self, name)))
         for name, table in ("optimizer", OPTIMIZERS), ("schedule", SCHEDULES):
             if getattr(self, name) not in table:
-                raise ConfigError(explain(f"{name} is one of {', '.join(table)}.", got=repr(getattr(self, name))))
+                given = str(getattr(self, name))
+                rule = f"{name} is one of {', '.join(table)}."
+                raise ConfigError(explain(rule, got=repr(given), fix=nearest(given, table)))
+        if not self.weight_decay >= 0:
+            raise ConfigError(explain("weight_decay is 0 or more: weights would grow.", got=self.weight_decay))
         if not 0 <= self.ema < 1:
             raise ConfigError(explain("ema is 0 for none, or below 1.", got=self.ema, fix="ema=0.999"))
         if (self.segment or self.carry) and self.model.get("kind", "language_model") != "language_model":
