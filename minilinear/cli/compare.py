@@ -12,6 +12,7 @@ import functools
 import itertools
 import json
 import os
+import re
 import shlex
 import sys
 import time
@@ -36,6 +37,9 @@ from ..training.recipes import parse_changes, parse_value, prepare
 from ..training.run import versions
 from .console import AsJson, Plain, Set, make_console, print_json, say, show_table
 from .train import alone, evaluated, headline
+
+COMMA = re.compile(r",(?![^\[]*\])")  # between values, not inside a list
+FITTED = {"parameters": ["hidden"], "state": ["key_dim", "value_dim", "window"]}  # what --equal changes
 
 Equal = Annotated[
     str | None,
@@ -108,7 +112,7 @@ def _grid(over: Sequence[str]) -> dict[str, list[Any]]:
         name, equals, values = given.partition("=")
         if not equals or not name or not values:
             raise ConfigError(explain("--over takes NAME=A,B,...", got=repr(given), fix="--over mixer=gla,delta_net"))
-        grid[name] = [parse_value(value) for value in dict.fromkeys(values.split(","))]
+        grid[name] = [parse_value(value) for value in dict.fromkeys(COMMA.split(values))]
     if not grid:
         raise ConfigError(explain("A comparison is over something.", fix="--over mixer=linear,delta_net"))
     return grid
@@ -154,6 +158,10 @@ def cells(plan: dict[str, Any]) -> tuple[list[tuple[str, dict[str, Any], Task, R
     if not rows:
         raise ConfigError(explain("No combination of these settings exists.", got="; ".join(left_out)))
     if plan["equal"]:
+        if both := plan["over"].keys() & set(FITTED[plan["equal"]]):
+            raise ConfigError(
+                explain(f"--equal {plan['equal']} changes {', '.join(both)} itself.", fix="leave one out")
+            )
         rows = [rows[0], *(_fitted(row, rows[0], plan["equal"]) for row in rows[1:])]
         sizes = [_size(config, made, plan["equal"]) for _, _, made, config in rows]
         left_out += [
@@ -200,6 +208,12 @@ def _sizes(config: RunConfig, equal: str) -> list[RunConfig]:
     ]
 
 
+def _chosen(config: RunConfig) -> dict[str, Any]:
+    """What --equal may have changed of a row."""
+    options = dict(config.model["mixer_options"]) | {"hidden": config.model["hidden"]}
+    return {name: options[name] for names in FITTED.values() for name in names if options.get(name) is not None}
+
+
 @functools.cache
 def _size_of(model: str, length: int) -> tuple[int, int]:
     made = make_model(ModelConfig.from_json(json.loads(model)), rng=np.random.default_rng(0))
@@ -233,6 +247,7 @@ def _run_all(console: Console, folder: RunFolder, plan: dict[str, Any]) -> dict[
             {
                 "row": label,
                 "choices": choices,
+                "fitted": _chosen(config) if plan["equal"] else {},
                 "parameters": results[0]["parameters"],
                 "state_floats": results[0]["state_floats"],
                 "seeds": [result["scores"] for result in results],
@@ -306,5 +321,6 @@ def markdown(document: dict[str, Any], length: int | None = None) -> str:
     lines += ["", "Every seed:", ""]
     for row in document["rows"]:
         seeds = "; ".join(" ".join(f"{headline(s)[1]:.3f}" for s in seed.values()) for seed in row["seeds"])
-        lines.append(f"- {row['row']}: {seeds}")
+        fitted = ", ".join(f"{name} {value}" for name, value in row.get("fitted", {}).items())
+        lines.append(f"- {row['row']}: {seeds}{f' ({fitted})' if fitted else ''}")
     return "\n".join(lines) + "\n"
