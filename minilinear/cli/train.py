@@ -95,9 +95,17 @@ def train(
             run.checkpoint_every = checkpoint_every
         _announce(console, runs)
         advance_all(console, runs)
-        result = evaluated(runs[0])
+        lengths = ", ".join(map(str, runs[0].task.tested))
+        say(console, f"trained; testing at {lengths} tokens")
+        try:
+            found = [evaluated(run) for run in runs]
+        except KeyboardInterrupt:
+            again = f"minilinear train --resume {runs[0].folder.path}"
+            print(f"\nstopped while testing; what was learnt is saved. Test it with: {again}", file=sys.stderr)
+            raise
+        result = found[0]
         if len(runs) > 1:
-            beside = evaluated(runs[1])
+            beside = found[1]
             result["baseline"] = {name: beside[name] for name in ("mixer", "set", "scores")}
         result["seconds"] = round(time.perf_counter() - started, 2)
     runs[0].folder.write_result(result)

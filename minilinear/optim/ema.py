@@ -40,6 +40,8 @@ class EMA:
     def __init__(self, parameters: Sequence[Parameter], *, decay: float = 0.999, start: str = "debias"):
         if start not in STARTS:
             raise ConfigError(explain(f"start is one of {', '.join(STARTS)}.", got=repr(start)))
+        if not 0 <= decay < 1:
+            raise ConfigError(explain("decay is from 0 to below 1.", got=decay, fix="decay=0.999"))
         self.parameters, self.decay, self.start, self.t = list(parameters), decay, start, 0
         self.s = [np.zeros_like(p.data) if start == "debias" else p.data.copy() for p in self.parameters]
 

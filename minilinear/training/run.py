@@ -24,7 +24,7 @@ import numpy as np
 
 from .. import backend
 from ..autograd import Tensor, cross_entropy, grad
-from ..errors import ConfigError, TrainingFailed, explain, nearest
+from ..errors import ConfigError, RunError, TrainingFailed, explain, nearest
 from ..models import ModelConfig, make_model
 from ..optim import EMA, OPTIMIZERS, SCHEDULES, clip_by_global_norm
 from ..randomness import stream
@@ -150,6 +150,10 @@ class Run:
         self.config, self.folder, self.task = config, folder, task
         self.model = make_model(ModelConfig.from_json(config.model), rng=stream(config.seed, "weights"))
         self.parameters = self.model.parameters()
+        if any(True for _ in self.model.named_buffers()) and (config.micro_batches > 1 or config.segment):
+            rule = "A norm over the batch wants to see it whole."
+            got = f"norm {self.model.config.norm}, micro_batches {config.micro_batches}, segment {config.segment}"
+            raise ConfigError(explain(rule, got=got, fix="micro_batches=1 and segment=0, or norm=rms_norm"))
         options = dict(config.optimizer_options)
         if "weight_decay" in inspect.signature(OPTIMIZERS[config.optimizer]).parameters:
             options["weight_decay"] = config.weight_decay
@@ -180,10 +184,15 @@ class Run:
         run = cls(config, folder, task_from_config(dict(config.task)))
         if folder.checkpoint.exists() or previous(folder.checkpoint).exists():
             arrays, metadata = load_checkpoint(folder.checkpoint)
-            run.model.load_state_dict(_of("model.", arrays))
-            run.optimizer.load_state_dict(_of("optimizer.", arrays))
-            if run.average is not None:
-                run.average.load_state_dict(_of("average.", arrays))
+            try:
+                run.model.load_state_dict(_of("model.", arrays))
+                run.optimizer.load_state_dict(_of("optimizer.", arrays))
+                if run.average is not None:
+                    run.average.load_state_dict(_of("average.", arrays))
+            except ValueError as reason:  # also a ShapeError
+                rule = f"{folder.checkpoint} is not that of the model and optimizer in {folder.config}."
+                fix = "config.json as it was when the run began"
+                raise RunError(explain(rule, got=str(reason).split("\n")[0], fix=fix)) from None
             if any(name.startswith("carried.") for name in arrays):
                 run.carried = _unflattened(_of("carried.", arrays), run.model.initial_state(config.batch))
             run.step, run.seconds = metadata["step"], metadata["seconds"]
@@ -202,11 +211,16 @@ class Run:
         """
         start, config = time.perf_counter(), self.config
         inputs, targets = self._batch()
-        with backend.single_threaded_blas():
+        before = self.carried, [(buffer, buffer.data) for _, buffer in self.model.named_buffers()]
+        with backend.single_threaded_blas(), np.errstate(over="ignore", invalid="ignore"):  # looked at below
             loss, gradients = self._gradients(inputs, targets)
             gradients, norm = clip_by_global_norm(gradients, config.clip)
             if not math.isfinite(loss) or not math.isfinite(norm):
-                raise self._failed(inputs, targets, loss, norm)
+                failure = self._failed(inputs, targets, loss, norm)
+                self.carried, buffers = before
+                for buffer, array in buffers:
+                    buffer.data = array
+                raise failure
             lr = SCHEDULES[config.schedule](
                 self.step, config.steps, peak=config.lr, warmup=config.warmup, final=config.lr / 100
             )
@@ -290,7 +304,7 @@ class Run:
             last = f"{self.folder.checkpoint} at step {load_checkpoint(self.folder.checkpoint)[1]['step']}"
         return TrainingFailed(
             explain(
-                f"The loss is not finite any more at step {self.step}.",
+                f"The loss or its gradient is not finite any more at step {self.step}.",
                 got=f"loss {loss}, gradient length {norm}; it comes from {where}; last good checkpoint: {last}",
                 fix=f"a smaller learning rate: --lr {self.config.lr / 3:.1g}",
             )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from minilinear.autograd import cross_entropy, grad
-from minilinear.errors import ConfigError, TrainingFailed
+from minilinear.errors import ConfigError, RunError, TrainingFailed
 from minilinear.models import FEED_FORWARDS, MIXERS, NORMS, PLACEMENTS
 from minilinear.optim import OPTIMIZERS
 from minilinear.tasks import task
@@ -187,3 +187,31 @@ def test_a_configuration_of_everything_survives_json():
     settings = {"optimizer": "sgd", "optimizer.momentum": 0.5, "ema": 0.9, "segment": 4, "placement": "peri"}
     _, config = prepare("s3", SMALL | settings)
     assert type(config)(**json.loads(json.dumps(config.to_json()))).to_json() == config.to_json()
+
+
+@pytest.mark.parametrize("setting", [{"micro_batches": 2}, {"segment": 4}])
+def test_a_norm_over_the_batch_is_not_given_parts_of_it(setting):
+    with pytest.raises(ConfigError, match="wants to see it whole"):
+        made(norm="batch_norm", **setting)
+
+
+def test_a_step_that_fails_leaves_running_statistics_and_carried_states_as_they_were(tmp_path):
+    run = made("s3", tmp_path, norm="batch_norm")
+    run.advance()
+    before = run.model.state_dict()
+    run.model.head.weight.assign_(np.full(run.model.head.weight.shape, 3e38, np.float32))
+    with pytest.raises(TrainingFailed, match="loss or its gradient is not finite"):
+        run.advance()
+    after = run.model.state_dict()
+    assert any("running" in name for name in before)
+    same(
+        {n: x for n, x in before.items() if n != "head.weight"}, {n: x for n, x in after.items() if n != "head.weight"}
+    )
+
+
+def test_a_checkpoint_of_another_configuration_is_refused(tmp_path):
+    run = made("s3", tmp_path)
+    run.save()
+    run.folder.write_config(made("s3", tmp_path, D=8).config.to_json())
+    with pytest.raises(RunError, match=r"is not that of the model and optimizer in .*config\.json"):
+        Run.resume(RunFolder(tmp_path))
