@@ -31,7 +31,7 @@ import numpy as np
 
 from .. import backend
 from ..autograd import Array, Primitive, sigmoid, unwrap
-from ..errors import ShapeError, check_axes, explain
+from ..errors import ConfigError, ShapeError, check_axes, explain
 from ..recurrence.arguments import FORMS
 from ..recurrence.chunks import check_chunk, check_cu_seqlens
 
@@ -106,7 +106,7 @@ def softmax_attention(
 
 def check_window(window: Any) -> None:
     if window is not None and (not isinstance(window, int | np.integer) or window < 1):
-        raise ValueError(
+        raise ConfigError(
             explain("window is 1 or more: a query sees itself.", got=repr(window), fix="None for no window")
         )
 

@@ -36,6 +36,7 @@ from ..training.atomic import atomic_write
 from ..training.display import new_table, speakable, speaks_unicode
 from ..training.run import versions
 from .benchmarks import ROWS, Row
+from .console import AsJson, Plain, make_console
 
 SECONDS = 0.5  # one turn of one implementation
 TOLERANCE = 1e-3  # of the largest entry, in float32, after a step of training
@@ -77,9 +78,8 @@ def bench(
         bool, typer.Option("--quick", help="Small sizes and short turns: shows that all runs; the numbers say nothing.")
     ] = False,
     out: Annotated[Path | None, typer.Option(help="Write the JSON document to this file too.")] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")
-    ] = False,
+    as_json: AsJson = False,
+    plain: Plain = False,
 ) -> None:
     """Measure speed and memory here, as ratios to NumPy by hand and to torch and jax, where they are installed.
 
@@ -88,7 +88,7 @@ def bench(
     only, peers = _chosen("--only", only, list(ONLY)), _chosen("--peers", peers, PEERS)
     if out is not None and not out.parent.is_dir():  # said now, not after ten minutes
         raise ConfigError(explain("--out names a file in a folder that is there.", got=out.parent))
-    console = Console(stderr=as_json, quiet=as_json and not sys.stderr.isatty())
+    console = make_console(as_json, plain)
     threads = threads or backend.threads()
     circumstances, results = _circumstances(threads, rounds, quick), []
     if (load := circumstances["machine"]["load"]) is not None and load > 0.5:

@@ -14,6 +14,7 @@ from ..errors import ConfigError, explain
 from ..randomness import stream
 from ..tasks import Text
 from ..training import Run, RunFolder
+from .console import AsJson
 
 
 def generate(
@@ -25,9 +26,8 @@ def generate(
     ] = 0.8,
     top_k: Annotated[int | None, typer.Option(min=1, help="Draw from the k likeliest characters only.")] = None,
     seed: Annotated[int, typer.Option(help="Decides the draws.")] = 0,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")
-    ] = False,
+    as_json: AsJson = False,
+    plain: Annotated[bool, typer.Option("--plain", help="As for other commands; a text is always plain.")] = False,
 ) -> None:
     """Continue a prompt with a trained model. The state is of constant size, so every character takes the same time."""
     loaded = Run.resume(RunFolder.existing(run))
@@ -41,6 +41,10 @@ def generate(
         )
     if not prompt:
         raise ConfigError(explain("The prompt has at least one character.", fix="--prompt 'The '"))
+    loaded.model.eval()
+    if loaded.average is not None:  # what was evaluated is what writes
+        for parameter, value in zip(loaded.parameters, loaded.average.average()):
+            parameter.assign_(value)
     begun, text = time.perf_counter(), []
     ids = loaded.model.generate(
         loaded.task.encode(prompt), rng=stream(seed, "generate"), temperature=temperature, top_k=top_k

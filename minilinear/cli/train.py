@@ -12,11 +12,13 @@ import typer
 from rich.console import Console
 
 from ..errors import ConfigError, explain
+from ..randomness import stream
 from ..svg import line_chart
-from ..tasks import GroupWords, Task, Text, options_of
+from ..tasks import GroupWords, Needles, Task, Text, options_of
 from ..training import Run, RunConfig, RunFolder, bits_by_position, evaluate, evaluate_text
 from ..training.atomic import atomic_write
 from ..training.display import Display, new_table
+from ..training.evaluation import EVALUATION_SEED, outputs_of
 from ..training.recipes import fitted_to, parse_changes, prepare, recipe
 from .console import AsJson, Plain, Set, make_console, print_json, say, show_table
 
@@ -73,8 +75,12 @@ def train(
             runs = resumed(resume, locks)
         else:
             named = {"mixer": mixer, "ffn": ffn, "norm": norm, "placement": placement, "optimizer": optimizer}
-            settings = {name: value for name, value in named.items() if value is not None} | parse_changes(set_)
             numbers = {"steps": steps, "batch": batch, "lr": lr}
+            settings, changes = {name: value for name, value in named.items() if value is not None}, parse_changes(set_)
+            given = settings.keys() | {name for name, value in numbers.items() if value is not None}
+            if twice := given & changes.keys():
+                raise ConfigError(explain("An option is given once.", got=f"--{min(twice)} and --set {min(twice)}"))
+            settings |= changes
             made, config = prepare(
                 task_name,
                 settings,
@@ -87,7 +93,7 @@ def train(
             if baseline and isinstance(made, GroupWords) and config.set.get("R", 1) != 1:
                 configs.append(prepare_baseline(made, config, settings, preset, numbers))
             if minutes is not None:
-                if minutes <= 0 or steps is not None:
+                if not 0 < minutes < 1e5 or steps is not None:
                     raise ConfigError(explain("--minutes is positive, and instead of --steps.", got=f"{minutes}"))
                 configs = [fitted_to(minutes / len(configs), config, made) for config in configs]
             runs = _started(configs, made, out, f"{made.name}-seed{seed}", locks)
@@ -231,13 +237,16 @@ def evaluated(run: Run) -> dict[str, Any]:
     with run.average.applied() if run.average is not None else contextlib.nullcontext():
         if isinstance(run.task, Text):
             model.eval()
-            result["bits_per_character"] = evaluate_text(model, run.task)
+            grows = model.state_floats(4 * run.task.length) > model.state_floats(2 * run.task.length)
+            result["bits_per_character"] = evaluate_text(model, run.task, limit=16 if grows else None)
             result["bits_by_position"] = bits_by_position(model, run.task)
             result["scores"] = {str(run.task.length): {"bits": result["bits_per_character"]["windows"]}}
             result["sha256"] = run.task.sha256
             model.train()
         else:
             result["scores"] = evaluate(model, run.task)
+        if isinstance(run.task, Needles):
+            result["depths"] = needle_grid(model, run.task)
     return result | {
         "chance": run.task.chance,
         "parameters": model.parameter_count(),
@@ -246,6 +255,19 @@ def evaluated(run: Run) -> dict[str, Any]:
         "seconds": round(run.seconds, 2),
         "run": str(run.folder.path),
     }
+
+
+DEPTHS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+
+
+def needle_grid(model: Any, made: Needles) -> dict[str, dict[str, float]]:
+    """Exact match by the length of the text and the depth of the needle in it: {"256": {"0.0": ..., ...}, ...}."""
+    lengths = [n for n in made.tested if n <= 1024]
+    model.eval()
+    rng = stream(EVALUATION_SEED, "needles")
+    found = made.grid(lambda inputs: outputs_of(model, inputs), rng, lengths, DEPTHS, 16)
+    model.train()
+    return {str(n): {f"{depth:.1f}": float(x) for depth, x in zip(DEPTHS, row)} for n, row in zip(lengths, found)}
 
 
 def headline(scores: dict[str, float]) -> tuple[str, float]:
@@ -326,6 +348,10 @@ def _report(console: Console, runs: list[Run], result: dict[str, Any]) -> None:
             + [("guessing", *(f"{result['chance']:.3f}" for _ in result["scores"]))],
             title=f"{result['mixer']} on {result['task']}",
         )
+        if "depths" in result:
+            rows = [(length, *(f"{x:.2f}" for x in row.values())) for length, row in result["depths"].items()]
+            title = "all answers right, by length and by the needle's depth in the text"
+            show_table(console, ("tokens", *(f"{depth:.0%}" for depth in DEPTHS)), rows, title=title)
         tries = {f"minilinear inspect {result['run']}": "its parts, its state over time, its eigenvalues"}
     say(console, f"{result['steps']} steps, {result['seconds']:.1f} s; everything is in {result['run']}")
     say(console, "Next:")

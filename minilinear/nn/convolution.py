@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Array, Primitive, unwrap
-from ..errors import check_axes
+from ..errors import ConfigError, check_axes, explain
 from ..recurrence.chunks import check_cu_seqlens
 from .init import normal
 from .module import Module, Parameter
@@ -126,7 +126,7 @@ class ShortConvolution(Module):
         elif init == "uniform":
             weight = rng.uniform(-(width**-0.5), width**-0.5, (width, D)).astype(np.float32)
         else:
-            raise ValueError(f'init is "identity" or "uniform"; got {init!r}')
+            raise ConfigError(explain('init is "identity" or "uniform".', got=repr(init)))
         self.weight = Parameter(weight, decay=False)
         self.bias = Parameter(np.zeros(D, np.float32), decay=False) if bias else None
 

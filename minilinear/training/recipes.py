@@ -102,7 +102,7 @@ def recipe(
             train[key] = value
         elif knowing:
             for name in knowing:
-                usual = {n: p.default for n, p in options_of(name).items()} | options[name]
+                usual = {n: _usual(p) for n, p in options_of(name).items()} | options[name]
                 _check(key, value, usual, key)
                 options[name][key] = value
         else:
@@ -156,6 +156,13 @@ def _of_optimizer(name: str) -> dict[str, Any]:
     return {n: p.default for n, p in parameters.items() if n not in ("parameters", "lr", "weight_decay")}
 
 
+def _usual(parameter: inspect.Parameter) -> Any:
+    """The default of an option; where that is None, something of the kind that it may be instead."""
+    if parameter.default is not None:
+        return parameter.default
+    return {"int": 1, "float": 1.0, "str": "name"}.get(str(parameter.annotation).split(" ")[0])
+
+
 KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a name"}
 
 
@@ -164,6 +171,8 @@ def _check(key: str, value: Any, usual: Mapping[str, Any], name: str) -> None:
     if name not in usual:
         raise ConfigError(explain(f"The options here are {', '.join(usual)}.", got=key, fix=nearest(name, usual)))
     kind = type(usual[name])
+    if value is None:
+        return
     if kind is tuple and not _numbers(value, len(usual[name])):
         fix = f"--set {key}={json.dumps(usual[name])}"
         raise ConfigError(explain(f"{key} is a list of {len(usual[name])} numbers.", got=repr(value), fix=fix))

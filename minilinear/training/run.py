@@ -26,6 +26,7 @@ from .. import backend
 from ..autograd import Tensor, cross_entropy, grad
 from ..errors import ConfigError, RunError, TrainingFailed, explain, nearest
 from ..models import ModelConfig, make_model
+from ..norms import BatchNorm
 from ..optim import EMA, OPTIMIZERS, SCHEDULES, clip_by_global_norm
 from ..randomness import stream
 from ..tasks import Task, Text, task_from_config
@@ -150,7 +151,8 @@ class Run:
         self.config, self.folder, self.task = config, folder, task
         self.model = make_model(ModelConfig.from_json(config.model), rng=stream(config.seed, "weights"))
         self.parameters = self.model.parameters()
-        if any(True for _ in self.model.named_buffers()) and (config.micro_batches > 1 or config.segment):
+        self.whole_batches = any(isinstance(module, BatchNorm) for _, module in self.model.modules())
+        if self.whole_batches and (config.micro_batches > 1 or config.segment):
             rule = "A norm over the batch wants to see it whole."
             got = f"norm {self.model.config.norm}, micro_batches {config.micro_batches}, segment {config.segment}"
             raise ConfigError(explain(rule, got=got, fix="micro_batches=1 and segment=0, or norm=rms_norm"))
@@ -247,7 +249,7 @@ class Run:
         counted = (targets >= 0) if targets.dtype.kind == "i" else np.ones(targets.shape, bool)
         total = max(int(counted.sum()), 1)
         threads = backend.threads() if inputs.size * self.model.config.D >= SHARED_FROM else 1
-        if any(True for _ in self.model.named_buffers()):
+        if self.whole_batches:
             threads = 1  # a norm over the batch wants to see it whole
 
         def part(b: slice) -> tuple[float, list[np.ndarray], Any]:
