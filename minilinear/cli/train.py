@@ -17,7 +17,7 @@ from ..svg import line_chart
 from ..tasks import GroupWords, Needles, Task, Text, options_of
 from ..training import Run, RunConfig, RunFolder, bits_by_position, evaluate, evaluate_text
 from ..training.atomic import atomic_write
-from ..training.display import Display, new_table
+from ..training.display import Display
 from ..training.evaluation import EVALUATION_SEED, outputs_of
 from ..training.recipes import fitted_to, parse_changes, prepare, recipe
 from .console import AsJson, Plain, Set, make_console, print_json, say, show_table
@@ -361,17 +361,14 @@ def _report(console: Console, runs: list[Run], result: dict[str, Any]) -> None:
 
 def _report_words(console: Console, task: GroupWords, result: dict[str, Any]) -> None:
     lengths = list(result["scores"])
-    shown = new_table(
-        console,
-        *("letters", *lengths),
-        title=f"{result['mixer']} on words of {task.name}: right at all positions / at the last",
-    )
+    rows = []
     for part in (result, result.get("baseline")):
         if part is not None:
             cells = [f"{part['scores'][n]['mean']:.3f} / {part['scores'][n]['last']:.3f}" for n in lengths]
-            shown.add_row(f"R={part['set']['R']}" if "R" in part["set"] else part["mixer"], *cells)
-    shown.add_row("guessing", *[f"{task.chance:.3f}" for _ in lengths])
-    console.print(shown)
+            rows.append([f"R={part['set']['R']}" if "R" in part["set"] else part["mixer"], *cells])
+    rows.append(["guessing", *[f"{task.chance:.3f}" for _ in lengths]])
+    title = f"{result['mixer']} on words of {task.name}: right at all positions / at the last"
+    show_table(console, ("letters", *lengths), rows, title=title)
     say(console, verdict(result), style="bold")
 
 

@@ -10,7 +10,7 @@ from .language_model import LanguageModel, sample
 from .numbers import Classifier, Regressor
 from .pre_rms import pre_crms, pre_rms, pre_rms_for_training
 from .stack import ModelConfig, Stack, plan
-from .tables import FEED_FORWARDS, MIXERS, NORMS, PRESETS
+from .tables import FEED_FORWARDS, MIXERS, NORMS, PRESETS, TRANSITIONS
 
 MODELS: dict[str, Callable[..., Any]] = {
     "language_model": LanguageModel,
@@ -31,6 +31,7 @@ __all__ = [
     "NORMS",
     "PLACEMENTS",
     "PRESETS",
+    "TRANSITIONS",
     "Block",
     "Classifier",
     "LanguageModel",

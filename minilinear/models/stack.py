@@ -70,7 +70,11 @@ class ModelConfig:
         if self.kind != "language_model" and self.features < 1:
             raise ConfigError(explain(f"A {self.kind} reads rows of 1 or more features.", got=self.features))
         wiring(self.placement, 1, self.layers)
-        for name in mixers_of(self.mixer):
+        names = mixers_of(self.mixer)
+        if self.mixer not in names and self.mixer_options.keys() - set(names):
+            got, fix = ", ".join(self.mixer_options), f'{{"{names[0]}": {{...}}}}' if names else "none"
+            raise ConfigError(explain("A hybrid's mixer_options are by the mixer's name.", got=got, fix=fix))
+        for name in names:
             known = options_of(name)
             unknown = self.options(name).keys() - known
             if unknown:

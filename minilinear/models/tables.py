@@ -40,6 +40,21 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "kda": kda.PRESETS,
 }
 
+# The matrices of S_t = A_t S_{t-1} + B_t from what goes into a mixer's recurrence (k, v, and where it has them beta, g
+# and the sign of a gate): A (B, T, H, K, K), B (B, T, H, K, V). Softmax attention has none of constant size.
+TRANSITIONS: dict[str, Callable[..., tuple[Any, Any]]] = {
+    "linear": linear.transitions,
+    "retention": retention.transitions,
+    "simple_gla": simple_gla.transitions,
+    "mamba2": mamba2.transitions,
+    "gla": gla.transitions,
+    "delta_net": delta_net.transitions,
+    "gated_delta_net": gated_delta_net.transitions,
+    "delta_product": delta_product.transitions,
+    "gated_delta_product": delta_product.transitions,
+    "kda": kda.transitions,
+}
+
 # A layer for each token by itself: layer(x (..., D)) -> (..., D); made by FeedForward(D, hidden, rng=rng).
 FEED_FORWARDS: dict[str, Callable[..., Any]] = mlp.FEED_FORWARDS | kan.FEED_FORWARDS
 

@@ -8,7 +8,7 @@ import pytest
 import minilinear as ml
 from minilinear.attention import MemoryLayer
 from minilinear.errors import ShapeError
-from minilinear.models import MIXERS, PRESETS
+from minilinear.models import MIXERS, PRESETS, TRANSITIONS
 from minilinear.recurrence import affine_scan
 from tests.nn.modules import check_gradients
 from tests.recurrence.cases import FORMS, close
@@ -31,6 +31,7 @@ def same_states(a, b, tol=1e-11):
 
 
 def test_every_mixer_is_tested():
+    assert TRANSITIONS.keys() == VARIANTS.keys()
     assert MIXERS.keys() == VARIANTS.keys() | {"softmax"} == PRESETS.keys()
 
 
@@ -58,6 +59,9 @@ def test_the_layer_is_the_affine_scan_of_its_row_in_the_table_of_transitions(mix
     inputs, _ = layer.prepare(x)
     q = inputs.pop("q")
     A, B = layer.transitions(**inputs)
+    if "rope" not in VARIANTS[mixer][variant]:
+        for ours, theirs in zip((A, B), TRANSITIONS[mixer](**inputs)):
+            close(ml.tensor(ours).data, ml.tensor(theirs).data, 0)
     S = ml.tensor(affine_scan(A, B, before))
     scale = q.shape[-1] ** -0.5 if layer.scale is None else layer.scale
     o = (q[..., None, :] @ S)[..., 0, :] * scale
