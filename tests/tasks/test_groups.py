@@ -337,7 +337,7 @@ def test_a_task_that_is_no_longer_the_same_is_refused():
 def test_an_unknown_task_or_option_lists_the_known_ones():
     with pytest.raises(ConfigError, match=r's3, s4, s5, a4, a5, z2, z7, d4, words, text(.|\n)*"words" with table'):
         task("mnist")
-    with pytest.raises(ConfigError, match=r"s3 takes: lengths(.|\n)*'file'"):
+    with pytest.raises(ConfigError, match=r"s3 takes: lengths(.|\n)*file"):
         task("s3", file="x")
     with pytest.raises(ConfigError, match=r"words takes: table, lengths(.|\n)*'table'"):
         task("words")
