@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar, copy_context
-from functools import cache, partial
+from functools import cache, partial, update_wrapper
 from itertools import pairwise
 from typing import Any
 
@@ -30,7 +30,12 @@ _chosen: ContextVar[str | None] = ContextVar("backend", default=None)
 
 def current_backend() -> str:
     """The backend in force: the one chosen by `use`, else $MINILINEAR_BACKEND, else "numpy"."""
-    return _chosen.get() or _checked(os.environ.get("MINILINEAR_BACKEND", "numpy"))
+    return _chosen.get() or _from_environment(os.environ.get("MINILINEAR_BACKEND"))
+
+
+@cache
+def _from_environment(name: str | None) -> str:
+    return _checked(name or "numpy")
 
 
 class use:
@@ -70,14 +75,33 @@ def _checked(name: str) -> str:
                 fix='ml.use("numpy"), or unset MINILINEAR_BACKEND',
             )
         )
-    if name != "numpy" and name not in importlib.import_module("minilinear.gpu").KERNELS:
-        raise BackendError(
-            explain(
-                f"minilinear.gpu has no kernels for {name!r} in this version.",
-                fix='ml.use("numpy"): the reference runs everywhere',
-            )
-        )
+    if name != "numpy":
+        _gpu().check_available(name)
     return name
+
+
+@cache
+def _gpu() -> Any:
+    return importlib.import_module("minilinear.gpu")
+
+
+def mirrored(name: str) -> Callable[[Callable], Callable]:
+    """Decorate a function, or a Primitive, that has a twin of the same name and arguments in gpu/.
+
+    With the backend "numpy" the decorated text runs. With another one its twin runs, a Primitive around CUDA kernels,
+    if it takes these arguments; if it does not, the text runs, which also works on CuPy arrays.
+    """
+
+    def decorate(reference: Callable) -> Callable:
+        def called(*inputs: Any, **static: Any) -> Any:
+            chosen = current_backend()
+            twin = None if chosen == "numpy" else _gpu().twin(name, chosen, inputs, static)
+            return (twin or reference)(*inputs, **static)
+
+        update_wrapper(called, reference)
+        return called
+
+    return decorate
 
 
 def solve_triangular(a: Any, b: Any, lower: bool) -> Any:
