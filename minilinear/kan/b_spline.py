@@ -176,7 +176,8 @@ class BSplineLayer(KANLayer):
         if fitted.shape == self.coefficients.weight.shape:
             self.coefficients.weight.assign_(fitted)
         else:  # another grid size is another Parameter
-            self.coefficients.weight = Parameter(fitted)
+            old = self.coefficients.weight
+            self.coefficients.weight = Parameter(fitted, decay=old.decay, role=old.role, parts=old.parts)
 
     def update_grid(self, x: np.ndarray, *, uniform: float = 0.02, margin: float = 0.01) -> None:
         """Move the knots to where the inputs are: as many inputs in each cell, but for a small part of equal cells.
@@ -187,7 +188,7 @@ class BSplineLayer(KANLayer):
             margin: how far that grid reaches beyond the inputs.
 
         Raises:
-            ShapeError: too few inputs, or not D_in numbers in each.
+            ShapeError: too few inputs, or not D_in numbers in each. ValueError: nan or inf among them.
 
         Cost:
             Sorting, and a least-squares problem N x K for each channel.
@@ -200,6 +201,8 @@ class BSplineLayer(KANLayer):
         if x.ndim != 2 or x.shape[1] != self.D_in or len(x) < self.basis.K:
             rule = f"A grid follows at least {self.basis.K} inputs of {self.D_in} numbers."
             raise ShapeError(explain(rule, got=x.shape, fix="x.reshape(-1, D_in), of a larger batch"))
+        if not np.isfinite(x).all():
+            raise ValueError(explain("A grid follows finite inputs.", got="nan or inf among them"))
         low, high = x.min(0) - margin, x.max(0) + margin
         quantiles = np.sort(x, axis=0)[np.linspace(0, len(x) - 1, G + 1).astype(int)]
         inner = uniform * np.linspace(low, high, G + 1) + (1 - uniform) * quantiles

@@ -6,6 +6,7 @@ from scipy.interpolate import BSpline as ScipyBSpline
 
 from minilinear.kan import BSpline, BSplineLayer
 from minilinear.kan.b_spline import cox_de_boor, extended, is_uniform
+from minilinear.nn import Parameter
 from tests.nn.modules import double
 from tests.recurrence.cases import close
 
@@ -187,8 +188,21 @@ def test_a_grid_wants_enough_inputs():
     for x in (np.ones((7, 2)), np.ones((20, 3)), np.ones(20)):
         with pytest.raises(ValueError, match="A grid follows at least 8 inputs of 2 numbers"):
             layer.update_grid(x)
+    with pytest.raises(ValueError, match="follows finite inputs"):
+        layer.update_grid(np.full((20, 2), np.nan))
     with pytest.raises(ValueError, match="1 cell or more"):
         layer.extend_grid(0)
+
+
+def test_coefficients_of_another_grid_keep_their_place_in_the_model():
+    layer = BSplineLayer(2, 3, rng=stream())
+    old = layer.coefficients.weight = Parameter(
+        layer.coefficients.weight.data, decay=False, role="readout", parts=(1, 2)
+    )
+    layer.extend_grid(10)
+    new = layer.coefficients.weight
+    assert new is not old
+    assert (new.decay, new.role, new.parts) == (False, "readout", (1, 2))
 
 
 def test_the_error_of_cubic_splines_falls_with_the_fourth_power_of_the_cells():
