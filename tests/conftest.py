@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, settings
 # numbers is how one sees that results do not depend on them.
 for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "MINILINEAR_THREADS"):
     os.environ.setdefault(name, "1")
+os.environ.setdefault("MINILINEAR_FILL_OUTPUTS", "1")  # what a kernel leaves unwritten is NaN
 
 # A busy machine is no reason to fail: no deadline, no complaint about slow examples.
 settings.register_profile(

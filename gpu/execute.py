@@ -1,0 +1,170 @@
+"""The two places where a kernel runs: the simulator on this processor, and a GPU through CuPy.
+
+Both are asked the same things by the launcher: allocate, give an address, launch. What a launch is checked for stands
+in launch.py, once for both.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import numpy as np
+
+from ..backend import current_backend
+from ..errors import BackendError, explain
+from . import source
+
+
+def executor(name: str, arrays: dict[str, Any]) -> Any:
+    """Where the arrays of a launch are; without arrays, the backend in force says.
+
+    Raises:
+        TypeError: something that is no array, or arrays in two places.
+    """
+    kinds = {argument: _place(name, argument, x) for argument, x in arrays.items()}
+    places = set(kinds.values()) or {"cupy" if current_backend() == "cupy" else "sim"}
+    if len(places) > 1:
+        got = ", ".join(f"{argument} {'NumPy' if place == 'sim' else 'CuPy'}" for argument, place in kinds.items())
+        fix = "cupy.asarray(x) moves to the GPU, x.get() back"
+        raise TypeError(explain(f"The arrays of {name} are in one place.", got=got, fix=fix))
+    if places == {"sim"}:
+        return SIMULATOR
+    gpu = Cupy.on_current_device()
+    gpu.check_device(name, arrays)
+    return gpu
+
+
+def _place(name: str, argument: str, x: Any) -> str:
+    if isinstance(x, np.ndarray):
+        return "sim"
+    cupy = sys.modules.get("cupy")  # whoever made a CuPy array has imported it
+    if cupy is not None and isinstance(x, cupy.ndarray):
+        return "cupy"
+    fix = "ml.tensor's array is t.data" if hasattr(x, "requires_grad") else "np.asarray(x)"
+    raise TypeError(explain(f"{argument} of {name} is a NumPy or a CuPy array.", got=type(x).__name__, fix=fix))
+
+
+def _filled(x: Any) -> Any:
+    """Under test a fresh output holds NaN, or the least integer: what a kernel forgets to write does not look right."""
+    if os.environ.get("MINILINEAR_FILL_OUTPUTS") == "1":
+        x.fill(np.nan if x.dtype.kind == "f" else x.dtype.kind in "i" and np.iinfo(x.dtype).min)
+    return x
+
+
+class Simulator:
+    """Kernels on this processor, through minilinear.gpu.sim."""
+
+    name = "sim"
+
+    def empty(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        """Memory for an output."""
+        return _filled(np.empty(shape, dtype))
+
+    def address(self, x: np.ndarray) -> int:
+        """Of the first element."""
+        return x.ctypes.data
+
+    def read_only(self, x: np.ndarray) -> bool:
+        """Whether the array refuses to be written to."""
+        return not x.flags.writeable
+
+    def most_shared(self) -> int:
+        """Bytes of shared memory in a block: as many as the largest GPU has."""
+        return 227 * 1024
+
+    def launch(self, kernel: Any, name: str, grid, block, arguments, *, shared, wait, check, seed) -> Any:
+        """Run to the end; `wait` changes nothing."""
+        from . import sim  # here: a GPU needs no simulator
+
+        text = (kernel.folder / kernel.file).read_text("utf-8")
+        program = sim.compile(text, kernel.names, file=kernel.file, include=(kernel.folder,), check=check)
+        return program.launch(name, grid, block, arguments, shared=shared, seed=seed)
+
+
+SIMULATOR = Simulator()
+
+
+class Cupy:
+    """Kernels on one GPU, through cupy.RawModule: compiled once for each file and device, and kept by CuPy on disk."""
+
+    name = "cupy"
+    devices: dict[int, Cupy] = {}  # noqa: RUF012, the one table of devices
+
+    def __init__(self, cupy: Any, device: Any):
+        self.cupy, self.device = cupy, device
+        self.functions: dict[tuple[Any, ...], Any] = {}
+
+    @classmethod
+    def on_current_device(cls) -> Cupy:
+        """The executor of the GPU that is current in this thread."""
+        import cupy
+
+        device = cupy.cuda.Device()
+        if device.id not in cls.devices:
+            cls.devices[device.id] = cls(cupy, device)
+        return cls.devices[device.id]
+
+    def check_device(self, name: str, arrays: dict[str, Any]) -> None:
+        """Refuse arrays of another GPU."""
+        for argument, x in arrays.items():
+            if x.device.id != self.device.id:
+                raise BackendError(
+                    explain(
+                        f"The arrays of {name} are on the current GPU, {self.device.id}.",
+                        got=f"{argument} on GPU {x.device.id}",
+                        fix=f"with cupy.cuda.Device({x.device.id}):",
+                    )
+                )
+
+    def empty(self, shape: tuple[int, ...], dtype: np.dtype) -> Any:
+        """Memory for an output."""
+        return _filled(self.cupy.empty(shape, dtype))
+
+    def address(self, x: Any) -> int:
+        """Of the first element."""
+        return x.data.ptr
+
+    def read_only(self, x: Any) -> bool:
+        """CuPy's arrays can all be written to."""
+        return False
+
+    def most_shared(self) -> int:
+        """Bytes of shared memory that a block of this GPU may have."""
+        return self.device.attributes["MaxSharedMemoryPerBlockOptin"]
+
+    def launch(self, kernel: Any, name: str, grid, block, arguments, *, shared, wait, check, seed) -> None:
+        """Launch on the stream that is current now: CuPy looks it up in each call. `check` is the simulator's."""
+        function = self.functions.get((kernel.folder, kernel.file, name)) or self.compile(kernel, name)
+        # CuPy makes of None an empty slot, not a null pointer in a slot.
+        arguments = tuple(np.uintp(0) if x is None else x for x in arguments)
+        if shared > 48 * 1024 and shared > function.max_dynamic_shared_size_bytes:
+            function.max_dynamic_shared_size_bytes = shared
+        try:
+            function(grid, block, arguments, shared_mem=shared)
+            if wait:
+                self.cupy.cuda.get_current_stream().synchronize()
+        except (self.cupy.cuda.driver.CUDADriverError, self.cupy.cuda.runtime.CUDARuntimeError) as error:
+            fix = "the same arguments as NumPy arrays, in the simulator's check mode: minilinear kernels check"
+            if not wait:
+                fix = "MINILINEAR_DEBUG=1 tells whether it was this kernel or an earlier one; then " + fix
+            rule = f"{name} failed on the GPU, grid {grid}, block {block}, {shared} bytes of shared memory."
+            raise BackendError(explain(rule, got=error, fix=fix)) from error
+
+    def compile(self, kernel: Any, name: str) -> Any:
+        """One function of a file. The module is made with every name that the file's kernels have."""
+        from .launch import KERNELS, OPTIONS
+
+        text = source.expanded(kernel.file, kernel.folder)
+        names = [n for other in KERNELS.values() if other.file == kernel.file for n in other.names]
+        module = self.cupy.RawModule(
+            code=text, options=tuple(option for option in OPTIONS if "ftz" not in option), name_expressions=names
+        )
+        try:
+            for each in names:
+                self.functions[kernel.folder, kernel.file, each] = module.get_function(each)
+        except self.cupy.cuda.compiler.CompileException as error:
+            rule = f"{kernel.file} does not compile for GPU {self.device.id}."
+            raise BackendError(rule + "\n" + source.complaints(str(error), kernel.folder)) from error
+        return self.functions[kernel.folder, kernel.file, name]

@@ -1,0 +1,481 @@
+"""The one place that launches kernels: every argument is checked against the signature in the .cu text.
+
+A kernel believes what it is given. An array of another dtype, a transposed view, a Python float where a float is
+declared: none of them is an error to the hardware, all of them give wrong numbers. So a kernel is registered once with
+what its arguments mean, and called by keyword,
+
+    rms_norm_forward = kernel(
+        "norms.cu", "rms_norm_forward",
+        shapes={"x": "N D", "weight": "D?", "y": "N D", "r": "N"},
+        grid=lambda N: (N,), block=128,
+    )
+    y, r = rms_norm_forward(x=x, weight=None, eps=1e-5)
+
+and runs where its arrays are: NumPy arrays on the simulator, CuPy arrays on the GPU. const pointers are inputs, the
+others outputs, which are allocated and returned in the order of the signature; N and D are filled in.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import ShapeError, explain, nearest
+from . import execute, source
+from .source import Parameter, Signature
+
+THREADS = 1024  # in a block
+GRID = (2**31 - 1, 65535, 65535)  # blocks along x, y, z
+BLOCK = (1024, 1024, 64)
+SHARED = 48 * 1024  # bytes a block may have without asking
+# Bytes a block may have if it asks, by compute capability: CUDA C Programming Guide, table of technical specifications.
+SHARED_AT_MOST = {"75": 64, "80": 163, "86": 99, "89": 99, "90": 227, "100": 227, "120": 99}
+OPTIONS = ("-std=c++17", "-ftz=true")  # CuPy adds the second to every kernel: said here, NVRTC's check compiles alike
+
+KERNELS: dict[str, Kernel] = {}
+Amount = int | tuple[int, ...] | Callable[..., Any]  # a constant, or a function of sizes and numbers by name
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What one launch was: recorded under `recorded`, and told when MINILINEAR_DEBUG=1.
+
+    Attributes:
+        kernel: its name, with the arguments of its template.
+        grid, block, shared: what it was launched with.
+        bytes: of all arrays that it read and wrote, each counted once in each direction.
+        seconds: of the simulator; None on a GPU, which does not wait.
+        findings: of the simulator's check mode.
+        counters: of the simulator's check mode.
+    """
+
+    kernel: str
+    grid: tuple[int, ...]
+    block: tuple[int, ...]
+    shared: int
+    bytes: int
+    seconds: float | None = None
+    findings: tuple[Any, ...] = ()
+    counters: Any = None
+
+
+@dataclass
+class Recording:
+    check: bool
+    seed: int | None
+    launches: list[Launch]
+
+
+_recording: ContextVar[Recording | None] = ContextVar("recording", default=None)
+
+
+@contextmanager
+def recorded(*, check: bool = False, seed: int | None = None) -> Iterator[list[Launch]]:
+    """A block whose launches are listed; with check, the simulator runs them in check mode.
+
+    Args:
+        check: look for races, accesses out of bounds and the like; the findings stand in the list.
+        seed: shuffles the order of blocks, warps and lanes.
+
+    Returns:
+        The list, which grows with each launch.
+    """
+    launches: list[Launch] = []
+    token = _recording.set(Recording(check, seed, launches))
+    try:
+        yield launches
+    finally:
+        _recording.reset(token)
+
+
+def kernel(
+    file: str,
+    name: str,
+    *,
+    shapes: Mapping[str, str],
+    grid: Amount,
+    block: Amount,
+    shared: Amount = 0,
+    inout: tuple[str, ...] = (),
+    template: Callable[..., str] | None = None,
+    templates: tuple[str, ...] = (),
+    align: Mapping[str, int] | None = None,
+    registers: int = 255,
+    int32: bool = True,
+    large_shared: bool = False,
+    empty: float | None = None,
+    cases: tuple[dict[str, Any], ...] = (),
+    draw: Mapping[str, Callable[..., Any]] | None = None,
+    flops: Callable[..., float] | None = None,
+    twin: str = "",
+) -> Kernel:
+    """Register a kernel: what its arguments mean, and how it is launched.
+
+    Args:
+        file: in gpu/kernels.
+        name: of the __global__ function, extern "C" or a template.
+        shapes: of each pointer, axes by name, number or product: "N 2*D"; "" for a single number; "D?" where None may
+            be given, which arrives as a null pointer.
+        grid, block: blocks and threads, as functions of the axes and numbers by name, or constants.
+        shared: dynamic shared memory in bytes, in the same way.
+        inout: pointers that are read and written in place; given by the caller, and not returned.
+        template: gives the template's arguments, "<128>"; templates: all there are.
+        align: of an array's first byte, where the kernel reads vectors; the item size by default.
+        registers: a thread may have, at most.
+        int32: indices are 32 bit: arrays of 2^31 elements are refused.
+        large_shared: `shared` may go beyond 48 KB, as far as the GPU allows.
+        empty: what outputs hold when an axis is 0 and they are not: a sum over nothing is 0.
+        cases: sizes and numbers, and None for arrays that may be, for a quick check: {"N": 5, "D": 33, "eps": 1e-5}.
+        draw: for inputs that cannot be any float: {"targets": lambda rng, N, V: rng.integers(0, V, N)}.
+        flops: operations, in the same way as grid.
+        twin: of the table in twins.py, if it is not the kernel's name without _forward or _backward.
+
+    Raises:
+        TypeError: what is registered does not fit the signature.
+    """
+    if name in KERNELS:
+        raise ValueError(explain("A kernel is registered once.", got=name, fix="another name"))
+    made = Kernel(
+        file=file,
+        name=name,
+        shapes=dict(shapes),
+        grid=grid,
+        block=block,
+        shared=shared,
+        inout=inout,
+        template=template,
+        templates=templates,
+        align=dict(align or {}),
+        registers=registers,
+        int32=int32,
+        large_shared=large_shared,
+        empty=empty,
+        cases=cases,
+        draw=dict(draw or {}),
+        flops=flops,
+        twin=twin or re.sub(r"_(forward|backward)\w*$", "", name),
+    )
+    made.check_registration()
+    KERNELS[name] = made
+    return made
+
+
+@dataclass(frozen=True, eq=False)
+class Kernel:
+    """A registered kernel; `kernel` makes one, and says what the attributes are."""
+
+    file: str
+    name: str
+    shapes: dict[str, str]
+    grid: Amount
+    block: Amount
+    shared: Amount
+    inout: tuple[str, ...]
+    template: Callable[..., str] | None
+    templates: tuple[str, ...]
+    align: dict[str, int]
+    registers: int
+    int32: bool
+    large_shared: bool
+    empty: float | None
+    cases: tuple[dict[str, Any], ...]
+    draw: dict[str, Callable[..., Any]]
+    flops: Callable[..., float] | None
+    twin: str
+    folder: Path = field(default=source.FOLDER)  # a test puts a kernel with a planted fault elsewhere
+
+    @cached_property
+    def signature(self) -> Signature:
+        """As the .cu text has it."""
+        found = source.signatures((self.folder / self.file).read_text("utf-8"))
+        if self.name not in found:
+            rule = f"{self.file} has no __global__ function of this name."
+            raise TypeError(explain(rule, got=self.name, fix=nearest(self.name, found)))
+        return found[self.name]
+
+    @cached_property
+    def pointers(self) -> tuple[Parameter, ...]:
+        """The arrays among the parameters."""
+        return tuple(parameter for parameter in self.signature.parameters if parameter.pointer)
+
+    @cached_property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the arrays that are allocated and returned."""
+        return tuple(p.name for p in self.pointers if not p.const and p.name not in self.inout)
+
+    @cached_property
+    def axes(self) -> tuple[str, ...]:
+        """Names of all axes, in the order of the signature."""
+        return tuple(dict.fromkeys(axis for p in self.pointers for axis in _named(self.shapes[p.name])))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What is compiled: the function, or every instantiation of the template."""
+        return tuple(self.name + template for template in self.templates) or (self.name,)
+
+    def letters(self, name: str) -> list[str]:
+        """The axes of one array."""
+        return self.shapes[name].removesuffix("?").split()
+
+    def optional(self, name: str) -> bool:
+        """Whether None may be given for an array."""
+        return self.shapes[name].endswith("?")
+
+    def check_registration(self) -> None:
+        """Refuse what does not fit the signature."""
+        parameters = {parameter.name: parameter for parameter in self.signature.parameters}
+        arrays = [p.name for p in self.pointers]
+        for given, word in ((self.shapes, "shapes"), (self.inout, "inout"), (self.align, "align")):
+            for name in given:
+                if name not in arrays:
+                    rule = f"{word} of {self.name} is for the pointers of its signature, {', '.join(arrays)}."
+                    raise TypeError(explain(rule, got=name, fix=nearest(name, arrays)))
+        missing = [name for name in arrays if name not in self.shapes]
+        if missing:
+            raise TypeError(explain(f"Every pointer of {self.name} has a shape.", got=f"none for {', '.join(missing)}"))
+        for name in self.inout:
+            if parameters[name].const:
+                raise TypeError(explain("What is written in place is not const.", got=f"const {name} of {self.name}"))
+        if bool(self.template) != bool(self.templates) or bool(self.template) != bool(self.signature.letters):
+            rule = f"template and templates of {self.name} go together, with a template in {self.file}."
+            raise TypeError(explain(rule, got=f"templates={self.templates}, letters {self.signature.letters}"))
+        numbers = [*self.axes, *(name for name in parameters if name not in arrays)]
+        for amount in (self.grid, self.block, self.shared, self.template, self.flops):
+            for name in inspect.signature(amount).parameters if callable(amount) else ():
+                if name not in numbers:
+                    rule = f"What {self.name} is launched with depends on its axes and numbers, {', '.join(numbers)}."
+                    raise TypeError(explain(rule, got=name, fix=nearest(name, numbers)))
+        for template in self.templates or ("",):
+            meaning = self.signature.meaning(template)
+            for parameter in parameters.values():
+                parameter.dtype(meaning)
+
+    # -----------------------------------------------------------------------------------------------------------------
+    # A launch.
+
+    def __call__(self, **given: Any) -> Any:
+        """Check, allocate, launch.
+
+        Args:
+            **given: each input and each number of the signature by its name; axes are filled in, and those that no
+                array has are given by name too. An output may be given, to be written to.
+
+        Returns:
+            The outputs, in the order of the signature; one output is returned as it is.
+
+        Raises:
+            TypeError: an argument that is missing, unknown, of another kind or dtype.
+            ShapeError: shapes that contradict each other.
+            ValueError: an array that is not contiguous or aligned, arrays that overlap, a number out of range.
+        """
+        self._check_names(given)
+        arrays = {p.name: given[p.name] for p in self.pointers if p.name in given}
+        executor = execute.executor(self.name, {name: x for name, x in arrays.items() if x is not None})
+        sizes = self._sizes(arrays, given)
+        numbers = sizes | {n: v for n, v in given.items() if n not in self.shapes}
+        template = _evaluated(self.template, numbers) if self.template else ""
+        if self.template and template not in self.templates:
+            raise ValueError(explain(f"templates= of {self.name} lists all there are.", got=template))
+        meaning = self.signature.meaning(template)
+        for parameter in self.pointers:
+            if arrays.get(parameter.name) is not None:
+                self._check_array(parameter, arrays[parameter.name], parameter.dtype(meaning), sizes, executor)
+        for p in self.pointers:
+            if p.name in self.outputs and p.name not in arrays:
+                shape = self._shape(p.name, sizes)
+                self._check_count(p.name, shape)
+                arrays[p.name] = executor.empty(shape, p.dtype(meaning))
+        self._check_overlaps(arrays, given, executor)
+        scalars = {
+            p.name: source.cast(numbers[p.name], p.dtype(meaning), f"{p.name} of {self.name}")
+            for p in self.signature.parameters
+            if not p.pointer
+        }
+        if self._something_to_do(arrays, sizes, executor):
+            arguments = [arrays[p.name] if p.pointer else scalars[p.name] for p in self.signature.parameters]
+            self._launch(executor, template, numbers, arrays, arguments)
+        results = tuple(arrays[name] for name in self.outputs)
+        return results[0] if len(results) == 1 else results or None
+
+    def _check_names(self, given: dict[str, Any]) -> None:
+        parameters = {parameter.name: parameter for parameter in self.signature.parameters}
+        known = dict.fromkeys([*parameters, *self.axes])
+        for name in given:
+            if name not in known:
+                rule = f"{self.name} takes {', '.join(known)}."
+                raise TypeError(explain(rule, got=f"{name}=", fix=nearest(name, known)))
+        wanted = [p for p in parameters if p not in self.outputs and p not in self.axes and p not in given]
+        if wanted:
+            fix = ", ".join(f"{name}=None" if name in self.shapes and self.optional(name) else name for name in wanted)
+            raise TypeError(explain(f"{self.name} is given every input.", got=f"no {', '.join(wanted)}", fix=fix))
+        for name, value in given.items():
+            if value is None and not (name in self.shapes and self.optional(name)):
+                none = [n for n in self.shapes if self.optional(n)]
+                fix = f"None is for {', '.join(none)}" if none else "an array or a number for each"
+                raise TypeError(explain(f"{name} of {self.name} cannot be None.", got="None", fix=fix))
+
+    def _sizes(self, arrays: dict[str, Any], given: dict[str, Any]) -> dict[str, int]:
+        """The length of every axis: given as a number, or from the arrays."""
+        sizes: dict[str, int] = {}
+        bound: dict[str, str] = {}  # which argument said so
+        for axis in self.axes:
+            if axis in given:
+                sizes[axis] = int(source.cast(given[axis], np.dtype(np.int64), f"{axis} of {self.name}"))
+                bound[axis] = f"{axis}={sizes[axis]}"
+                if sizes[axis] < 0:
+                    raise ShapeError(explain(f"{axis} of {self.name} is a length.", got=sizes[axis]))
+        present = {name: x for name, x in arrays.items() if x is not None}
+        for name, x in present.items():
+            letters = self.letters(name)
+            if len(x.shape) != len(letters):
+                fix = "reshape it to these axes: a kernel has no others"
+                raise ShapeError(
+                    explain(f"{name} of {self.name} has the shape ({', '.join(letters)}).", got=x.shape, fix=fix)
+                )
+            for token, length in zip(letters, x.shape):
+                if token.isidentifier():
+                    sizes.setdefault(token, length)
+                    bound.setdefault(token, name)
+        unknown = [axis for axis in self.axes if axis not in sizes and self._needed(axis, arrays)]
+        if unknown:
+            rule = f"No array of {self.name} says how long {', '.join(unknown)} is."
+            raise TypeError(explain(rule, fix=f"{unknown[0]}=..., a number"))
+        for name, x in present.items():
+            expected = self._shape(name, sizes)
+            differ = [token for token, n, length in zip(self.letters(name), expected, x.shape) if n != length]
+            if differ:
+                says = "".join(f", {token} as {bound[token]} has it" for token in differ if token in bound)
+                rule = f"{name} of {self.name} has the shape ({', '.join(self.letters(name))}) = {expected}{says}."
+                raise ShapeError(explain(rule, got=x.shape, fix=f"check how {name} was made and reshaped"))
+        return sizes
+
+    def _needed(self, axis: str, arrays: dict[str, Any]) -> bool:
+        """Not if it belongs to an array that is None alone, and the kernel does not ask for it."""
+        if any(p.name == axis for p in self.signature.parameters):
+            return True
+        return any(axis in _named(self.shapes[p.name]) for p in self.pointers if arrays.get(p.name, 0) is not None)
+
+    def _shape(self, name: str, sizes: dict[str, int]) -> tuple[int, ...]:
+        """Of an array, by the lengths of the axes; "2*E" is computed."""
+        return tuple(eval(token, {"__builtins__": {}}, sizes) for token in self.letters(name))
+
+    def _check_array(self, p: Parameter, x: Any, dtype: np.dtype, sizes: dict[str, int], executor: Any) -> None:
+        what = f"{p.name} of {self.name}"
+        if x.dtype != dtype or not x.dtype.isnative:
+            fix = f"x.astype(np.{dtype})"
+            raise TypeError(explain(f"{what} is an array of {dtype}.", got=f"{x.dtype}{x.shape}", fix=fix))
+        if not x.flags.c_contiguous:
+            raise ValueError(
+                explain(
+                    f"{what} is contiguous: the kernel steps through memory, and knows no strides.",
+                    got=f"shape {x.shape}, strides {x.strides} bytes",
+                    fix="np.ascontiguousarray(x)" if executor.name == "sim" else "cupy.ascontiguousarray(x)",
+                )
+            )
+        if not p.const and executor.read_only(x):
+            raise ValueError(explain(f"{what} is written to.", got="a read-only array", fix="a copy: x.copy()"))
+        align = self.align.get(p.name, dtype.itemsize)
+        if x.size and executor.address(x) % align:
+            got = f"an address that is {executor.address(x) % align} too far"
+            raise ValueError(explain(f"{what} begins at a multiple of {align} bytes.", got=got, fix="x.copy()"))
+        self._check_count(p.name, x.shape)
+
+    def _check_count(self, name: str, shape: tuple[int, ...]) -> None:
+        if self.int32 and math.prod(shape) >= 2**31:
+            rule = f"{name} of {self.name} has fewer than 2^31 elements: the kernel counts them in an int."
+            raise ValueError(explain(rule, got=shape, fix="split the batch"))
+
+    def _check_overlaps(self, arrays: dict[str, Any], given: dict[str, Any], executor: Any) -> None:
+        """What is written overlaps nothing else. A fresh output cannot."""
+        written = [p.name for p in self.pointers if not p.const and p.name in given]
+        ends = {}
+        for name, x in arrays.items() if written else ():
+            if x is not None and x.size:
+                ends[name] = executor.address(x), executor.address(x) + x.nbytes
+        for name in written:
+            for other, (begin, end) in ends.items():
+                if other != name and name in ends and ends[name][0] < end and begin < ends[name][1]:
+                    raise ValueError(
+                        explain(
+                            f"{name} of {self.name} is written to, and shares no memory with another argument.",
+                            got=f"{other} overlaps it",
+                            fix=f"{name}.copy()",
+                        )
+                    )
+
+    def _something_to_do(self, arrays: dict[str, Any], sizes: dict[str, int], executor: Any) -> bool:
+        """Not without elements to write. Outputs of a sum over nothing are filled."""
+        written = [arrays[p.name] for p in self.pointers if not p.const and arrays[p.name] is not None]
+        if not any(x.size for x in written):
+            return False
+        if self.empty is None or all(sizes.values()):
+            return True
+        for name in self.outputs:
+            if arrays[name] is not None:
+                arrays[name].fill(self.empty)
+        return False
+
+    def _launch(self, executor: Any, template: str, numbers: dict, arrays: dict, arguments: list[Any]) -> None:
+        grid, block = (_dimensions(_evaluated(amount, numbers)) for amount in (self.grid, self.block))
+        shared = int(_evaluated(self.shared, numbers))
+        self._check_limits(grid, block, shared, executor)
+        moved = sum(arrays[p.name].nbytes for p in self.pointers if arrays[p.name] is not None)
+        moved += sum(arrays[name].nbytes for name in self.inout if arrays[name] is not None)  # read, and written
+        name = self.name + template
+        debug = os.environ.get("MINILINEAR_DEBUG") == "1"
+        if debug:
+            print(f"minilinear: {name} grid {grid} block {block} shared {shared}", file=sys.stderr, flush=True)
+        recording = _recording.get()
+        result = executor.launch(
+            self, name, grid, block, arguments, shared=shared, wait=debug, check=bool(recording and recording.check),
+            seed=recording.seed if recording else None,
+        )  # fmt: skip
+        if recording:
+            findings, counters, seconds = (getattr(result, n, None) for n in ("findings", "counters", "seconds"))
+            recording.launches.append(
+                Launch(name, grid, block, shared, moved, seconds, tuple(findings or ()), counters)
+            )
+
+    def _check_limits(self, grid: tuple[int, ...], block: tuple[int, ...], shared: int, executor: Any) -> None:
+        for word, lengths, limits in (("grid", grid, GRID), ("block", block, BLOCK)):
+            for axis, n, limit in zip("xyz", lengths, limits):
+                if not 1 <= n <= limit:
+                    fix = "empty=, what the outputs hold then" if n == 0 else "more work for each thread, or a loop"
+                    rule = f"{word}.{axis} of {self.name} is from 1 to {limit}."
+                    raise ValueError(explain(rule, got=f"{word} {lengths}", fix=fix))
+        if math.prod(block) > THREADS:
+            raise ValueError(explain(f"A block of {self.name} has {THREADS} threads at most.", got=f"block {block}"))
+        limit = executor.most_shared() if self.large_shared else SHARED
+        if not 0 <= shared <= limit:
+            by_arch = ", ".join(f"{kb} KB on sm_{arch}" for arch, kb in SHARED_AT_MOST.items())
+            fix = f"smaller tiles{'' if self.large_shared else '; or large_shared=True'}: {by_arch}"
+            rule = f"A block of {self.name} has {limit} bytes of shared memory at most."
+            raise ValueError(explain(rule, got=f"{shared} bytes", fix=fix))
+
+
+def _named(shape: str) -> list[str]:
+    """The axes that a shape names: N and E in "N 2*E"."""
+    return re.findall(r"[A-Za-z_]\w*", shape)
+
+
+def _evaluated(amount: Any, numbers: dict[str, Any]) -> Any:
+    """A constant, or a function of those sizes and numbers that it names."""
+    if not callable(amount):
+        return amount
+    return amount(**{name: numbers[name] for name in inspect.signature(amount).parameters})
+
+
+def _dimensions(amount: Any) -> tuple[int, ...]:
+    return tuple(int(n) for n in amount) if isinstance(amount, (tuple, list)) else (int(amount),)
