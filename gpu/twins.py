@@ -60,7 +60,7 @@ class Twin:
         if isinstance(definition, Primitive):
             definition = definition.reference or definition
         out = definition(*inputs, **static)
-        return out if isinstance(out, (tuple, list)) else (out,)
+        return tuple(out) if isinstance(out, (tuple, list)) else (out,)
 
     def _bound(self, inputs: tuple, static: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
         """The arguments as the definition names them, with its defaults: inputs by position, options by keyword."""
