@@ -5,11 +5,18 @@ It imports without CuPy, a GPU or a compiler. One kernel text runs in two places
 races and accesses out of bounds.
 """
 
-from typing import Any
+import logging
+import threading
+from collections import Counter
+from typing import Any, NamedTuple
 
+from ..autograd import Tensor, unwrap
+from ..backend import home
 from ..errors import BackendError, explain
+from . import cuda
+from .twins import TABLE
 
-__all__ = ["check_available", "twin"]
+__all__ = ["Account", "account", "check_available", "reset_account", "twin"]
 
 
 def check_available(backend: str) -> None:
@@ -18,14 +25,74 @@ def check_available(backend: str) -> None:
     Raises:
         BackendError: what is missing, and the line that brings it.
     """
-    raise BackendError(
-        explain(
-            f"minilinear.gpu has no kernels for {backend!r} in this version.",
-            fix='ml.use("numpy"): the reference runs everywhere',
-        )
-    )
+    missing = cuda.missing_for_cupy() if backend == "cupy" else cuda.missing_for_cpucuda()
+    if missing:
+        what = "; ".join(part.what for part in missing)
+        raise BackendError(explain(f"The backend {backend} cannot run here: {what}.", fix=missing[0].fix))
+
+
+# Which calls ran as kernels. A mirrored function asks for its twin once per call; forward and backward go together.
+
+
+class Account(NamedTuple):
+    """What became of the calls of mirrored functions under a backend with kernels.
+
+    Attributes:
+        kernels: name -> calls that ran as kernels.
+        text: name -> why -> calls for which the NumPy text ran instead.
+    """
+
+    kernels: dict[str, int]
+    text: dict[str, dict[str, int]]
+
+
+_lock = threading.Lock()  # the parts of a batch are computed side by side
+_kernels: Counter[str] = Counter()
+_text: Counter[tuple[str, str]] = Counter()
+_log = logging.getLogger(__name__)
+
+
+def account() -> Account:
+    """What ran as kernels so far in this process, and what did not and why."""
+    with _lock:
+        text: dict[str, dict[str, int]] = {}
+        for (name, why), calls in sorted(_text.items()):
+            text.setdefault(name, {})[why] = calls
+        return Account(dict(sorted(_kernels.items())), text)
+
+
+def reset_account() -> None:
+    """Count from zero again."""
+    with _lock:
+        _kernels.clear()
+        _text.clear()
 
 
 def twin(name: str, backend: str, inputs: tuple[Any, ...], static: dict[str, Any]) -> Any:
     """The twin of the mirrored function `name` on a backend, if it takes these arguments, else None."""
+    kernels = TABLE.get(name)
+    why = (
+        "it has no kernel yet" if kernels is None else _elsewhere(backend, inputs) or kernels.refuses(*inputs, **static)
+    )
+    with _lock:
+        if why is None:
+            _kernels[name] += 1
+        else:
+            _text[name, why] += 1
+            first = _text[name, why] == 1
+    if why is None:
+        return kernels
+    if first:
+        _log.info("%s runs as NumPy text on %s: %s", name, backend, why)
+    return None
+
+
+def _elsewhere(backend: str, inputs: tuple[Any, ...]) -> str | None:
+    """Why arrays that live elsewhere keep the kernels of a backend from running on them."""
+    wanted = "cupy" if backend == "cupy" else "numpy"
+    for x in inputs:
+        if isinstance(x, Tensor) or hasattr(x, "__array_function__"):
+            here = home(unwrap(x))
+            if here != wanted:
+                return f"its arrays are {'on the GPU' if here == 'cupy' else 'not on the GPU'}"
     return None

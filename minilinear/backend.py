@@ -11,7 +11,7 @@ import importlib
 import math
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar, copy_context
 from functools import cache, partial, update_wrapper
@@ -22,7 +22,7 @@ import numpy as np
 import scipy.linalg
 from threadpoolctl import ThreadpoolController
 
-from .errors import BackendError, ShapeError, explain
+from .errors import BackendError, ConfigError, MixedDevices, ShapeError, explain
 
 BACKENDS = ("numpy", "cupy", "cpucuda")
 _chosen: ContextVar[str | None] = ContextVar("backend", default=None)
@@ -102,6 +102,64 @@ def mirrored(name: str) -> Callable[[Callable], Callable]:
         return called
 
     return decorate
+
+
+# Where arrays live: in NumPy's memory, which the backends "numpy" and "cpucuda" share, or in CuPy's, on the GPU.
+# Nothing outside this part and gpu/ knows CuPy by name.
+
+
+def home(array: Any) -> str:
+    """Where an array lives: "numpy" or "cupy"."""
+    return "numpy" if isinstance(array, (np.ndarray, np.generic)) else "cupy"
+
+
+def to_numpy(array: Any) -> np.ndarray:
+    """The array in NumPy's memory: itself, or a copy of what is on the GPU."""
+    return array.get() if home(array) == "cupy" and hasattr(array, "get") else np.asarray(array)
+
+
+def moved(array: Any, backend: str) -> Any:
+    """The array where a backend keeps its arrays: itself, if it is there already.
+
+    Raises:
+        ConfigError: no such backend. BackendError: "cupy" cannot run here.
+    """
+    if backend not in BACKENDS:
+        raise ConfigError(explain(f"A backend is one of {', '.join(BACKENDS)}.", got=repr(backend)))
+    if backend != "cupy":
+        return to_numpy(array)
+    return array if home(array) == "cupy" else _cupy().asarray(array)
+
+
+def beside(array: Any, like: Any) -> Any:
+    """The array where `like` lives: itself, if it is there already."""
+    return moved(array, home(like))
+
+
+def made(array: Any) -> Any:
+    """A new array, where the backend in force keeps its arrays. What is on the GPU already stays there."""
+    return moved(array, "cupy") if current_backend() == "cupy" else array
+
+
+def mixed_devices(name: str, inputs: Sequence[Any]) -> MixedDevices | None:
+    """What to raise if the arrays of one call live in different places; None if they do not."""
+    arrays = [x for x in inputs if hasattr(x, "__array_function__")]
+    if len({home(x) for x in arrays}) < 2:
+        return None
+    places = {"numpy": "in NumPy's memory", "cupy": "on the GPU"}
+    return MixedDevices(
+        explain(
+            f"{name} wants its arrays in one place.",
+            got=", ".join(f"{x.dtype}{x.shape} {places[home(x)]}" for x in arrays),
+            fix='model.to("cupy") moves a model, ml.tensor(x) under ml.use("cupy") an array; t.numpy() reads one back',
+        )
+    )
+
+
+@cache
+def _cupy() -> Any:
+    _gpu().check_available("cupy")
+    return importlib.import_module("cupy")
 
 
 def solve_triangular(a: Any, b: Any, lower: bool) -> Any:

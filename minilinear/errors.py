@@ -42,6 +42,10 @@ class BackendError(RuntimeError):
     """A backend was asked for that cannot run here."""
 
 
+class MixedDevices(TypeError):
+    """Arrays of one call live in different places, in NumPy's memory and on the GPU."""
+
+
 class ConfigError(ValueError):
     """A setting, a task or a file given by the user does not fit: wrong usage, to be mended by the caller."""
 

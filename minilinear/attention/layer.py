@@ -15,6 +15,7 @@ Axes: B batch, T time, R steps, H heads, K key dim, V value dim, W taps of the c
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -209,9 +210,9 @@ class MemoryLayer(Module):
 
     def initial_state(self, batch: int) -> Any:
         """The state before the first token: zeros."""
-        dtype = self.qkv.weight.dtype
-        memory = np.zeros((batch, *self.memory_shape()), dtype)
-        return MemoryState(memory, np.zeros((batch, self.past, self.channels), dtype))
+        zeros = partial(np.zeros_like, self.qkv.weight.data)
+        memory = zeros(shape=(batch, *self.memory_shape()))
+        return MemoryState(memory, zeros(shape=(batch, self.past, self.channels)))
 
     def state_floats(self, T: int) -> int:
         """How many numbers the state of one sequence holds after T tokens: the same for every T."""

@@ -123,7 +123,7 @@ class Retention(MemoryLayer):
             "q": q,
             "k": k,
             "v": v,
-            "g": np.zeros_like(unwrap(q), shape=q.shape[:3]) + self.log_decays.astype(q.dtype),
+            "g": np.zeros_like(unwrap(q), shape=q.shape[:3]) + np.asarray(self.log_decays, q.dtype, like=unwrap(q)),
         }
 
     def remember(self, inputs: dict[str, Array], S: Array | None, *, cu_seqlens=None, **options: Any):

@@ -10,6 +10,7 @@ Sources: Vaswani et al. 2017, arXiv 1706.03762; Jiang et al. 2023, arXiv 2310.06
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -211,9 +212,9 @@ class SoftmaxAttention(Module):
 
     def initial_state(self, batch: int) -> SoftmaxAttentionState:
         """The state before the first token: no slots, or those of the window, free."""
-        dtype, slots = self.qkv.weight.dtype, self.window or 0
-        keys = np.zeros((batch, slots, self.kv_heads, self.key_dim), dtype)
-        values = np.zeros((batch, slots, self.kv_heads, self.value_dim), dtype)
+        zeros, slots = partial(np.zeros_like, self.qkv.weight.data), self.window or 0
+        keys = zeros(shape=(batch, slots, self.kv_heads, self.key_dim))
+        values = zeros(shape=(batch, slots, self.kv_heads, self.value_dim))
         return SoftmaxAttentionState(keys, values, np.zeros(batch, np.int64))
 
     def state_floats(self, T: int) -> int:

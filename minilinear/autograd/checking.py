@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..backend import made
 from ..errors import GradientMismatch, explain
 from .backward import grad
 from .core import Array, Tensor, tensor
@@ -19,7 +20,7 @@ def gradcheck(
     order: int = 1,
     eps: float = 1e-5,
     tol: float = 1e-6,
-    wrap: Callable[[np.ndarray], Array] = lambda a: a,
+    wrap: Callable[[np.ndarray], Array] = made,
 ) -> float:
     """Compare the derivative of <fn(inputs), random weights> along a random direction with central differences.
 
@@ -32,7 +33,7 @@ def gradcheck(
         order: 1 for gradients, 2 for gradients of gradients.
         eps: half the distance between the two points of the difference.
         tol: the largest relative error that passes.
-        wrap: what to turn arrays into first (another array type).
+        wrap: what to turn arrays into first; by default they are brought to where the backend in force keeps its.
 
     Returns:
         The relative error.

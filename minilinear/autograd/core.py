@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import backend
 from ..errors import NoRule, NotOnTensors, ShapeError, explain
 
 Array = Any  # an ndarray, a CuPy array or a Tensor: what NumPy's functions take here
@@ -166,7 +167,7 @@ class Tensor:
 
     def numpy(self) -> np.ndarray:
         """A copy of the value as a NumPy array, outside the graph."""
-        return self._array.get() if hasattr(self._array, "get") else self._array.copy()
+        return backend.to_numpy(self._array).copy()
 
     def item(self) -> Any:
         """The one number in this Tensor, as a Python number."""
@@ -187,7 +188,8 @@ class Tensor:
     def assign_(self, array: Any) -> None:
         """Give a leaf a new value: the only writer.
 
-        It *replaces* the array, so a graph keeps the values it was built from, views included, and backward sees the
+        The leaf keeps its place and dtype: a NumPy array given to a leaf on the GPU is brought there. It *replaces* the
+        array, so a graph keeps the values it was built from, views included, and backward sees the
         change by identity (`tensor._array is not raw`): the identity of the array is its version.
 
         Raises:
@@ -208,7 +210,7 @@ class Tensor:
                     f"assign_ takes an array of the shape {self.shape}.", got=got, fix="np.broadcast_to, or reshape"
                 )
             )
-        self._array = array.astype(self.dtype, copy=True)
+        self._array = backend.beside(array, self._array).astype(self.dtype, copy=True)
 
     def backward(self, grad: Any = None) -> None:
         """Add d self / d leaf to the `.grad` of every leaf this Tensor depends on.
@@ -335,7 +337,7 @@ def unwrap(x: Any) -> Any:
 
 
 def tensor(data: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tensor:
-    """Make a Tensor from a copy of `data`.
+    """Make a Tensor from a copy of `data`, where the backend in force keeps its arrays. What is on the GPU stays there.
 
     Args:
         data: a number, nested lists, an array or a Tensor.
@@ -346,7 +348,7 @@ def tensor(data: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tens
         TypeError: requires_grad on a dtype without gradients (integers, booleans).
     """
     data = unwrap(data)
-    if hasattr(data, "__array_function__"):  # an array stays on its device
+    if hasattr(data, "__array_function__"):
         array = data.astype(dtype or data.dtype, copy=True)
     else:
         try:
@@ -377,7 +379,7 @@ def tensor(data: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tens
                 fix="dtype=np.float32, or 1.0 for 1",
             )
         )
-    return Tensor(array, Leaf() if requires_grad else None)
+    return Tensor(backend.made(array), Leaf() if requires_grad else None)
 
 
 class no_grad:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy import generic, ndarray
 
+from .. import backend
 from ..errors import explain
 from .core import IMPLEMENTATIONS, Node, Tensor, recording, unwrap
 
@@ -131,6 +132,8 @@ KINDS = (np.linalg.LinAlgError, np.exceptions.AxisError, IndexError, TypeError, 
 
 def _refused(name, inputs, static, error) -> Exception:
     """NumPy's error once more, of the same kind, with what was called on what, and what to do."""
+    if apart := backend.mixed_devices(name, inputs):
+        return apart
     kind = next(kind for kind in KINDS if isinstance(error, kind))
     words = str(error).partition("\n")[0].rstrip(". ").removeprefix(f"{name}: ")
     got = ", ".join([*map(_described, inputs), *(f"{key}={value!r}" for key, value in static.items())])

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
+from .. import backend
 from ..autograd import Tensor
 from ..autograd.core import Leaf
 from ..errors import ConfigError, ShapeError, explain
@@ -18,7 +19,7 @@ class Parameter(Tensor):
     """A leaf that training changes.
 
     Args:
-        array: the initial value; it is copied.
+        array: the initial value; it is copied to where the backend in force keeps its arrays.
         decay: whether weight decay pulls it towards zero: yes for matrices, no for gains, biases and gates.
         role: what optimizers that treat matrices by their place want to know: "hidden" maps the width of the model to
             the width of the model, "embedding" a vocabulary or the numbers of a row to it, "readout" back to scores;
@@ -31,20 +32,26 @@ class Parameter(Tensor):
     def __init__(self, array: Any, *, decay: bool = True, role: str | None = None, parts: tuple[int, ...] = ()):
         if role is not None and role not in ROLES:
             raise ConfigError(explain(f"A Parameter's role is one of {', '.join(ROLES)}.", got=repr(role)))
-        super().__init__(array.astype(array.dtype, copy=True), Leaf())
+        super().__init__(backend.made(array.astype(array.dtype, copy=True)), Leaf())
         self.decay, self.parts = decay, parts
         self.role = role or ("hidden" if decay and array.ndim == 2 else "vector")
+
+    def move_(self, where: str) -> None:
+        """Move the value, and the gradient if there is one, to where a backend keeps its arrays."""
+        self._array = backend.moved(self._array, where)
+        if self._node.grad is not None:
+            self._node.grad = backend.moved(self._node.grad, where)
 
 
 class Buffer:
     """An array that belongs to the model and is saved with it, but is not changed by a gradient: running statistics.
 
     Args:
-        array: the initial value; it is copied. Assign to `.data` to change it.
+        array: the initial value; it is copied, as for a Parameter. Assign to `.data` to change it.
     """
 
     def __init__(self, array: Any):
-        self.data = array.astype(array.dtype, copy=True)
+        self.data = backend.made(array.astype(array.dtype, copy=True))
 
 
 class Module:
@@ -96,10 +103,30 @@ class Module:
         """Say that this Module and all inside it are being used, and not trained."""
         self.train(False)
 
+    def to(self, where: str) -> Self:
+        """Move every Parameter, with its gradient, and every Buffer to where a backend keeps its arrays.
+
+        An optimizer or an average that was made before moves by its own `to`.
+
+        Args:
+            where: "numpy" (or "cpucuda", which has the same arrays) or "cupy".
+
+        Returns:
+            This Module.
+
+        Raises:
+            BackendError: "cupy" cannot run here.
+        """
+        for parameter in self.parameters():
+            parameter.move_(where)
+        for _, buffer in self.named_buffers():
+            buffer.data = backend.moved(buffer.data, where)
+        return self
+
     def state_dict(self) -> dict[str, np.ndarray]:
-        """A copy of every Parameter's and Buffer's value by name."""
+        """A copy of every Parameter's and Buffer's value by name, in NumPy's memory wherever the Module is."""
         values = {name: parameter.numpy() for name, parameter in self.named_parameters()}
-        return values | {name: buffer.data.copy() for name, buffer in self.named_buffers()}
+        return values | {name: backend.to_numpy(buffer.data).copy() for name, buffer in self.named_buffers()}
 
     def load_state_dict(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Give every Parameter and Buffer the value of its name.
@@ -126,4 +153,4 @@ class Module:
         for name, parameter in parameters.items():
             parameter.assign_(arrays[name])
         for name, buffer in buffers.items():
-            buffer.data = arrays[name].astype(buffer.data.dtype, copy=True)
+            buffer.data = backend.beside(arrays[name], buffer.data).astype(buffer.data.dtype, copy=True)

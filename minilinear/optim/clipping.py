@@ -29,7 +29,8 @@ def clip_by_global_norm(gradients: Sequence[Any], limit: float) -> tuple[list[An
     Source:
         Pascanu et al. 2013, arXiv 1211.5063, algorithm 1.
     """
-    norm = math.sqrt(sum(float(squared(g).sum()) for g in gradients))
+    squares = np.stack([squared(g).sum() for g in gradients]) if gradients else np.zeros(0)  # read back all at once
+    norm = math.sqrt(sum(squares.tolist()))
     if norm <= limit or not math.isfinite(norm):
         return list(gradients), norm
     return [g * (limit / norm) for g in gradients], norm

@@ -13,9 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any, Self
 
 import numpy as np
 
+from .. import backend
 from ..errors import ConfigError, ShapeError, explain
 from ..nn import Parameter
 
@@ -52,7 +54,7 @@ class EMA:
         for s, p in zip(self.s, self.parameters):
             s += (1 - d) * (p.data - s)  # the equation; in float32 this loses less than d * s + (1 - d) * x
 
-    def average(self) -> list[np.ndarray]:
+    def average(self) -> list[Any]:
         """The averages, in the order of the parameters; before the first update, the present values."""
         if self.t == 0:
             return [p.data.copy() for p in self.parameters]
@@ -71,9 +73,14 @@ class EMA:
             for p, value in zip(self.parameters, before):
                 p.assign_(value)
 
+    def to(self, where: str) -> Self:
+        """Move the sums to where a backend keeps its arrays; the parameters move by `model.to`."""
+        self.s = [backend.moved(s, where) for s in self.s]
+        return self
+
     def state_dict(self) -> dict[str, np.ndarray]:
         """A copy of the sums, "s.0" for the first parameter, and the count t."""
-        return {f"s.{i}": s.copy() for i, s in enumerate(self.s)} | {"t": np.array(self.t)}
+        return {f"s.{i}": backend.to_numpy(s).copy() for i, s in enumerate(self.s)} | {"t": np.array(self.t)}
 
     def load_state_dict(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Go on from a checkpoint.
@@ -88,4 +95,4 @@ class EMA:
             )
         self.t = int(arrays["t"])
         for name, s in own.items():
-            s[...] = arrays[name]
+            s[...] = backend.beside(arrays[name], s)

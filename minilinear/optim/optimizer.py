@@ -15,10 +15,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from .. import backend
 from ..errors import ShapeError, explain
 from ..nn import Parameter
 
@@ -125,9 +126,15 @@ class Optimizer:
         named = ((f"{name}.{i}", x) for name in self.state for i, x in enumerate(getattr(self, name)))
         return {name: x for name, x in named if x is not None}
 
+    def to(self, where: str) -> Self:
+        """Move the state to where a backend keeps its arrays; the parameters move by `model.to`."""
+        for name in self.state:
+            setattr(self, name, [None if x is None else backend.moved(x, where) for x in getattr(self, name)])
+        return self
+
     def state_dict(self) -> dict[str, np.ndarray]:
         """A copy of the state by name, "m.0" for m of the first parameter, and the count t: for a checkpoint."""
-        return {name: x.copy() for name, x in self._arrays().items()} | {"t": np.array(self.t)}
+        return {name: backend.to_numpy(x).copy() for name, x in self._arrays().items()} | {"t": np.array(self.t)}
 
     def load_state_dict(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Go on from a checkpoint.
@@ -145,7 +152,7 @@ class Optimizer:
             )
         self.t = int(arrays["t"])
         for name, x in own.items():
-            x[...] = arrays[name]
+            x[...] = backend.beside(arrays[name], x)
 
 
 def is_matrix(p: Parameter) -> bool:

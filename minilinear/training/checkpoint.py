@@ -21,16 +21,17 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from .. import backend
 from ..errors import ConfigError, RunError, explain
 from .atomic import atomic_write, cannot
 
 
-def save_checkpoint(path: Path, arrays: dict[str, np.ndarray], metadata: dict[str, Any]) -> None:
+def save_checkpoint(path: Path, arrays: dict[str, Any], metadata: dict[str, Any]) -> None:
     """Replace the checkpoint at `path`; the one that was there becomes <stem>.prev.safetensors.
 
     Args:
         path: e.g. folder.checkpoint.
-        arrays: any shapes, also 0-d and empty; bool, integers, or floats of 16, 32 or 64 bits.
+        arrays: wherever they live; any shapes, also 0-d and empty; bool, integers, or floats of 16, 32 or 64 bits.
         metadata: anything that comes back from JSON as it was: strings, finite numbers, lists, dicts with string keys.
 
     Raises:
@@ -90,7 +91,7 @@ def _digest(arrays: dict[str, np.ndarray], metadata: str) -> str:
 
 def _storable(name: str, array: Any) -> np.ndarray:
     """The array in the file's byte order, little endian, and C order."""
-    a = np.asarray(array)
+    a = backend.to_numpy(array)
     if a.dtype.kind not in "fiub" or a.dtype.itemsize > 8:
         raise ConfigError(
             explain(
