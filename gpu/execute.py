@@ -6,7 +6,6 @@ in launch.py, once for both.
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Any
 
@@ -46,13 +45,6 @@ def _place(name: str, argument: str, x: Any) -> str:
     raise TypeError(explain(f"{argument} of {name} is a NumPy or a CuPy array.", got=type(x).__name__, fix=fix))
 
 
-def _filled(x: Any) -> Any:
-    """Under test a fresh output holds NaN, or the least integer: what a kernel forgets to write does not look right."""
-    if os.environ.get("MINILINEAR_FILL_OUTPUTS") == "1":
-        x.fill(np.nan if x.dtype.kind == "f" else x.dtype.kind in "i" and np.iinfo(x.dtype).min)
-    return x
-
-
 class Simulator:
     """Kernels on this processor, through minilinear.gpu.sim."""
 
@@ -60,7 +52,7 @@ class Simulator:
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         """Memory for an output."""
-        return _filled(np.empty(shape, dtype))
+        return np.empty(shape, dtype)
 
     def address(self, x: np.ndarray) -> int:
         """Of the first element."""
@@ -120,7 +112,7 @@ class Cupy:
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype) -> Any:
         """Memory for an output."""
-        return _filled(self.cupy.empty(shape, dtype))
+        return self.cupy.empty(shape, dtype)
 
     def address(self, x: Any) -> int:
         """Of the first element."""

@@ -100,30 +100,23 @@ def recorded(*, check: bool = False, seed: int | None = None) -> Iterator[list[L
         _recording.reset(token)
 
 
-def kernel(
-    file: str,
-    name: str,
-    *,
-    shapes: Mapping[str, str],
-    grid: Amount,
-    block: Amount,
-    shared: Amount = 0,
-    inout: tuple[str, ...] = (),
-    template: Callable[..., str] | None = None,
-    templates: tuple[str, ...] = (),
-    align: Mapping[str, int] | None = None,
-    registers: int = 255,
-    int32: bool = True,
-    large_shared: bool = False,
-    empty: float | None = None,
-    cases: tuple[dict[str, Any], ...] = (),
-    draw: Mapping[str, Callable[..., Any]] | None = None,
-    flops: Callable[..., float] | None = None,
-    twin: str = "",
-) -> Kernel:
-    """Register a kernel: what its arguments mean, and how it is launched.
+def kernel(file: str, name: str, **options: Any) -> Kernel:
+    """Register a kernel: what its arguments mean, and how it is launched. The options are Kernel's.
 
-    Args:
+    Raises:
+        TypeError: what is registered does not fit the signature.
+    """
+    if name in KERNELS:
+        raise ValueError(explain("A kernel is registered once.", got=name, fix="another name"))
+    KERNELS[name] = Kernel(file, name, **options)
+    return KERNELS[name]
+
+
+@dataclass(frozen=True, eq=False)
+class Kernel:
+    """A kernel that can be launched.
+
+    Attributes:
         file: in gpu/kernels.
         name: of the __global__ function, extern "C" or a template.
         shapes: of each pointer, axes by name, number or product: "N 2*D"; "" for a single number; "D?" where None may
@@ -140,61 +133,32 @@ def kernel(
         cases: sizes and numbers, and None for arrays that may be, for a quick check: {"N": 5, "D": 33, "eps": 1e-5}.
         draw: for inputs that cannot be any float: {"targets": lambda rng, N, V: rng.integers(0, V, N)}.
         flops: operations, in the same way as grid.
-        twin: of the table in twins.py, if it is not the kernel's name without _forward or _backward.
-
-    Raises:
-        TypeError: what is registered does not fit the signature.
+        mirrors: a name in the table of twins.py, if it is not the kernel's own without _forward or _backward.
+        folder: of the file; tests have kernels of their own, and plant faults in copies.
     """
-    if name in KERNELS:
-        raise ValueError(explain("A kernel is registered once.", got=name, fix="another name"))
-    made = Kernel(
-        file=file,
-        name=name,
-        shapes=dict(shapes),
-        grid=grid,
-        block=block,
-        shared=shared,
-        inout=inout,
-        template=template,
-        templates=templates,
-        align=dict(align or {}),
-        registers=registers,
-        int32=int32,
-        large_shared=large_shared,
-        empty=empty,
-        cases=cases,
-        draw=dict(draw or {}),
-        flops=flops,
-        twin=twin or re.sub(r"_(forward|backward)\w*$", "", name),
-    )
-    made.check_registration()
-    KERNELS[name] = made
-    return made
-
-
-@dataclass(frozen=True, eq=False)
-class Kernel:
-    """A registered kernel; `kernel` makes one, and says what the attributes are."""
 
     file: str
     name: str
-    shapes: dict[str, str]
+    shapes: Mapping[str, str]
     grid: Amount
     block: Amount
-    shared: Amount
-    inout: tuple[str, ...]
-    template: Callable[..., str] | None
-    templates: tuple[str, ...]
-    align: dict[str, int]
-    registers: int
-    int32: bool
-    large_shared: bool
-    empty: float | None
-    cases: tuple[dict[str, Any], ...]
-    draw: dict[str, Callable[..., Any]]
-    flops: Callable[..., float] | None
-    twin: str
-    folder: Path = field(default=source.FOLDER)  # a test puts a kernel with a planted fault elsewhere
+    shared: Amount = 0
+    inout: tuple[str, ...] = ()
+    template: Callable[..., str] | None = None
+    templates: tuple[str, ...] = ()
+    align: Mapping[str, int] = field(default_factory=dict)
+    registers: int = 255
+    int32: bool = True
+    large_shared: bool = False
+    empty: float | None = None
+    cases: tuple[dict[str, Any], ...] = ()
+    draw: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    flops: Callable[..., float] | None = None
+    mirrors: str = ""
+    folder: Path = source.FOLDER
+
+    def __post_init__(self) -> None:
+        self._check_registration()
 
     @cached_property
     def signature(self) -> Signature:
@@ -221,6 +185,11 @@ class Kernel:
         return tuple(dict.fromkeys(axis for p in self.pointers for axis in _named(self.shapes[p.name])))
 
     @property
+    def twin(self) -> str:
+        """The mirrored function that it belongs to, by its name in the table of twins."""
+        return self.mirrors or re.sub(r"_(forward|backward)\w*$", "", self.name)
+
+    @property
     def names(self) -> tuple[str, ...]:
         """What is compiled: the function, or every instantiation of the template."""
         return tuple(self.name + template for template in self.templates) or (self.name,)
@@ -233,12 +202,12 @@ class Kernel:
         """Whether None may be given for an array."""
         return self.shapes[name].endswith("?")
 
-    def check_registration(self) -> None:
+    def _check_registration(self) -> None:
         """Refuse what does not fit the signature."""
         parameters = {parameter.name: parameter for parameter in self.signature.parameters}
         arrays = [p.name for p in self.pointers]
-        for given, word in ((self.shapes, "shapes"), (self.inout, "inout"), (self.align, "align")):
-            for name in given:
+        for word in ("shapes", "inout", "align", "draw"):
+            for name in getattr(self, word):
                 if name not in arrays:
                     rule = f"{word} of {self.name} is for the pointers of its signature, {', '.join(arrays)}."
                     raise TypeError(explain(rule, got=name, fix=nearest(name, arrays)))
@@ -261,6 +230,19 @@ class Kernel:
             meaning = self.signature.meaning(template)
             for parameter in parameters.values():
                 parameter.dtype(meaning)
+
+    def meaning(self, numbers: dict[str, Any]) -> dict[str, str]:
+        """What the template's letters stand for, at these sizes and numbers."""
+        return self.signature.meaning(evaluated(self.template, numbers) if self.template else "")
+
+    def largest_block(self, name: str) -> tuple[int, int]:
+        """Threads and bytes of dynamic shared memory of the largest block that a case launches of an instantiation."""
+        threads, shared = 1, 0
+        for case in self.cases:
+            if self.template is None or self.name + evaluated(self.template, case) == name:
+                threads = max(threads, math.prod(_dimensions(evaluated(self.block, case))))
+                shared = max(shared, int(evaluated(self.shared, case)))
+        return threads, shared
 
     # -----------------------------------------------------------------------------------------------------------------
     # A launch.
@@ -285,7 +267,7 @@ class Kernel:
         executor = execute.executor(self.name, {name: x for name, x in arrays.items() if x is not None})
         sizes = self._sizes(arrays, given)
         numbers = sizes | {n: v for n, v in given.items() if n not in self.shapes}
-        template = _evaluated(self.template, numbers) if self.template else ""
+        template = evaluated(self.template, numbers) if self.template else ""
         if self.template and template not in self.templates:
             raise ValueError(explain(f"templates= of {self.name} lists all there are.", got=template))
         meaning = self.signature.meaning(template)
@@ -294,9 +276,9 @@ class Kernel:
                 self._check_array(parameter, arrays[parameter.name], parameter.dtype(meaning), sizes, executor)
         for p in self.pointers:
             if p.name in self.outputs and p.name not in arrays:
-                shape = self._shape(p.name, sizes)
+                shape = self.shape(p.name, sizes)
                 self._check_count(p.name, shape)
-                arrays[p.name] = executor.empty(shape, p.dtype(meaning))
+                arrays[p.name] = _filled(executor.empty(shape, p.dtype(meaning)))
         self._check_overlaps(arrays, given, executor)
         scalars = {
             p.name: source.cast(numbers[p.name], p.dtype(meaning), f"{p.name} of {self.name}")
@@ -353,7 +335,7 @@ class Kernel:
             rule = f"No array of {self.name} says how long {', '.join(unknown)} is."
             raise TypeError(explain(rule, fix=f"{unknown[0]}=..., a number"))
         for name, x in present.items():
-            expected = self._shape(name, sizes)
+            expected = self.shape(name, sizes)
             differ = [token for token, n, length in zip(self.letters(name), expected, x.shape) if n != length]
             if differ:
                 says = "".join(f", {token} as {bound[token]} has it" for token in differ if token in bound)
@@ -367,7 +349,7 @@ class Kernel:
             return True
         return any(axis in _named(self.shapes[p.name]) for p in self.pointers if arrays.get(p.name, 0) is not None)
 
-    def _shape(self, name: str, sizes: dict[str, int]) -> tuple[int, ...]:
+    def shape(self, name: str, sizes: dict[str, int]) -> tuple[int, ...]:
         """Of an array, by the lengths of the axes; "2*E" is computed."""
         return tuple(eval(token, {"__builtins__": {}}, sizes) for token in self.letters(name))
 
@@ -428,8 +410,8 @@ class Kernel:
         return False
 
     def _launch(self, executor: Any, template: str, numbers: dict, arrays: dict, arguments: list[Any]) -> None:
-        grid, block = (_dimensions(_evaluated(amount, numbers)) for amount in (self.grid, self.block))
-        shared = int(_evaluated(self.shared, numbers))
+        grid, block = (_dimensions(evaluated(amount, numbers)) for amount in (self.grid, self.block))
+        shared = int(evaluated(self.shared, numbers))
         self._check_limits(grid, block, shared, executor)
         moved = sum(arrays[p.name].nbytes for p in self.pointers if arrays[p.name] is not None)
         moved += sum(arrays[name].nbytes for name in self.inout if arrays[name] is not None)  # read, and written
@@ -465,12 +447,20 @@ class Kernel:
             raise ValueError(explain(rule, got=f"{shared} bytes", fix=fix))
 
 
+def _filled(x: Any) -> Any:
+    """Under test a fresh output holds NaN, or the least integer: what a kernel forgets to write does not look right."""
+    recording = _recording.get()
+    if os.environ.get("MINILINEAR_FILL_OUTPUTS") == "1" or (recording and recording.check):
+        x.fill(np.nan if x.dtype.kind == "f" else np.iinfo(x.dtype).min if x.dtype.kind == "i" else 0)
+    return x
+
+
 def _named(shape: str) -> list[str]:
     """The axes that a shape names: N and E in "N 2*E"."""
     return re.findall(r"[A-Za-z_]\w*", shape)
 
 
-def _evaluated(amount: Any, numbers: dict[str, Any]) -> Any:
+def evaluated(amount: Any, numbers: dict[str, Any]) -> Any:
     """A constant, or a function of those sizes and numbers that it names."""
     if not callable(amount):
         return amount

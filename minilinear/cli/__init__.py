@@ -19,6 +19,7 @@ from .compare import compare
 from .doctor import doctor
 from .generate import generate
 from .inspect_run import inspect
+from .kernels import kernels
 from .play import play
 from .train import train
 
@@ -42,6 +43,7 @@ app.command("list")(list_names)
 app.command()(catalogue)
 app.command()(bench)
 app.command()(doctor)
+app.add_typer(kernels, name="kernels")
 
 
 def _version(wanted: bool) -> None:

@@ -1,0 +1,252 @@
+"""`minilinear kernels list | compile | check | bench`: what a person does with the CUDA kernels, with a GPU or without.
+
+`compile` needs NVIDIA's run-time compiler, which pip installs, and no GPU; `check` needs a C++ compiler; `bench` takes
+the GPU if there is one.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from ..errors import BackendError, ConfigError, explain
+from .console import AsJson, Plain, make_console, print_json, say, show_table
+
+kernels = typer.Typer(no_args_is_help=True, help="The CUDA kernels: list, compile, check and time them.")
+Names = Annotated[list[str] | None, typer.Argument(metavar="[KERNEL]...", help="These only; all by default.")]
+
+
+def _gpu(module: str) -> Any:
+    """A module of minilinear.gpu: here, so that the other commands do not load the kernels."""
+    return importlib.import_module(f"minilinear.gpu.{module}")
+
+
+def _no_cases(chosen: Sequence[Any]) -> list[str]:
+    return [kernel.name for kernel in chosen if not kernel.cases]
+
+
+@kernels.command("list")
+def list_kernels(names: Names = None, as_json: AsJson = False, plain: Plain = False) -> None:
+    """Every kernel: its file, what it takes and gives, the function it belongs to."""
+    chosen = _gpu("cases").chosen(names or [])
+    table = _gpu("twins").TABLE
+    rows = [
+        {
+            "kernel": kernel.name,
+            "file": f"gpu/kernels/{kernel.file}:{kernel.signature.line}",
+            "twin": kernel.twin if kernel.twin in table else None,
+            "inputs": {p.name: kernel.shapes[p.name] for p in kernel.pointers if p.name not in kernel.outputs},
+            "inout": list(kernel.inout),
+            "outputs": {name: kernel.shapes[name] for name in kernel.outputs},
+            "numbers": {p.name: p.ctype for p in kernel.signature.parameters if not p.pointer},
+            "templates": list(kernel.templates),
+            "registers": kernel.registers,
+            "cases": list(kernel.cases),
+        }
+        for kernel in chosen
+    ]
+    if as_json:
+        print_json(rows)
+        return
+    shown = lambda shapes: ", ".join(f"{name} ({shape.removesuffix('?')})" for name, shape in shapes.items())
+    cells = [
+        (row["kernel"], row["twin"] or "-", shown(row["inputs"]), shown(row["outputs"]) or "in place", row["file"])
+        for row in rows
+    ]
+    show_table(make_console(as_json, plain), ("kernel", "mirrors", "takes", "gives", "file"), cells, numbers=False)
+
+
+@kernels.command("compile")
+def compile_kernels(
+    names: Names = None,
+    arch: Annotated[
+        str, typer.Option(metavar="75,80,...", help="Compute capabilities without the point: 90 is an H100.")
+    ] = "75,80,86,89,90,120",
+    as_json: AsJson = False,
+    plain: Plain = False,
+) -> None:
+    """Compile for GPUs that need not be there: registers, spills, stack and shared memory of each kernel.
+
+    Exit code 1 if a kernel spills, has a stack frame or is beyond its budget.
+    """
+    chosen = _gpu("cases").chosen(names or [])
+    nvrtc = _gpu("nvrtc")
+    wanted = [name.strip().removeprefix("sm_") for name in arch.split(",") if name.strip()]
+    if not wanted or not all(name.rstrip("af").isdigit() for name in wanted):
+        raise ConfigError(explain("--arch is a list of compute capabilities.", got=repr(arch), fix="--arch 80,90"))
+    version = nvrtc.version()  # says what is missing before anything is compiled
+    try:
+        reports = [report for name in wanted for report in nvrtc.reports(chosen, name)]
+    except nvrtc.KernelError as error:
+        if as_json:
+            print_json({"ok": False, "nvrtc": version, "error": str(error), "kernels": []})
+        else:
+            say(make_console(as_json, plain), str(error))
+        raise typer.Exit(1) from None
+    reports.sort(key=lambda report: (report.file, report.kernel))
+    wrong = [report for report in reports if report.problems]
+    if as_json:
+        print_json({"ok": not wrong, "nvrtc": version, "kernels": [asdict(report) for report in reports]})
+    else:
+        _show_compiled(reports, wanted, wrong, version, as_json, plain)
+    if wrong:
+        raise typer.Exit(1)
+
+
+def _show_compiled(reports: Any, wanted: list[str], wrong: Any, version: str, as_json: bool, plain: bool) -> None:
+    """One row for each kernel: registers by architecture, the most of everything else."""
+    console = make_console(as_json, plain)
+    rows = []
+    for name in dict.fromkeys(report.kernel for report in reports):
+        alike = {report.arch: report for report in reports if report.kernel == name}
+        registers = [alike[a].registers for a in wanted]
+        others = [
+            max(getattr(report, what) for report in alike.values())
+            for what in ("budget", "spills", "stack", "shared", "dynamic")
+        ]
+        rows.append((name, *registers, *others))
+    columns = ("registers of a thread", *(f"sm_{a}" for a in wanted), "budget", "spills", "stack", "shared", "dynamic")
+    show_table(console, columns, rows)
+    for report in wrong:
+        for problem in report.problems:
+            say(console, f"{report.kernel} for sm_{report.arch}: {problem}")
+    say(console, f"NVRTC {version}: {len(rows)} functions, {len(wanted)} architectures, {len(wrong)} with problems")
+
+
+@kernels.command("check")
+def check_kernels(
+    names: Names = None,
+    seed: Annotated[int, typer.Option(help="Of the inputs, and of the order of blocks, warps and lanes.")] = 0,
+    as_json: AsJson = False,
+    plain: Plain = False,
+) -> None:
+    """Run every kernel on this computer's processor, looking for races, accesses out of bounds and the like.
+
+    Exit code 1 if something is found.
+    """
+    cases = _gpu("cases")
+    chosen = cases.chosen(names or [])
+    results = [cases.check(kernel, case, seed=seed) for kernel in chosen for case in kernel.cases]
+    wrong, without = [result for result in results if not result.clean], _no_cases(chosen)
+    if as_json:
+        print_json(
+            {
+                "ok": not wrong and not without,
+                "without_a_case": without,
+                "cases": [
+                    {
+                        "kernel": result.kernel,
+                        "case": result.case,
+                        "clean": result.clean,
+                        "findings": [_as_document(finding) for finding in result.findings],
+                        "not_numbers": list(result.not_numbers),
+                    }
+                    for result in results
+                ],
+            }
+        )
+    else:
+        console = make_console(as_json, plain)
+        rows = [
+            (result.kernel, _case(result.case), "clean" if result.clean else f"{len(result.findings)} findings")
+            for result in results
+        ]
+        show_table(console, ("kernel", "case", ""), rows, numbers=False)
+        for result in wrong:
+            say(console, f"\n{result.kernel}, {_case(result.case)}")
+            for finding in result.findings:
+                say(console, f"  {finding}")
+            for name in result.not_numbers:
+                say(console, f"  {name} has values that are not finite, or that the kernel never wrote")
+        for name in without:
+            say(console, f"{name} has no case")
+        clean = len(results) - len(wrong)
+        say(console, f"{clean} of {len(results)} cases clean, {len({k.name for k in chosen})} kernels")
+    if wrong or without:
+        raise typer.Exit(1)
+
+
+def _as_document(finding: Any) -> Any:
+    """A finding as JSON has it."""
+    if hasattr(finding, "as_dict"):
+        return finding.as_dict()
+    return asdict(finding) if hasattr(finding, "__dataclass_fields__") else str(finding)
+
+
+def _case(case: dict[str, Any]) -> str:
+    return " ".join(f"{name}={value}" for name, value in case.items())
+
+
+@kernels.command("bench")
+def bench_kernels(
+    names: Names = None,
+    sizes: Annotated[
+        list[str],
+        typer.Option("--set", metavar="AXIS=LENGTH", help="Another length than the last case has. Repeatable."),
+    ] = [],  # noqa: B006, typer copies it
+    seconds: Annotated[float, typer.Option(min=0.0, help="For each kernel.")] = 0.3,
+    backend: Annotated[str | None, typer.Option(help="cpucuda simulates; by default the GPU, if there is one.")] = None,
+    as_json: AsJson = False,
+    plain: Plain = False,
+) -> None:
+    """How long each kernel takes, and the bytes and operations that it moves and does in a second.
+
+    A simulated GPU tells nothing about the speed of a real one; its rows say so.
+    """
+    cases = _gpu("cases")
+    chosen = cases.chosen(names or [])
+    places = cases.places()
+    if backend is None and not places:
+        importlib.import_module("minilinear.gpu").check_available("cpucuda")  # says what is missing
+    place = backend or places[0]
+    if backend is not None and backend not in places:
+        if backend == "numpy":
+            raise ConfigError(explain("NumPy runs no kernels.", got="--backend numpy", fix="--backend cpucuda"))
+        importlib.import_module("minilinear.backend").use(backend)  # says what is missing
+        raise BackendError(explain("This backend does not run here.", got=backend))
+    changed = _lengths(sizes)
+    results = []
+    for kernel in chosen:
+        if kernel.cases:
+            case = kernel.cases[-1] | {axis: n for axis, n in changed.items() if axis in kernel.cases[-1]}
+            results.append(cases.measure(kernel, case, place, seconds=seconds))
+    rows = [
+        asdict(result)
+        | {
+            "bytes_per_second": result.bytes / result.seconds if result.seconds else None,
+            "flops_per_second": result.flops / result.seconds if result.flops and result.seconds else None,
+        }
+        for result in results
+    ]
+    if as_json:
+        print_json({"where": results[0].where if results else None, "kernels": rows})
+        return
+    console = make_console(as_json, plain)
+    shown = [
+        (
+            row["kernel"],
+            _case(row["case"]),
+            f"{row['seconds'] * 1e3:.3f} ms",
+            f"{(row['bytes_per_second'] or 0) / 1e9:.2f} GB/s",
+            f"{row['flops_per_second'] / 1e9:.2f} GFLOP/s" if row["flops_per_second"] else "",
+        )
+        for row in rows
+    ]
+    show_table(console, ("kernel", "case", "a launch", "memory", "arithmetic"), shown, numbers=False)
+    if results:
+        say(console, f"{results[0].where}, median of {min(r.launches for r in results)} launches or more")
+
+
+def _lengths(settings: Sequence[str]) -> dict[str, int]:
+    """N=4096 as {"N": 4096}."""
+    found = {}
+    for setting in settings:
+        name, _, value = setting.partition("=")
+        if not name.isidentifier() or not value.isdigit():
+            raise ConfigError(explain("--set is for the length of an axis.", got=setting, fix="--set N=4096"))
+        found[name] = int(value)
+    return found
