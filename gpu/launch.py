@@ -133,7 +133,7 @@ class Kernel:
         cases: sizes and numbers, and None for arrays that may be, for a quick check: {"N": 5, "D": 33, "eps": 1e-5}.
         draw: for inputs that cannot be any float: {"targets": lambda rng, N, V: rng.integers(0, V, N)}.
         flops: operations, in the same way as grid.
-        mirrors: a name in the table of twins.py, if it is not the kernel's own without _forward or _backward.
+        twin: its name in the table of twins.py; by default the kernel's own without _forward or _backward.
         folder: of the file; tests have kernels of their own, and plant faults in copies.
     """
 
@@ -154,10 +154,11 @@ class Kernel:
     cases: tuple[dict[str, Any], ...] = ()
     draw: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     flops: Callable[..., float] | None = None
-    mirrors: str = ""
+    twin: str = ""
     folder: Path = source.FOLDER
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "twin", self.twin or re.sub(r"_(forward|backward)\w*$", "", self.name))
         self._check_registration()
 
     @cached_property
@@ -184,10 +185,13 @@ class Kernel:
         """Names of all axes, in the order of the signature."""
         return tuple(dict.fromkeys(axis for p in self.pointers for axis in _named(self.shapes[p.name])))
 
-    @property
-    def twin(self) -> str:
-        """The mirrored function that it belongs to, by its name in the table of twins."""
-        return self.mirrors or re.sub(r"_(forward|backward)\w*$", "", self.name)
+    @cached_property
+    def choices(self) -> tuple[str, ...]:
+        """What template, grid, block and shared depend on, and the kernel itself is not given: which way to go."""
+        of = (self.template, self.grid, self.block, self.shared)
+        used = [name for function in of if callable(function) for name in inspect.signature(function).parameters]
+        known = {*self.axes, *(parameter.name for parameter in self.signature.parameters)}
+        return tuple(name for name in dict.fromkeys(used) if name not in known)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -220,12 +224,6 @@ class Kernel:
         if bool(self.template) != bool(self.templates) or bool(self.template) != bool(self.signature.letters):
             rule = f"template and templates of {self.name} go together, with a template in {self.file}."
             raise TypeError(explain(rule, got=f"templates={self.templates}, letters {self.signature.letters}"))
-        numbers = [*self.axes, *(name for name in parameters if name not in arrays)]
-        for amount in (self.grid, self.block, self.shared, self.template, self.flops):
-            for name in inspect.signature(amount).parameters if callable(amount) else ():
-                if name not in numbers:
-                    rule = f"What {self.name} is launched with depends on its axes and numbers, {', '.join(numbers)}."
-                    raise TypeError(explain(rule, got=name, fix=nearest(name, numbers)))
         for template in self.templates or ("",):
             meaning = self.signature.meaning(template)
             for parameter in parameters.values():
@@ -293,12 +291,13 @@ class Kernel:
 
     def _check_names(self, given: dict[str, Any]) -> None:
         parameters = {parameter.name: parameter for parameter in self.signature.parameters}
-        known = dict.fromkeys([*parameters, *self.axes])
+        known = dict.fromkeys([*parameters, *self.axes, *self.choices])
         for name in given:
             if name not in known:
                 rule = f"{self.name} takes {', '.join(known)}."
                 raise TypeError(explain(rule, got=f"{name}=", fix=nearest(name, known)))
-        wanted = [p for p in parameters if p not in self.outputs and p not in self.axes and p not in given]
+        found = {*self.outputs, *self.axes, *given}
+        wanted = [name for name in (*parameters, *self.choices) if name not in found]
         if wanted:
             fix = ", ".join(f"{name}=None" if name in self.shapes and self.optional(name) else name for name in wanted)
             raise TypeError(explain(f"{self.name} is given every input.", got=f"no {', '.join(wanted)}", fix=fix))

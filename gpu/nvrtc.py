@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import BackendError, explain
-from . import source
+from . import cuda, source
 from .launch import OPTIONS, SHARED, SHARED_AT_MOST, Kernel
 
 ARCHITECTURES = ("75", "80", "86", "89", "90", "120")
@@ -79,22 +79,6 @@ def resources(log: str) -> dict[str, Resources]:
     return found
 
 
-def _library_file() -> str | None:
-    """Of the pip wheels first (nvidia/cu13/lib, nvidia/cuda_nvrtc/lib), then of a toolkit."""
-    places = []
-    spec = importlib.util.find_spec("nvidia")
-    for place in spec.submodule_search_locations or () if spec else ():
-        places += [f"{place}/*/lib/libnvrtc.so.*", f"{place}/*/bin/**/nvrtc64_*_0.dll"]
-    for variable in ("CUDA_PATH", "CUDA_HOME"):
-        if variable in os.environ:
-            places += [f"{os.environ[variable]}/lib64/libnvrtc.so.*", f"{os.environ[variable]}/bin/**/nvrtc64_*_0.dll"]
-    places.append("/usr/local/cuda/lib64/libnvrtc.so.*")
-    found = (
-        file for place in places for file in sorted(glob.glob(place, recursive=True)) if "alt" not in Path(file).name
-    )
-    return next(found, None)
-
-
 @cache
 def library() -> Any:
     """libnvrtc.
@@ -102,14 +86,14 @@ def library() -> Any:
     Raises:
         BackendError: it is not installed.
     """
-    file = _library_file()
+    file = cuda.nvrtc()
     if file is None:
         raise BackendError(explain("NVRTC, NVIDIA's run-time compiler, is not installed.", fix=INSTALL))
     # The one of CUDA 13.0 does not look for its second library beside itself.
-    for builtins in Path(file).parent.glob("libnvrtc-builtins.so.*"):
+    for builtins in file.parent.glob("libnvrtc-builtins.so.*"):
         if "alt" not in builtins.name:
             ctypes.CDLL(str(builtins), mode=ctypes.RTLD_GLOBAL)
-    lib = ctypes.CDLL(file)
+    lib = ctypes.CDLL(str(file))
     lib.nvrtcGetErrorString.restype = ctypes.c_char_p
     return lib
 
@@ -135,7 +119,8 @@ def supported() -> tuple[str, ...]:
 @cache
 def headers() -> tuple[str, ...]:
     """Folders with cuda_fp16.h and the like, of the same CUDA: beside the library, or in a wheel beside its wheel."""
-    root = Path(_library_file() or "").parent.parent
+    file = cuda.nvrtc()
+    root = file.parent.parent if file else Path()
     folders = [root / "include", root.parent / "cuda_runtime" / "include"]
     return tuple(str(folder) for folder in folders if (folder / "cuda_fp16.h").is_file())
 
