@@ -6,12 +6,12 @@ in launch.py, once for both.
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import numpy as np
 
-from ..backend import current_backend
+from ..autograd import Tensor
+from ..backend import current_backend, home, mixed_devices
 from ..errors import BackendError, explain
 from . import source
 
@@ -20,29 +20,20 @@ def executor(name: str, arrays: dict[str, Any]) -> Any:
     """Where the arrays of a launch are; without arrays, the backend in force says.
 
     Raises:
-        TypeError: something that is no array, or arrays in two places.
+        TypeError: something that is no array; MixedDevices: arrays in two places.
     """
-    kinds = {argument: _place(name, argument, x) for argument, x in arrays.items()}
-    places = set(kinds.values()) or {"cupy" if current_backend() == "cupy" else "sim"}
-    if len(places) > 1:
-        got = ", ".join(f"{argument} {'NumPy' if place == 'sim' else 'CuPy'}" for argument, place in kinds.items())
-        fix = "cupy.asarray(x) moves to the GPU, x.get() back"
-        raise TypeError(explain(f"The arrays of {name} are in one place.", got=got, fix=fix))
-    if places == {"sim"}:
+    for argument, x in arrays.items():
+        if not hasattr(x, "__array_function__") or isinstance(x, Tensor):
+            got, fix = type(x).__name__, "t.data of a Tensor, np.asarray of numbers"
+            raise TypeError(explain(f"{argument} of {name} is a NumPy or a CuPy array.", got=got, fix=fix))
+    mixed = mixed_devices(name, list(arrays.values()))
+    if mixed:
+        raise mixed
+    if "cupy" not in ([home(x) for x in arrays.values()] or [current_backend()]):
         return SIMULATOR
     gpu = Cupy.on_current_device()
     gpu.check_device(name, arrays)
     return gpu
-
-
-def _place(name: str, argument: str, x: Any) -> str:
-    if isinstance(x, np.ndarray):
-        return "sim"
-    cupy = sys.modules.get("cupy")  # whoever made a CuPy array has imported it
-    if cupy is not None and isinstance(x, cupy.ndarray):
-        return "cupy"
-    fix = "ml.tensor's array is t.data" if hasattr(x, "requires_grad") else "np.asarray(x)"
-    raise TypeError(explain(f"{argument} of {name} is a NumPy or a CuPy array.", got=type(x).__name__, fix=fix))
 
 
 class Simulator:

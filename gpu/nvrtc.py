@@ -8,9 +8,6 @@ before any GPU has run the kernel.
 from __future__ import annotations
 
 import ctypes
-import glob
-import importlib.util
-import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
