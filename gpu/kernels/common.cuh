@@ -16,6 +16,9 @@
 __device__ __forceinline__ size_t grid_thread() { return (size_t)blockIdx.x * blockDim.x + threadIdx.x; }
 __device__ __forceinline__ size_t grid_threads() { return (size_t)gridDim.x * blockDim.x; }
 
+// In kernels on rows, blocks are (threads a row, rows): this is the row of this thread.
+__device__ __forceinline__ size_t grid_row() { return (size_t)blockIdx.x * blockDim.y + threadIdx.y; }
+
 // After log2(32) = 5 exchanges, with the lanes 16, 8, 4, 2, 1 away, every lane holds the sum of all 32.
 // All 32 lanes of the warp must take part.
 __device__ __forceinline__ float warp_sum(float v)

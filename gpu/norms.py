@@ -1,0 +1,198 @@
+"""RMSNorm, L2 norm, LayerNorm and gated RMSNorm of rows: kernels/norms.cu."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..norms import gated_rms_norm, l2_norm, layer_norm, rms_norm
+from .launch import kernel
+from .rows import BY_ROWS, CASES, not_rows, rows
+from .twins import TABLE, Twin
+
+
+def with_numbers(**numbers: Any) -> tuple[dict[str, Any], ...]:
+    return tuple(case | numbers for case in CASES)
+
+
+POSITIVE = {"r": lambda rng, N: rng.uniform(0.5, 2, N).astype("float32")}
+
+rms_norm_forward = kernel(
+    "norms.cu",
+    "rms_norm_forward",
+    shapes={"x": "N D", "weight": "D?", "y": "N D", "r": "N"},
+    flops=lambda N, D: 4 * N * D,
+    cases=(*with_numbers(share=0.25, eps=1e-5), {"N": 3, "D": 40, "share": 1.0, "eps": 1e-6, "weight": None}),
+    **BY_ROWS,
+)
+rms_norm_backward = kernel(
+    "norms.cu",
+    "rms_norm_backward",
+    shapes={"g": "N D", "x": "N D", "weight": "D?", "r": "N", "dx": "N D"},
+    flops=lambda N, D: 9 * N * D,
+    cases=(*with_numbers(share=0.25), {"N": 3, "D": 40, "share": 1.0, "weight": None}),
+    draw=POSITIVE,
+    **BY_ROWS,
+)
+layer_norm_forward = kernel(
+    "norms.cu",
+    "layer_norm_forward",
+    shapes={"x": "N D", "weight": "D?", "bias": "D?", "y": "N D", "mean": "N", "slip": "N", "r": "N"},
+    flops=lambda N, D: 10 * N * D,
+    cases=(*with_numbers(eps=1e-5), {"N": 3, "D": 40, "eps": 1e-5, "weight": None, "bias": None}),
+    **BY_ROWS,
+)
+layer_norm_backward = kernel(
+    "norms.cu",
+    "layer_norm_backward",
+    shapes={"g": "N D", "x": "N D", "weight": "D?", "mean": "N", "slip": "N", "r": "N", "dx": "N D"},
+    flops=lambda N, D: 14 * N * D,
+    cases=(*CASES, {"N": 3, "D": 40, "weight": None}),
+    draw=POSITIVE,
+    **BY_ROWS,
+)
+gated_rms_norm_forward = kernel(
+    "norms.cu",
+    "gated_rms_norm_forward",
+    shapes={"x": "N D", "z": "N D", "weight": "D?", "y": "N D", "r": "N"},
+    flops=lambda N, D: 12 * N * D,
+    cases=(*with_numbers(eps=1e-5, norm_first=True), *with_numbers(eps=1e-5, norm_first=False)),
+    **BY_ROWS,
+)
+gated_rms_norm_backward = kernel(
+    "norms.cu",
+    "gated_rms_norm_backward",
+    shapes={"g": "N D", "x": "N D", "z": "N D", "weight": "D?", "r": "N", "dx": "N D", "dz": "N D"},
+    flops=lambda N, D: 24 * N * D,
+    cases=(*with_numbers(norm_first=True), *with_numbers(norm_first=False)),
+    draw=POSITIVE,
+    **BY_ROWS,
+)
+gain_partial = kernel(
+    "norms.cu",
+    "gain_partial",
+    shapes={
+        "g": "N D",
+        "x": "N D",
+        "z": "N D?",
+        "mean": "N?",
+        "slip": "N?",
+        "r": "N",
+        "dweight": "P D",
+        "dbias": "P D?",
+    },
+    grid=lambda D, P: (-(-D // 32), P),
+    block=(32, 8),
+    int32=False,
+    registers=32,
+    empty=0.0,
+    flops=lambda N, D: 5 * N * D,
+    cases=tuple({"N": N, "D": D, "P": P, "z": None} for N, D, P in [(1, 1, 1), (40, 33, 2), (9, 64, 3)])
+    + ({"N": 20, "D": 31, "P": 2, "mean": None, "slip": None, "dbias": None},),
+    twin="rms_norm",
+)
+column_sum = kernel(
+    "norms.cu",
+    "column_sum",
+    shapes={"parts": "P D", "total": "D"},
+    grid=lambda D: -(-D // 256),
+    block=256,
+    registers=40,
+    int32=False,
+    empty=0.0,
+    flops=lambda P, D: P * D,
+    cases=({"P": 1, "D": 1}, {"P": 5, "D": 300}),
+    twin="rms_norm",
+)
+
+
+def parts(N: int) -> int:
+    """How many blocks share the rows of a column sum: 64 rows each, 64 blocks at most."""
+    return min(max(-(-N // 64), 1), 64)
+
+
+def gain(g: Any, x: Any, r: Any, *, z: Any = None) -> Any:
+    """The gradient of the weight: sum over rows g h."""
+    dbias = mean = slip = None
+    dweight, _ = gain_partial(g=g, x=x, z=z, mean=mean, slip=slip, r=r, dbias=dbias, P=parts(len(x)))
+    return column_sum(parts=dweight)
+
+
+def gain_and_shift(g: Any, x: Any, mean: Any, slip: Any, r: Any) -> tuple[Any, Any]:
+    """The gradients of the weight and the bias of LayerNorm."""
+    dweight, dbias = gain_partial(g=g, x=x, z=None, mean=mean, slip=slip, r=r, P=parts(len(x)))
+    return column_sum(parts=dweight), column_sum(parts=dbias)
+
+
+def refuses(x: Any, *of_channels: Any) -> str | None:
+    """The weights are None or (D)."""
+    shapes = [w.shape for w in of_channels if w is not None]
+    return not_rows(x) or next((f"a weight of shape {shape}" for shape in shapes if shape != x.shape[-1:]), None)
+
+
+def share(x: Any) -> float:
+    return 1 / max(x.shape[-1], 1)
+
+
+def rms_forward(x: Any, weight: Any = None, *, eps: float) -> tuple[Any, Any]:
+    y, r = rms_norm_forward(x=rows(x), weight=weight, share=share(x), eps=eps)
+    return y.reshape(x.shape), r
+
+
+def rms_backward(gs: Any, outs: Any, inputs: Any, needs: Any, *, eps: float) -> list[Any]:
+    (shape, g, x), (_, weight), r = (inputs[0].shape, rows(gs[0]), rows(inputs[0])), inputs, outs[1]
+    dx = rms_norm_backward(g=g, x=x, weight=weight, r=r, share=share(x)).reshape(shape) if needs[0] else None
+    return [dx, gain(g, x, r) if needs[1] else None]
+
+
+def l2_forward(x: Any, *, eps: float) -> tuple[Any, Any]:
+    y, r = rms_norm_forward(x=rows(x), weight=None, share=1.0, eps=eps)
+    return y.reshape(x.shape), r
+
+
+def l2_backward(gs: Any, outs: Any, inputs: Any, needs: Any, *, eps: float) -> list[Any]:
+    x = inputs[0]
+    return [rms_norm_backward(g=rows(gs[0]), x=rows(x), weight=None, r=outs[1], share=1.0).reshape(x.shape)]
+
+
+def layer_forward(x: Any, weight: Any = None, bias: Any = None, *, eps: float) -> tuple[Any, ...]:
+    y, mean, slip, r = layer_norm_forward(x=rows(x), weight=weight, bias=bias, eps=eps)
+    return y.reshape(x.shape), mean, slip, r
+
+
+def layer_backward(gs: Any, outs: Any, inputs: Any, needs: Any, *, eps: float) -> list[Any]:
+    g, x, weight = rows(gs[0]), rows(inputs[0]), inputs[1]
+    dx = layer_norm_backward(g=g, x=x, weight=weight, mean=outs[1], slip=outs[2], r=outs[3]) if needs[0] else None
+    dweight, dbias = gain_and_shift(g, x, *outs[1:]) if any(needs[1:]) else (None, None)
+    return [None if dx is None else dx.reshape(inputs[0].shape), dweight, dbias]
+
+
+def gated_forward(x: Any, z: Any, weight: Any = None, *, norm_before_gate: bool, eps: float) -> tuple[Any, Any]:
+    y, r = gated_rms_norm_forward(x=rows(x), z=rows(z), weight=weight, eps=eps, norm_first=norm_before_gate)
+    return y.reshape(x.shape), r
+
+
+def gated_backward(
+    gs: Any, outs: Any, inputs: Any, needs: Any, *, norm_before_gate: bool, eps: float
+) -> list[Any]:
+    g, x, z, (shape, weight), r = *map(rows, (gs[0], *inputs[:2])), (inputs[0].shape, inputs[2]), outs[1]
+    dx, dz = gated_rms_norm_backward(g=g, x=x, z=z, weight=weight, r=r, norm_first=norm_before_gate)
+    return [dx.reshape(shape), dz.reshape(shape), gain(g, x, r, z=z) if needs[2] else None]
+
+
+def gated_refuses(x: Any, z: Any, weight: Any = None, **static: Any) -> str | None:
+    if getattr(z, "shape", None) != getattr(x, "shape", None):
+        return "x and z of two shapes"
+    return not_rows(z) or refuses(x, weight)
+
+
+def without_static(x: Any, *weights: Any, **static: Any) -> str | None:
+    return refuses(x, *weights)
+
+
+for name, reference, forward, backward, limits in (
+    ("rms_norm", rms_norm, rms_forward, rms_backward, without_static),
+    ("l2_norm", l2_norm, l2_forward, l2_backward, without_static),
+    ("layer_norm", layer_norm, layer_forward, layer_backward, without_static),
+    ("gated_rms_norm", gated_rms_norm, gated_forward, gated_backward, gated_refuses),
+):
+    TABLE[name] = Twin(name, reference.__wrapped__, forward, backward, refuses=limits)
