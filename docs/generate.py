@@ -72,12 +72,12 @@ def rule_of(primitive: Primitive) -> list[str]:
 
 def described(operation) -> tuple[str, str, list[str]]:
     """(the file it lies in, what it is, its rules)."""
+    operation = inspect.unwrap(operation)
     if isinstance(operation, Primitive):
         home = next(f for f in (operation.backward, *operation.rules) if f and "primitive" not in f.__module__)
         return home.__module__, "primitive", rule_of(operation)
-    operation = inspect.unwrap(operation)
     used = [operation.__globals__.get(name) for name in operation.__code__.co_names]
-    primitives = [p for p in used if isinstance(p, Primitive)]
+    primitives = [p for p in map(inspect.unwrap, used) if isinstance(p, Primitive)]
     rules = [f"{p.name}: {line}" for p in primitives for line in rule_of(p)]
     return operation.__module__, "composition", rules or ["those of what it is written with"]
 

@@ -171,9 +171,7 @@ def gated_forward(x: Any, z: Any, weight: Any = None, *, norm_before_gate: bool,
     return y.reshape(x.shape), r
 
 
-def gated_backward(
-    gs: Any, outs: Any, inputs: Any, needs: Any, *, norm_before_gate: bool, eps: float
-) -> list[Any]:
+def gated_backward(gs: Any, outs: Any, inputs: Any, needs: Any, *, norm_before_gate: bool, eps: float) -> list[Any]:
     g, x, z, (shape, weight), r = *map(rows, (gs[0], *inputs[:2])), (inputs[0].shape, inputs[2]), outs[1]
     dx, dz = gated_rms_norm_backward(g=g, x=x, z=z, weight=weight, r=r, norm_first=norm_before_gate)
     return [dx.reshape(shape), dz.reshape(shape), gain(g, x, r, z=z) if needs[2] else None]

@@ -23,12 +23,13 @@ import numpy as np
 from ..autograd import Array, sigmoid, silu, unwrap
 from ..errors import ConfigError, check_axes, explain
 from ..nn import Linear, Module, ShortConvolution
+from ..nn.activations import silu_times
 from ..norms import RMSNorm
 from ..recurrence import with_signs
 from ..recurrence.chunks import check_cu_seqlens
 
 GAIN = 2**-2.5  # of the Xavier initialisation in the released implementations of these layers
-GATES = {"silu": silu, "sigmoid": sigmoid}
+GATES = {"silu": silu_times, "sigmoid": lambda z, o: sigmoid(z) * o}  # what passes
 
 
 class MemoryState(NamedTuple):
@@ -132,7 +133,7 @@ class MemoryLayer(Module):
             raise ConfigError(explain('output_gate is "silu", "sigmoid" or none.', got=repr(output_gate)))
         E = self.heads * self.value_dim
         self.gate = Linear(self.D, E, bias=False, gain=self.gain, rng=rng) if output_gate else None
-        self.gate_activation: Callable[[Array], Array] = GATES[output_gate or "silu"]
+        self.through_gate: Callable[[Array, Array], Array] = GATES[output_gate or "silu"]
         self.norm = norm
         self.output = Linear(E, self.D, bias=False, gain=self.gain, rng=rng)
 
@@ -195,7 +196,7 @@ class MemoryLayer(Module):
 
     def gated(self, o: Array, x: Array) -> Array:
         """o (B, T, H V) times the output gate, where there is one."""
-        return o if self.gate is None else o * self.gate_activation(self.gate(x))
+        return o if self.gate is None else self.through_gate(self.gate(x), o)
 
     # Token by token.
 

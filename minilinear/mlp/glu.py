@@ -4,7 +4,7 @@
 
     SwiGLU  act = silu      GeGLU  act = gelu      ReGLU  act = relu      SGLU  act(a) = a, a polynomial of degree 2
 
-The gate's gradient needs act and its slope at the same place, so one fused primitive computes both at once.
+One linear map computes both, side by side.
 """
 
 from __future__ import annotations
@@ -14,27 +14,20 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..autograd import Array, Primitive, silu
+from ..autograd import Array
+from ..backend import mirrored
 from ..nn import Linear, Module
-from ..nn.activations import gelu_and_slope, gelu_erf, relu, relu_and_slope, silu_and_slope
+from ..nn.activations import gelu_times, relu_times, silu_times
 
 
-def times(activation: Callable[[Any], Any], and_slope: Callable[[Any], tuple[Any, Any]], name: str) -> Primitive:
-    """act(a) * b. Backward: da = g b act'(a), db = g act(a); a and b are kept, act(a) is computed again."""
-
-    def backward(gs, outs, inputs, needs):
-        (g,), (a, b) = gs, inputs
-        value, slope = and_slope(a)
-        return g * b * slope, g * value
-
-    return Primitive(
-        lambda a, b: activation(a) * b, backward=backward, reference=lambda a, b: (activation(a) * b,), name=name
-    )
+def side_by_side(product: Callable[[Any, Any], Any]) -> Callable[[Any], Any]:
+    """act(a) * b of the two halves of x (..., 2 E), as one linear map makes them."""
+    return lambda x: product(*np.split(x, 2, -1))
 
 
-silu_times = times(silu, silu_and_slope, "silu_times")
-gelu_times = times(gelu_erf, gelu_and_slope, "gelu_times")
-relu_times = times(relu, relu_and_slope, "relu_times")
+silu_glu = mirrored("silu_glu")(side_by_side(silu_times))
+gelu_glu = mirrored("gelu_glu")(side_by_side(gelu_times))
+relu_glu = mirrored("relu_glu")(side_by_side(relu_times))
 
 
 class GLU(Module):
@@ -53,7 +46,7 @@ class GLU(Module):
         Shazeer 2020, arXiv 2002.05202, equations 5 and 6.
     """
 
-    gate: ClassVar[Any]  # (a, b) -> act(a) * b
+    gate: ClassVar[Any]  # (..., 2 E), a and b side by side -> act(a) * b
 
     def __init__(self, D: int, hidden: int | None = None, *, rng: np.random.Generator):
         E = hidden or -(-8 * D // 24) * 8
@@ -62,8 +55,7 @@ class GLU(Module):
 
     def __call__(self, x: Array) -> Array:
         """(..., D) -> (..., D)."""
-        gate, up = np.split(self.gate_up(x), 2, -1)
-        return self.down(type(self).gate(gate, up))
+        return self.down(type(self).gate(self.gate_up(x)))
 
     def readers(self) -> list[Linear]:
         """The linear maps that are applied to the input."""
@@ -83,7 +75,7 @@ class SwiGLU(GLU):
         Shazeer 2020, arXiv 2002.05202, equation 6.
     """
 
-    gate = silu_times
+    gate = silu_glu
 
 
 class GeGLU(GLU):
@@ -95,7 +87,7 @@ class GeGLU(GLU):
         Shazeer 2020, arXiv 2002.05202, equation 6.
     """
 
-    gate = gelu_times
+    gate = gelu_glu
 
 
 class ReGLU(GLU):
@@ -107,7 +99,7 @@ class ReGLU(GLU):
         Shazeer 2020, arXiv 2002.05202, equation 6.
     """
 
-    gate = relu_times
+    gate = relu_glu
 
 
 class SGLU(GLU):
@@ -119,4 +111,4 @@ class SGLU(GLU):
         Qin et al. 2023, arXiv 2307.14995, equation 7 (TransNormerLLM); "bilinear" in Shazeer 2020, arXiv 2002.05202.
     """
 
-    gate = np.multiply
+    gate = side_by_side(np.multiply)

@@ -18,6 +18,7 @@ import numpy as np
 from scipy import special
 
 from ..autograd import Array, Primitive, sigmoid, silu
+from ..backend import mirrored
 from ..errors import ConfigError, explain
 
 # Each pair computes act(x) and act'(x) at once: what they share is computed once. A mask multiplies, because np.where
@@ -57,6 +58,27 @@ gelu_erf = Primitive(lambda x: x * special.ndtr(x), lambda g, out, x: g * gelu_a
 gelu_tanh = Primitive(
     lambda x: gelu_tanh_and_slope(x)[0], lambda g, out, x: g * gelu_tanh_and_slope(x)[1], name="gelu_tanh"
 )
+
+
+# What passes a gate: act(a) * b. Its gradient needs act and its slope at the same place, so both are computed at once.
+
+
+def times(activation: Callable[[Any], Any], and_slope: Callable[[Any], tuple[Any, Any]], name: str) -> Primitive:
+    """act(a) * b. Backward: da = g b act'(a), db = g act(a); a and b are kept, act(a) is computed again."""
+
+    def backward(gs, outs, inputs, needs):
+        (g,), (a, b) = gs, inputs
+        value, slope = and_slope(a)
+        return g * b * slope, g * value
+
+    return Primitive(
+        lambda a, b: activation(a) * b, backward=backward, reference=lambda a, b: (activation(a) * b,), name=name
+    )
+
+
+silu_times = mirrored("silu_times")(times(silu, silu_and_slope, "silu_times"))
+gelu_times = times(gelu_erf, gelu_and_slope, "gelu_times")
+relu_times = times(relu, relu_and_slope, "relu_times")
 
 
 def gelu(x: Array, approximate: str = "erf") -> Array:

@@ -8,7 +8,7 @@ from .fuse import fuse_affine_into_linear
 from .group_norm import GroupNorm, group_norm
 from .l2_norm import L2Norm, l2_norm
 from .layer_norm import LayerNorm, layer_norm
-from .rms_norm import GatedRMSNorm, RMSNorm, SimpleRMSNorm, rms_norm
+from .rms_norm import GatedRMSNorm, RMSNorm, SimpleRMSNorm, gated_rms_norm, rms_norm
 
 __all__ = [
     "BatchNorm",
@@ -23,6 +23,7 @@ __all__ = [
     "crms_norm",
     "dynamic_tanh",
     "fuse_affine_into_linear",
+    "gated_rms_norm",
     "group_norm",
     "l2_norm",
     "layer_norm",

@@ -8,10 +8,12 @@ also called this, has another gradient near 0.
 from __future__ import annotations
 
 from ..autograd import Array
+from ..backend import mirrored
 from ..nn import Module
 from .algebra import check_channels, normalize
 
 
+@mirrored("l2_norm")
 def l2_norm(x: Array, *, eps: float = 1e-6) -> Array:
     """x / sqrt(sum(x^2) + eps) over the last axis: unit vectors, and 0 at 0.
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 import numpy as np
 
 from ..autograd import Array
+from ..backend import mirrored
 from ..nn import Module, Parameter
 from .algebra import check_channels, normalize
 
 
+@mirrored("layer_norm")
 def layer_norm(x: Array, weight: Array | None = None, bias: Array | None = None, *, eps: float = 1e-5) -> Array:
     """(x - mean(x)) / sqrt(var(x) + eps) * weight + bias over the last axis; the variance is sum / D.
 

@@ -2,7 +2,7 @@
 
 RMSNorm:        y = x / sqrt(mean(x^2) + eps) * weight
 SimpleRMSNorm:  y = x / sqrt(mean(x^2) + eps)                                 = sqrt(D) times the L2 norm
-GatedRMSNorm:   y = RMSNorm(x) * silu(z)   or   RMSNorm(x * silu(z))
+gated:          y = RMSNorm(x) * silu(z)   or   RMSNorm(x * silu(z))
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ from __future__ import annotations
 import numpy as np
 
 from ..autograd import Array, silu
+from ..backend import mirrored
 from ..nn import Module, Parameter
 from .algebra import check_channels, normalize
 
 
+@mirrored("rms_norm")
 def rms_norm(x: Array, weight: Array | None = None, *, eps: float = 1e-5) -> Array:
     """x / sqrt(mean(x^2) + eps) * weight over the last axis.
 
@@ -33,6 +35,35 @@ def rms_norm(x: Array, weight: Array | None = None, *, eps: float = 1e-5) -> Arr
     """
     y = normalize(x, centred=False, eps=eps)[0]
     return y if weight is None else y * weight
+
+
+@mirrored("gated_rms_norm")
+def gated_rms_norm(
+    x: Array, z: Array, weight: Array | None = None, *, norm_before_gate: bool, eps: float = 1e-5
+) -> Array:
+    """rms_norm(x) * silu(z), or rms_norm(x * silu(z)), over the last axis. They are different functions: see
+    `GatedRMSNorm`.
+
+    Args:
+        x: (..., D).
+        z: (..., D), what opens the gate.
+        weight: (D); None for 1.
+        norm_before_gate: True for rms_norm(x) * silu(z), False for rms_norm(x * silu(z)).
+        eps: added to the mean square.
+
+    Returns:
+        (..., D).
+
+    Cost:
+        That of rms_norm, and a sigmoid for each number.
+
+    Source:
+        Dao and Gu 2024, arXiv 2405.21060, gate first; Sun et al. 2023, arXiv 2307.08621, equation 8, norm first, with
+        a GroupNorm.
+    """
+    if norm_before_gate:
+        return rms_norm(x, weight, eps=eps) * silu(z)
+    return rms_norm(x * silu(z), weight, eps=eps)
 
 
 class RMSNorm(Module):
@@ -108,6 +139,4 @@ class GatedRMSNorm(Module):
         """x (..., D) and what opens the gate z (..., D) -> (..., D)."""
         check_channels(x, self.weight.shape[0])
         check_channels(z, self.weight.shape[0])
-        if self.norm_before_gate:
-            return rms_norm(x, self.weight, eps=self.eps) * silu(z)
-        return rms_norm(x * silu(z), self.weight, eps=self.eps)
+        return gated_rms_norm(x, z, self.weight, norm_before_gate=self.norm_before_gate, eps=self.eps)

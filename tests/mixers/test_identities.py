@@ -463,7 +463,7 @@ def test_the_defaults_are_those_of_the_papers(mixer):
         assert (layer.gate, layer.gate_up.bias is None, layer.gate_down.bias) == (None, False, None)
     else:
         assert (layer.gate is not None) == (gate == "silu")
-        assert layer.gate is None or layer.gate_activation(np.ones(1))[0] == pytest.approx(0.7310586)
+        assert layer.gate is None or layer.through_gate(np.ones(1), np.ones(1))[0] == pytest.approx(0.7310586)
     assert getattr(layer, "beta_range", None) == strength
     assert layer.scale == scale
     assert layer.steps == (2 if "product" in mixer else None)

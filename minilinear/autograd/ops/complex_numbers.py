@@ -4,6 +4,8 @@ Only what is not complex-differentiable needs a rule of its own. The engine's co
 g = dL/dx - i dL/dy (see `backward`); conj(z) moves y the other way, so its rule conjugates.
 """
 
+import inspect
+
 import numpy as np
 
 from ...errors import NoRule, explain
@@ -75,5 +77,5 @@ def real_only(primitive) -> None:
 for function in (np.maximum, np.minimum, np.max, np.min, np.clip, np.sort):
     real_only(IMPLEMENTATIONS[function])
 real_only(softplus)
-real_only(_cross_entropy)
+real_only(inspect.unwrap(_cross_entropy))
 IMPLEMENTATIONS[np.sign] = checked(IMPLEMENTATIONS[np.sign], "np.sign")

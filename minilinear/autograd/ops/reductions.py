@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ...backend import mirrored
 from ...errors import explain
 from ..core import unwrap
 from ..primitive import Primitive, define
@@ -40,10 +41,12 @@ def softmax_forward(x, axis=-1):
     return e / e.sum(axis=axis, keepdims=True)
 
 
-softmax = Primitive(
-    softmax_forward,
-    lambda g, out, x, axis=-1: out * (g - (g * out).sum(axis=axis, keepdims=True)),
-    name="softmax",
+softmax = mirrored("softmax")(
+    Primitive(
+        softmax_forward,
+        lambda g, out, x, axis=-1: out * (g - (g * out).sum(axis=axis, keepdims=True)),
+        name="softmax",
+    )
 )
 
 
@@ -52,10 +55,12 @@ def log_softmax_forward(x, axis=-1):
     return shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
 
 
-log_softmax = Primitive(
-    log_softmax_forward,
-    lambda g, out, x, axis=-1: g - np.exp(out) * g.sum(axis=axis, keepdims=True),
-    name="log_softmax",
+log_softmax = mirrored("log_softmax")(
+    Primitive(
+        log_softmax_forward,
+        lambda g, out, x, axis=-1: g - np.exp(out) * g.sum(axis=axis, keepdims=True),
+        name="log_softmax",
+    )
 )
 
 
@@ -98,8 +103,10 @@ def cross_entropy_definition(logits, targets):
     return (-np.where(counted, log_p, 0).sum() / int(max(counted.sum(), 1)),)
 
 
-_cross_entropy = Primitive(
-    cross_entropy_forward, backward=cross_entropy_backward, reference=cross_entropy_definition, name="cross_entropy"
+_cross_entropy = mirrored("cross_entropy")(
+    Primitive(
+        cross_entropy_forward, backward=cross_entropy_backward, reference=cross_entropy_definition, name="cross_entropy"
+    )
 )
 
 
