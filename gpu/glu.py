@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from ..mlp import glu
 from ..nn.activations import silu_times
 from .launch import Kernel, kernel
+from .mirror import Twin
 from .rows import not_rows, rows
-from .twins import TABLE, Twin
 
 SIZES = ({"n": 1}, {"n": 31}, {"n": 1000}, {"n": 4099})
 ROWS = tuple({"N": N, "E": E} for N, E in [(1, 1), (3, 31), (4, 32), (2, 33), (3, 500), (1, 1028)])
@@ -75,7 +76,7 @@ def halves(x: Any) -> Any:
 def glu_twin(name: str, reference: Any) -> Twin:
     return Twin(
         name,
-        reference.__wrapped__,
+        inspect.unwrap(reference),
         lambda x: FORWARD[name](x=halves(x)).reshape(*x.shape[:-1], x.shape[-1] // 2),
         lambda gs, outs, inputs, needs: [BACKWARD[name](g=rows(gs[0]), x=halves(inputs[0])).reshape(inputs[0].shape)],
         refuses=lambda x: not_rows(x) or ("an odd last axis" if x.shape[-1] % 2 else None),
@@ -92,13 +93,15 @@ def times_refuses(a: Any, b: Any) -> str | None:
     return not_rows(a) or not_rows(b) or (None if shapes[0] == shapes[1] else f"shapes {shapes[0]} and {shapes[1]}")
 
 
-TABLE["silu_times"] = Twin(
-    "silu_times",
-    silu_times.__wrapped__,
-    lambda a, b: silu_times_forward(a=a.reshape(-1), b=b.reshape(-1)).reshape(a.shape),
-    times_backward,
-    refuses=times_refuses,
-)
-TABLE["silu_glu"] = glu_twin("silu_glu", glu.silu_glu)
-TABLE["gelu_glu"] = glu_twin("gelu_glu", glu.gelu_glu)
-TABLE["relu_glu"] = glu_twin("relu_glu", glu.relu_glu)
+TWINS = {
+    "silu_times": Twin(
+        "silu_times",
+        inspect.unwrap(silu_times),
+        lambda a, b: silu_times_forward(a=a.reshape(-1), b=b.reshape(-1)).reshape(a.shape),
+        times_backward,
+        refuses=times_refuses,
+    ),
+    "silu_glu": glu_twin("silu_glu", glu.silu_glu),
+    "gelu_glu": glu_twin("gelu_glu", glu.gelu_glu),
+    "relu_glu": glu_twin("relu_glu", glu.relu_glu),
+}

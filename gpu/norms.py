@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from ..norms import gated_rms_norm, l2_norm, layer_norm, rms_norm
 from .launch import kernel
+from .mirror import Twin
 from .rows import BY_ROWS, CASES, not_rows, rows
-from .twins import TABLE, Twin
 
 
 def with_numbers(**numbers: Any) -> tuple[dict[str, Any], ...]:
@@ -123,9 +124,9 @@ def gain_and_shift(g: Any, x: Any, mean: Any, slip: Any, r: Any) -> tuple[Any, A
     return column_sum(parts=dweight), column_sum(parts=dbias)
 
 
-def refuses(x: Any, *of_channels: Any) -> str | None:
-    """The weights are None or (D)."""
-    shapes = [w.shape for w in of_channels if w is not None]
+def weights_fit(x: Any, *weights: Any, **static: Any) -> str | None:
+    """Why not: each is None or (D)."""
+    shapes = [w.shape for w in weights if w is not None]
     return not_rows(x) or next((f"a weight of shape {shape}" for shape in shapes if shape != x.shape[-1:]), None)
 
 
@@ -177,20 +178,18 @@ def gated_backward(gs: Any, outs: Any, inputs: Any, needs: Any, *, norm_before_g
     return [dx.reshape(shape), dz.reshape(shape), gain(g, x, r, z=z) if needs[2] else None]
 
 
-def gated_refuses(x: Any, z: Any, weight: Any = None, **static: Any) -> str | None:
-    if getattr(z, "shape", None) != getattr(x, "shape", None):
-        return "x and z of two shapes"
-    return not_rows(z) or refuses(x, weight)
+def gate_fits(x: Any, z: Any, weight: Any = None, **static: Any) -> str | None:
+    shapes = [getattr(each, "shape", ()) for each in (x, z)]
+    wrong = None if shapes[0] == shapes[1] else f"shapes {shapes[0]} and {shapes[1]}"
+    return weights_fit(x, weight) or not_rows(z) or wrong
 
 
-def without_static(x: Any, *weights: Any, **static: Any) -> str | None:
-    return refuses(x, *weights)
-
-
-for name, reference, forward, backward, limits in (
-    ("rms_norm", rms_norm, rms_forward, rms_backward, without_static),
-    ("l2_norm", l2_norm, l2_forward, l2_backward, without_static),
-    ("layer_norm", layer_norm, layer_forward, layer_backward, without_static),
-    ("gated_rms_norm", gated_rms_norm, gated_forward, gated_backward, gated_refuses),
-):
-    TABLE[name] = Twin(name, reference.__wrapped__, forward, backward, refuses=limits)
+TWINS = {
+    name: Twin(name, inspect.unwrap(reference), forward, backward, refuses=limits)
+    for name, reference, forward, backward, limits in (
+        ("rms_norm", rms_norm, rms_forward, rms_backward, weights_fit),
+        ("l2_norm", l2_norm, l2_forward, l2_backward, weights_fit),
+        ("layer_norm", layer_norm, layer_forward, layer_backward, weights_fit),
+        ("gated_rms_norm", gated_rms_norm, gated_forward, gated_backward, gate_fits),
+    )
+}

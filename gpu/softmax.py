@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from ..autograd import log_softmax, softmax
 from .launch import kernel
+from .mirror import Twin
 from .rows import BY_ROWS, CASES, not_rows, rows
-from .twins import TABLE, Twin
 
 FORWARD: dict[str, Any] = {"shapes": {"x": "N D", "y": "N D"}, "cases": CASES, **BY_ROWS}
 BACKWARD: dict[str, Any] = {"shapes": {"g": "N D", "y": "N D", "dx": "N D"}, "cases": CASES, **BY_ROWS}
@@ -21,7 +22,7 @@ log_softmax_backward = kernel("softmax.cu", "log_softmax_backward", flops=lambda
 def twin(name: str, reference: Any, forward: Any, backward: Any) -> Twin:
     return Twin(
         name,
-        reference.__wrapped__,
+        inspect.unwrap(reference),
         lambda x, axis: forward(x=rows(x)).reshape(x.shape),
         lambda gs, outs, inputs, needs: [backward(g=rows(gs[0]), y=rows(outs[0])).reshape(outs[0].shape), None],
         refuses=refuses,
@@ -32,5 +33,7 @@ def refuses(x: Any, axis: int) -> str | None:
     return not_rows(x) or (None if axis in (-1, x.ndim - 1) else f"axis is {axis}, the kernels run along the last one")
 
 
-TABLE["softmax"] = twin("softmax", softmax, softmax_forward, softmax_backward)
-TABLE["log_softmax"] = twin("log_softmax", log_softmax, log_softmax_forward, log_softmax_backward)
+TWINS = {
+    "softmax": twin("softmax", softmax, softmax_forward, softmax_backward),
+    "log_softmax": twin("log_softmax", log_softmax, log_softmax_forward, log_softmax_backward),
+}
