@@ -46,6 +46,14 @@ class MixedDevices(TypeError):
     """Arrays of one call live in different places, in NumPy's memory and on the GPU."""
 
 
+class CompileError(BackendError):
+    """The text of a kernel does not compile."""
+
+
+class LaunchError(BackendError):
+    """A kernel was launched with what it does not take, or could not go on."""
+
+
 class ConfigError(ValueError):
     """A setting, a task or a file given by the user does not fit: wrong usage, to be mended by the caller."""
 

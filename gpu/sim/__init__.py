@@ -1,0 +1,104 @@
+"""CUDA on a processor: plain CUDA C++ text, compiled by g++ or clang++, run on NumPy arrays, and checked.
+
+>>> import numpy as np
+>>> text = '''extern "C" __global__ void twice(const float* x, float* y, int n) {
+...   int i = blockIdx.x * blockDim.x + threadIdx.x;
+...   if (i < n) y[i] = 2 * x[i];
+... }'''
+>>> x, y = np.arange(5, dtype=np.float32), np.zeros(5, np.float32)
+>>> run(text, "twice", grid=1, block=32, args=[x, y, np.int32(5)]).findings
+[]
+>>> y
+array([0., 2., 4., 6., 8.], dtype=float32)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from . import compile as _compile
+from .findings import Finding
+from .program import Program, Result
+
+__all__ = ["Finding", "Program", "Result", "compile", "run"]
+
+_programs: dict[
+    tuple[Any, ...], tuple[tuple[Any, ...], Program]
+] = {}  # with the state of the headers they were made of
+
+
+def compile(
+    source: str,
+    names: Sequence[str],
+    *,
+    file: str = "kernel.cu",
+    include: Sequence[str | Path] = (),
+    check: bool = False,
+    compiler: str | None = None,
+) -> Program:
+    """Compile the text of kernels for this processor, or fetch them from the cache.
+
+    Args:
+        source: CUDA C++: __global__ and __device__ functions, no host code.
+        names: the kernels: "softmax", or an instantiation of a template, "softmax<32>".
+        file: what the text is called in errors and findings.
+        include: folders of the headers that it includes with quotes.
+        check: make a program whose launches are checked.
+        compiler: a command, perhaps with flags; by default $MINILINEAR_CXX, else g++ or clang++.
+
+    Raises:
+        CompileError: the text does not compile, with the lines in question.
+        BackendError: there is no compiler, or no folder for what it makes.
+    """
+    folders = tuple(Path(folder) for folder in include)
+    asked = (source, tuple(names), file, folders, check, _compile.find_compiler(compiler), _compile.cache_folder())
+    known = _programs.get(asked)
+    if known and known[0] == _state(tuple(path for path, *_ in known[0])):
+        return known[1]
+    headers = _compile.included(source, folders)
+    state = _state(tuple(headers.values()))
+    path, runtime = _compile.library(source, tuple(names), file, headers, check, asked[5])
+    program = Program(source, names, file, path, runtime, check)
+    _programs[asked] = state, program
+    return program
+
+
+def _state(paths: Sequence[Path]) -> tuple[Any, ...]:
+    """When each file was last written."""
+    return tuple((path, path.stat().st_mtime_ns if path.exists() else 0) for path in paths)
+
+
+def run(
+    source: str,
+    name: str,
+    grid: int | Sequence[int],
+    block: int | Sequence[int],
+    args: Sequence[Any],
+    *,
+    check: bool = True,
+    shared: int = 0,
+    seed: int | None = None,
+    timeout: float | None = None,
+    names: Sequence[str] | None = None,
+    file: str = "kernel.cu",
+    include: Sequence[str | Path] = (),
+) -> Result:
+    """Compile one kernel and launch it; with `check`, look for what is wrong with it.
+
+    Args:
+        source: CUDA C++.
+        name: of the kernel, with the arguments of a template.
+        grid, block, args, shared, seed, timeout, names: see `Program.launch`.
+        check, file, include: see `compile`.
+
+    Returns:
+        .findings, a list, empty when clean; .counters; .seconds. A finding does not raise.
+
+    Raises:
+        CompileError: the text does not compile.
+        LaunchError: arguments that do not fit, or a kernel that cannot go on.
+    """
+    program = compile(source, [name], file=file, include=include, check=check)
+    return program.launch(name, grid, block, args, shared=shared, seed=seed, timeout=timeout, names=names)

@@ -1,0 +1,69 @@
+// How the runtime calls a kernel: SIM_ENTRY(2, (softmax<32>)) defines sim_entry_2, which takes its arguments from an
+// array of pointers by the kernel's own signature, and sim_parameters_2, which tells Python what that signature is.
+#pragma once
+
+namespace sim {
+
+struct Parameter {
+  int bytes;
+  char kind;  // 'r': pointer to const, 'w': other pointer, 'v': value
+};
+
+template <class T>
+struct ParameterOf { static constexpr Parameter value{int(sizeof(T)), 'v'}; };
+template <class T>
+struct ParameterOf<T*> { static constexpr Parameter value{int(sizeof(T*)), 'w'}; };
+template <class T>
+struct ParameterOf<const T*> { static constexpr Parameter value{int(sizeof(T*)), 'r'}; };
+
+template <class T>
+SIM_INLINE T argument(void** parameters, int i) {
+  T value;
+  __builtin_memcpy(&value, parameters[i], sizeof value);  // as many bytes as the kernel declares, whatever was given
+  return value;
+}
+
+template <int... I>
+struct Numbers {};
+template <int N, int... I>
+struct UpTo : UpTo<N - 1, N - 1, I...> {};
+template <int... I>
+struct UpTo<0, I...> { using type = Numbers<I...>; };
+
+template <auto kernel, class Signature = decltype(kernel)>
+struct Entry;
+template <auto kernel, class... T>
+struct Entry<kernel, void (*)(T...)> {
+  static constexpr Parameter parameters[] = {ParameterOf<T>::value..., {0, 0}};
+
+  // Runs threads of one warp for as long as the runtime has fresh ones (sim_next_thread).
+  template <int... I>
+  SIM_INLINE static void run(void** given, Numbers<I...>) { repeat(argument<T>(given, I)...); }
+  SIM_INLINE static void repeat(T... arguments) {
+    do kernel(arguments...);
+    while (sim_next_thread());
+  }
+  SIM_INLINE static void run(void** given) { run(given, typename UpTo<sizeof...(T)>::type()); }
+};
+
+}  // namespace sim
+
+#define SIM_ENTRY(number, kernel)                                                                       \
+  extern "C" __attribute__((no_sanitize("thread"))) void sim_entry_##number(void** given) {             \
+    sim::Entry<&(kernel)>::run(given);                                                                  \
+  }                                                                                                     \
+  extern "C" const sim::Parameter* sim_parameters_##number() { return sim::Entry<&(kernel)>::parameters; }
+
+#if defined(SIM_CHECK) && defined(__ELF__)
+// Symbols of the linker: the begin and the end of this library, and of its static variables.
+extern "C" {
+extern __attribute__((visibility("hidden"))) unsigned char __ehdr_start[], __bss_start[], _end[];
+inline __attribute__((used, no_sanitize("thread"))) const sim::Image* sim_image_of_this_library() {
+  static const sim::Image image{__ehdr_start, _end, __bss_start, _end};
+  return &image;
+}
+}
+#define SIM_IMAGE extern "C" const sim::Image* sim_image() { return sim_image_of_this_library(); }
+#else
+#define SIM_IMAGE
+#endif

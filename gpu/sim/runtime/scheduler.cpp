@@ -1,0 +1,362 @@
+// How the threads of a block take turns.
+//
+// The threads of a warp run one after another, each until it has to wait: at a barrier for the whole block, or in a
+// warp operation for other lanes. Whoever waits hands over directly to the next lane that can run; when none of the
+// warp can, the scheduler takes the next warp. A thread gets a stack of its own only if the one before it is still
+// waiting: a kernel without barriers is a plain loop over the threads of each warp.
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+#include <numeric>
+
+#include "worker.h"
+
+SIM_PER_WORKER sim::Current sim_current;
+
+namespace sim {
+
+SIM_PER_WORKER Worker* worker = nullptr;
+
+namespace {
+
+constexpr size_t stack_bytes = 64 * 1024;
+
+size_t page_bytes() {
+  static const size_t bytes = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  return bytes;
+}
+
+size_t stack_stride() { return stack_bytes + page_bytes(); }  // below each stack lies one page that nobody may touch
+
+// The first frame of every fiber.
+void fiber() { worker->run_threads(); }
+
+}  // namespace
+
+Worker::~Worker() {
+  if (stacks_) munmap(stacks_, stack_count_ * stack_stride());
+}
+
+bool Worker::reserve_stacks(size_t count) {
+  if (count <= stack_count_) return true;
+  if (stacks_) munmap(stacks_, stack_count_ * stack_stride());
+  stack_count_ = 0;
+  // Only the pages that a thread really uses take memory.
+  void* memory = mmap(nullptr, count * stack_stride(), PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  stacks_ = memory == MAP_FAILED ? nullptr : static_cast<unsigned char*>(memory);
+  if (!stacks_) return false;
+  for (size_t i = 0; i < count; i++) mprotect(stacks_ + i * stack_stride(), page_bytes(), PROT_NONE);
+  stack_count_ = count;
+  return true;
+}
+
+bool Worker::is_guard_page(const void* address) const {
+  const auto* byte = static_cast<const unsigned char*>(address);
+  if (!stacks_ || byte < stacks_ || byte >= stacks_ + stack_count_ * stack_stride()) return false;
+  return static_cast<size_t>(byte - stacks_) % stack_stride() < page_bytes();
+}
+
+bool Worker::prepare(const Launch& launch) {
+  launch_ = &launch;
+  const uint3 size = launch.block;
+  count_ = size.x * size.y * size.z;
+  error[0] = 0;
+  switches = 0;
+  if (!reserve_stacks(count_)) return false;
+  if (threads_.size() < count_) threads_.resize(count_);
+  order_.resize(count_);
+  std::iota(order_.begin(), order_.end(), 0u);
+  for (unsigned i = 0; i < count_; i++) threads_[i].index = {i % size.x, i / size.x % size.y, i / size.x / size.y};
+
+  // Dynamic shared memory starts out as NaN, on a boundary that suits any type.
+  constexpr size_t boundary = 128;
+  shared_.assign(launch.shared_bytes + boundary, 0xff);
+  const auto start = reinterpret_cast<uintptr_t>(shared_.data());
+
+  worker = this;
+  sim_current.block_dim = launch.block;
+  sim_current.grid_dim = launch.grid;
+  sim_current.dynamic_shared = shared_.data() + (boundary - start % boundary) % boundary;
+  sim_current.dynamic_shared_bytes = launch.shared_bytes;
+  return true;
+}
+
+// Another order of the warps, and of the lanes in each: whatever gives other results in it was never right.
+void Worker::shuffle(uint64_t seed) {
+  uint64_t state = seed;
+  const auto below = [&state](unsigned n) {  // splitmix64
+    uint64_t z = state += 0x9e3779b97f4a7c15u;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return static_cast<unsigned>((z ^ z >> 31) % n);
+  };
+  const unsigned whole = count_ / warp_size;  // a last warp of fewer lanes stays where it is
+  std::iota(order_.begin(), order_.end(), 0u);
+  for (unsigned warp = whole; warp > 1; warp--) {
+    const unsigned other = below(warp);
+    std::swap_ranges(&order_[(warp - 1) * warp_size], &order_[(warp - 1) * warp_size] + warp_size,
+                     &order_[other * warp_size]);
+  }
+  for (unsigned first = 0; first < count_; first += warp_size) {
+    const unsigned lanes = std::min(warp_size, count_ - first);
+    for (unsigned lane = lanes; lane > 1; lane--) std::swap(order_[first + lane - 1], order_[first + below(lane)]);
+  }
+}
+
+// ---- one thread hands over to another
+
+// Make the thread at a position of order_ the current one, and run it from where it is.
+void Worker::start_or_resume(Context& from, unsigned position) {
+  position_ = position;
+  const unsigned linear = order_[position];
+  Thread& thread = threads_[linear];
+  if (thread.status == Status::fresh) {
+    thread.status = Status::runnable;
+    thread.low = stacks_ + linear * stack_stride() + page_bytes();
+    // Stacks that all began at the same offset in a page would fall on the same few lines of the cache.
+    unsigned char* high = thread.low + stack_bytes - linear % 61 * 64;
+    make(thread.context, thread.low, high, fiber);
+  }
+  sim_current.thread = thread.index;
+  sim_current.linear = linear;
+  sim_current.stack_low = thread.low;
+  sim_current.stack_high = thread.low + stack_bytes;
+  switches++;
+  switch_to(from, thread.context);
+}
+
+// The first thread that can run at positions [from, to) of order_.
+bool Worker::find_runnable(unsigned from, unsigned to, unsigned& position) const {
+  for (unsigned p = from; p < to; p++)
+    if (threads_[order_[p]].status <= Status::runnable) return position = p, true;
+  return false;
+}
+
+// The next other thread of this warp that can run, from the current position onwards and around.
+bool Worker::next_runnable(unsigned& position) const {
+  const unsigned first = position_ / warp_size * warp_size, end = std::min(first + warp_size, count_);
+  return find_runnable(position_ + 1, end, position) || find_runnable(first, position_, position);
+}
+
+// The running thread has set its status; it goes on when it is runnable again.
+void Worker::wait() {
+  Context& from = threads_[running()].context;
+  unsigned next;
+  if (next_runnable(next)) return start_or_resume(from, next);
+  switches++;
+  switch_to(from, scheduler_);
+}
+
+void Worker::run_threads() {
+  CHECKED(chk_thread_begin());
+  launch_->entry(launch_->parameters);  // returns when next_fresh_thread finds none
+  Context nowhere;
+  unsigned next;
+  if (next_runnable(next)) start_or_resume(nowhere, next);
+  switch_to(nowhere, scheduler_);
+  __builtin_unreachable();
+}
+
+bool Worker::next_fresh_thread() {
+  CHECKED(chk_thread_end());
+  threads_[running()].status = Status::done;
+  const unsigned next = position_ + 1;
+  if (next == count_ || next % warp_size == 0) return false;
+  Thread& thread = threads_[order_[next]];
+  if (thread.status != Status::fresh) return false;
+  thread.status = Status::runnable;
+  thread.low = sim_current.stack_low;  // it goes on with the stack of the thread that has just finished
+  position_ = next;
+  sim_current.thread = thread.index;
+  sim_current.linear = order_[next];
+  CHECKED(chk_thread_begin());
+  return true;
+}
+
+void Worker::abandon(const char* why) {
+  abandoned_ = true;
+  if (why) snprintf(error, sizeof error, "%s", why);
+  Context nowhere;
+  switch_to(nowhere, scheduler_);
+  __builtin_unreachable();
+}
+
+// ---- warp operations
+
+void Worker::wait_for_lanes(unsigned mask, Work work, void* operand, Place place) {
+  Thread& thread = threads_[running()];
+  thread.mask = mask;
+  thread.work = work;
+  thread.operand = operand;
+  thread.place = place;
+  thread.status = Status::in_warp;
+  if (!release_lanes(mask, work)) wait();
+}
+
+// If all lanes of the mask have come for this work, do it, and let them go on. The running thread is one of them.
+bool Worker::release_lanes(unsigned mask, Work work) {
+  const unsigned first = running() / warp_size * warp_size;
+  void* operand[warp_size];
+  for (unsigned left = mask; left; left &= left - 1) {
+    const unsigned lane = static_cast<unsigned>(__builtin_ctz(left));
+    if (first + lane >= count_) return false;
+    const Thread& thread = threads_[first + lane];
+    if (thread.status != Status::in_warp || thread.mask != mask || thread.work != work) return false;
+    operand[lane] = thread.operand;
+  }
+  work(operand, mask);
+  for (unsigned left = mask; left; left &= left - 1)
+    threads_[first + static_cast<unsigned>(__builtin_ctz(left))].status = Status::runnable;
+  CHECKED(chk_warp(first / warp_size, mask, work == sim_sync_lanes));
+  return true;
+}
+
+// Lanes wait for others that will not come. Says so, and returns true, if it is so in any warp.
+bool Worker::find_stuck_lane() {
+  for (unsigned i = 0; i < count_; i++) {
+    const Thread& thread = threads_[i];
+    if (thread.status != Status::in_warp) continue;
+    const unsigned first = i / warp_size * warp_size;
+    char words[400];
+    if (!(thread.mask >> i % warp_size & 1)) {
+      snprintf(words, sizeof words, "lane %u is not in the mask 0x%08x of its own warp operation", i % warp_size,
+               thread.mask);
+      return stuck("divergent warp operation", i, thread.place, words), true;
+    }
+    for (unsigned left = thread.mask; left; left &= left - 1) {
+      const unsigned lane = static_cast<unsigned>(__builtin_ctz(left));
+      const char* what = nullptr;
+      const char* kind = "divergent warp operation";
+      int line = 0;
+      if (first + lane >= count_) {
+        what = "does not exist: the block ends before it", kind = "exited thread";
+      } else {
+        const Thread& other = threads_[first + lane];
+        line = other.place.line;
+        if (other.status == Status::done)
+          what = "has already returned", kind = "exited thread", line = 0;
+        else if (other.status == Status::at_barrier)
+          what = "waits at __syncthreads";
+        else if (other.mask != thread.mask)
+          what = "waits with another mask";
+        else if (other.work != thread.work)
+          what = "waits in another warp operation";
+        else
+          continue;
+      }
+      const int n = snprintf(words, sizeof words,
+                             "lane %u of warp %u waits in a warp operation with mask 0x%08x, but lane %u of that mask %s",
+                             i % warp_size, i / warp_size, thread.mask, lane, what);
+      if (line) snprintf(words + n, sizeof words - static_cast<size_t>(n), " (line %d)", line);
+      return stuck(kind, i, thread.place, words), true;
+    }
+  }
+  return false;
+}
+
+// ---- barriers
+
+int Worker::wait_at_barrier(Barrier kind, int predicate, Place place) {
+  Thread& thread = threads_[running()];
+  thread.barrier = kind;
+  thread.predicate = predicate;
+  thread.place = place;
+  thread.status = Status::at_barrier;
+  wait();
+  return thread.predicate;
+}
+
+// Every thread that has not finished is at a barrier: let them all go on. False: these are different barriers.
+bool Worker::release_barrier() {
+  const Thread* some = nullptr;
+  unsigned waiting = 0, true_ones = 0;
+  for (unsigned i = 0; i < count_; i++) {
+    const Thread& thread = threads_[i];
+    if (thread.status != Status::at_barrier) continue;
+    if (!some) some = &thread;
+    if (thread.place.line != some->place.line || thread.barrier != some->barrier) {
+      char words[200];
+      snprintf(words, sizeof words, "threads of one block wait at different __syncthreads, on lines %d and %d",
+               some->place.line, thread.place.line);
+      return stuck("divergent barrier", i, thread.place, words), false;
+    }
+    waiting++;
+    true_ones += thread.predicate != 0;
+  }
+#ifdef SIM_CHECK
+  if (waiting < count_) {  // a GPU waits for the rest only, or for ever: CUDA leaves it open
+    char words[200];
+    snprintf(words, sizeof words, "%u threads have returned while %u wait at __syncthreads", count_ - waiting, waiting);
+    return stuck("exited thread", static_cast<unsigned>(some - threads_.data()), some->place, words), false;
+  }
+#endif
+  const int result = some->barrier == Barrier::count ? static_cast<int>(true_ones)
+                     : some->barrier == Barrier::all ? true_ones == waiting
+                                                     : true_ones != 0;
+  for (unsigned i = 0; i < count_; i++) {
+    Thread& thread = threads_[i];
+    if (thread.status != Status::at_barrier) continue;
+    thread.status = Status::runnable;
+    thread.predicate = result;
+  }
+  CHECKED(chk_barrier());
+  return true;
+}
+
+void Worker::stuck(const char* kind, unsigned linear, Place place, const char* words) {
+#ifdef SIM_CHECK
+  chk_stuck(kind, place, linear, words);
+#else
+  const uint3 block = sim_current.block, thread = threads_[linear].index;
+  snprintf(error, sizeof error, "%s:%d: %s: %s; thread (%u, %u, %u) of block (%u, %u, %u)", place.file, place.line, kind,
+           words, thread.x, thread.y, thread.z, block.x, block.y, block.z);
+#endif
+}
+
+// ---- a block
+
+bool Worker::run_block(uint3 block) {
+  sim_current.block = block;
+  abandoned_ = false;
+  for (unsigned i = 0; i < count_; i++) threads_[i].status = Status::fresh;
+  if (launch_->seed) shuffle(launch_->seed + block.x + 65537ull * (block.y + 65537ull * block.z));
+  CHECKED(chk_block_begin());
+  for (;;) {
+    for (unsigned first = 0; first < count_; first += warp_size) {
+      const unsigned end = std::min(first + warp_size, count_);
+      for (unsigned next; find_runnable(first, end, next);) {
+        running_ = true;
+        start_or_resume(scheduler_, next);
+        running_ = false;
+        if (abandoned_) return false;
+      }
+    }
+    if (find_stuck_lane()) return false;
+    bool waiting = false;
+    for (unsigned i = 0; i < count_; i++) waiting |= threads_[i].status == Status::at_barrier;
+    if (!waiting) return true;
+    if (!release_barrier()) return false;
+  }
+}
+
+}  // namespace sim
+
+using sim::worker;
+
+int sim_barrier(sim::Barrier kind, int predicate, sim::Place place) {
+  return worker->wait_at_barrier(kind, predicate, place);
+}
+
+void sim_warp(unsigned mask, sim::Work work, void* operand, sim::Place place) {
+  worker->wait_for_lanes(mask, work, operand, place);
+}
+
+void sim_sync_lanes(void**, unsigned) {}
+
+bool sim_next_thread() { return worker->next_fresh_thread(); }
+
+void runtime_abandon() { worker->abandon(nullptr); }

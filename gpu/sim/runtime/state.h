@@ -1,0 +1,111 @@
+// What the kernel, the runtime and the checker know in common.
+//
+// A kernel is compiled into a library of its own. It is linked with one runtime library: scheduler.cpp, launch.cpp and,
+// with -DSIM_CHECK, checker.cpp. The kernel reads the built-in variables (threadIdx, ...) from `sim_current`, and calls
+// sim_barrier and sim_warp where CUDA's threads wait for one another.
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+struct uint3 {
+  unsigned x, y, z;
+};
+
+// Blocks are shared out among workers (threads of the operating system), and each has its own `sim_current` and its own
+// copy of the __shared__ variables. Check mode has one worker, so that addresses are the same for every block.
+#ifdef SIM_CHECK
+#define SIM_PER_WORKER
+#else
+#define SIM_PER_WORKER __thread
+#endif
+
+namespace sim {
+
+struct Place {  // a line of the kernel's text
+  const char* file;
+  int line;
+};
+
+// The CUDA thread that runs now on this worker.
+struct Current {
+  uint3 thread, block, block_dim, grid_dim;  // threadIdx, blockIdx, blockDim, gridDim
+  unsigned linear;                           // index of the thread in its block, x fastest; warp = linear / 32
+  unsigned char* dynamic_shared;             // what `extern __shared__` points to
+  size_t dynamic_shared_bytes;
+  unsigned char *stack_low, *stack_high;  // its stack, and so its local variables, lie in [stack_low, stack_high)
+};
+
+// An array argument, as the launch was given it. `index` is its place among the kernel's parameters.
+struct Argument {
+  unsigned char* address;
+  size_t bytes;
+  int itemsize, index;
+};
+
+// Where the kernel's library lies in memory. Its static variables, the __shared__ ones among them, are in
+// [statics_low, statics_high). A code or data address minus `base` is what addr2line and nm call it.
+struct Image {
+  unsigned char *base, *end, *statics_low, *statics_high;
+};
+
+// One launch. Python fills the upper part (program.py has the same structure), the runtime the lower one.
+struct Launch {
+  void (*entry)(void** parameters);
+  void** parameters;  // one pointer for each parameter, to its value
+  const Argument* arguments;
+  const Image* image;  // null outside check mode
+  size_t argument_count;
+  size_t shared_bytes;
+  uint64_t seed;  // 0: lanes, warps and blocks in their natural order; otherwise shuffled
+  unsigned workers;
+  uint3 grid, block;
+
+  unsigned failed;
+  double seconds;
+  uint64_t switches;
+  char error[1024];
+};
+
+// What the lanes of a warp do together, done by the last of them to arrive, for all: operand[lane] points to what each
+// lane brought, on its own stack. The lanes of `mask` meet if they came with the same mask for the same work.
+using Work = void (*)(void** operand, unsigned mask);
+
+enum class Barrier : int { plain, count, all, any };  // __syncthreads, __syncthreads_count, _and, _or
+
+}  // namespace sim
+
+extern "C" {
+extern SIM_PER_WORKER sim::Current sim_current;
+
+int sim_barrier(sim::Barrier kind, int predicate, sim::Place place);
+void sim_warp(unsigned mask, sim::Work work, void* operand, sim::Place place);
+void sim_sync_lanes(void** operand, unsigned mask);  // the Work of __syncwarp: nothing, but it orders memory
+bool sim_next_thread();  // this thread has finished; whether the caller should run another one, now the current one
+
+// Give the block up: the running thread does not go on, nor do the others of its block.
+[[noreturn]] void runtime_abandon();
+
+int sim_launch(sim::Launch* launch);
+
+#ifdef SIM_CHECK
+// Check mode. The compiler reports each load and store of the kernel to the checker (-fsanitize=thread calls
+// __tsan_read4 and so on, which checker.cpp defines). The runtime reports the rest:
+void chk_launch_begin(const sim::Launch* launch);
+void chk_launch_end();
+void chk_block_begin();
+void chk_thread_begin();
+void chk_thread_end();
+void chk_barrier();                                               // all threads of the block have met
+void chk_warp(unsigned warp, unsigned mask, bool orders_memory);  // these lanes have met
+
+// The block can go no further (kind: "divergent barrier", "exited thread", "divergent warp operation"), or goes on
+// although it should not. `linear` is one of the threads concerned.
+void chk_stuck(const char* kind, sim::Place place, unsigned linear, const char* words);
+
+// Accesses that the runtime makes for the kernel: atomics, matrix fragments, asynchronous copies.
+enum chk_Access { CHK_READ, CHK_WRITE, CHK_ATOMIC };
+void chk_access(const void* address, size_t bytes, enum chk_Access access, sim::Place place);
+
+const char* chk_report();  // findings and counters of the last launch, as JSON
+#endif
+}
