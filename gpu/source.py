@@ -193,10 +193,12 @@ def cast(value: Any, dtype: np.dtype, what: str) -> np.generic:
             raise ValueError(explain(rule, got=repr(plain), fix="// divides whole numbers"))
         return dtype.type(int(plain))
     if dtype.kind == "f":
+        if not isinstance(plain, (int, float)):
+            raise TypeError(explain(f"{what} is a real number, {dtype} in the kernel.", got=repr(value)))
         with np.errstate(over="ignore", under="ignore"):
-            result = dtype.type(plain)
+            result = dtype.type(plain if isinstance(plain, float) or abs(plain) < 2**1023 else np.inf)
         # Rounding is what floats do. A number that becomes infinite or 0, and a count that becomes another, is lost.
-        lost = (np.isinf(result) and not np.isinf(plain)) or (result == 0 and plain != 0)
+        lost = (np.isinf(result) and abs(plain) != np.inf) or (result == 0 and plain != 0)
         if lost or (isinstance(plain, int) and int(result) != plain):
             raise ValueError(explain(f"{what} is {dtype} in the kernel, and cannot hold this.", got=repr(plain)))
         return result
