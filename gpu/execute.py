@@ -141,9 +141,7 @@ class Cupy:
 
         text = source.expanded(kernel.file, kernel.folder)
         names = [n for other in KERNELS.values() if other.file == kernel.file for n in other.names]
-        module = self.cupy.RawModule(
-            code=text, options=tuple(option for option in OPTIONS if "ftz" not in option), name_expressions=names
-        )
+        module = self.cupy.RawModule(code=text, options=OPTIONS, name_expressions=names)
         try:
             for each in names:
                 self.functions[kernel.folder, kernel.file, each] = module.get_function(each)

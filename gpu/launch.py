@@ -42,7 +42,8 @@ BLOCK = (1024, 1024, 64)
 SHARED = 48 * 1024  # bytes a block may have without asking
 # Bytes a block may have if it asks, by compute capability: CUDA C Programming Guide, table of technical specifications.
 SHARED_AT_MOST = {"75": 64, "80": 163, "86": 99, "89": 99, "90": 227, "100": 227, "120": 99}
-OPTIONS = ("-std=c++17", "-ftz=true")  # CuPy adds the second to every kernel: said here, NVRTC's check compiles alike
+OPTIONS = ("-std=c++17",)  # of the compiler. CuPy adds two by itself, for every kernel: denormals count as 0, and
+ADDED_BY_CUPY = ("-ftz=true", "--device-as-default-execution-space")  # plain functions are __device__ functions
 
 KERNELS: dict[str, Kernel] = {}
 Amount = int | tuple[int, ...] | Callable[..., Any]  # a constant, or a function of sizes and numbers by name

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from ..errors import BackendError, explain
 from . import cuda, source
-from .launch import OPTIONS, SHARED, SHARED_AT_MOST, Kernel
+from .launch import ADDED_BY_CUPY, OPTIONS, SHARED, SHARED_AT_MOST, Kernel
 
 ARCHITECTURES = ("75", "80", "86", "89", "90", "120")
 REGISTERS = 64 * 1024  # of a multiprocessor, of all these architectures: a block of 1024 threads has 64 for each
@@ -154,6 +154,7 @@ def compile_text(
         options = [
             f"--gpu-architecture=sm_{arch}",
             *OPTIONS,
+            *ADDED_BY_CUPY,
             "--ptxas-options=-v",
             *(f"-I{path}" for path in headers()),
         ]

@@ -51,7 +51,7 @@ def test_a_file_is_one_module_with_every_name_and_is_compiled_once_for_each_devi
     _, code, options, names = made[0]
     assert names == ("scale", "weighted", "descend", "repeat<float, 2>", "repeat<float, 3>", "shared_total")
     assert code.startswith('#line 1 "rules.cu"') and "#include" not in code
-    assert [*options, "-ftz=true"] == [*launch.OPTIONS]  # the last CuPy adds by itself
+    assert options == launch.OPTIONS == ("-std=c++17",)
 
 
 def test_the_stream_is_asked_for_at_each_launch(gpu):
