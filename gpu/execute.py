@@ -12,7 +12,7 @@ import numpy as np
 
 from ..autograd import Tensor
 from ..backend import current_backend, home, mixed_devices
-from ..errors import BackendError, explain
+from ..errors import BackendError, CompileError, explain
 from . import source
 
 
@@ -147,5 +147,5 @@ class Cupy:
                 self.functions[kernel.folder, kernel.file, each] = module.get_function(each)
         except self.cupy.cuda.compiler.CompileException as error:
             rule = f"{kernel.file} does not compile for GPU {self.device.id}."
-            raise BackendError(rule + "\n" + source.complaints(str(error), kernel.folder)) from error
+            raise CompileError(rule + "\n" + source.complaints(str(error), kernel.folder)) from error
         return self.functions[kernel.folder, kernel.file, name]

@@ -15,17 +15,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..errors import BackendError, explain
+from ..errors import BackendError, CompileError, explain
 from . import cuda, source
 from .launch import ADDED_BY_CUPY, OPTIONS, SHARED, SHARED_AT_MOST, Kernel
 
 ARCHITECTURES = ("75", "80", "86", "89", "90", "120")
 REGISTERS = 64 * 1024  # of a multiprocessor, of all these architectures: a block of 1024 threads has 64 for each
 INSTALL = "pip install 'minilinear[nvrtc]'"
-
-
-class KernelError(ValueError):
-    """A kernel does not compile."""
 
 
 class Compiled(NamedTuple):
@@ -129,7 +125,7 @@ def compile_text(
 
     Raises:
         BackendError: NVRTC is not there, or knows no such architecture.
-        KernelError: the text does not compile; the message has the compiler's, each with the lines around it.
+        CompileError: the text does not compile; the message has the compiler's, each with the lines around it.
     """
     lib, program = library(), ctypes.c_void_p()
     if arch.rstrip("af") not in set(supported()) & SHARED_AT_MOST.keys():
@@ -163,7 +159,7 @@ def compile_text(
         )
         log = read("ProgramLog").rstrip(b"\0").decode()
         if status:
-            raise KernelError(f"{file} does not compile for sm_{arch}.\n{source.complaints(log, folder)}")
+            raise CompileError(f"{file} does not compile for sm_{arch}.\n{source.complaints(log, folder)}")
         symbols = {}
         for name in names:
             symbol = ctypes.c_char_p()
@@ -204,7 +200,7 @@ def reports(kernels: Iterable[Kernel], arch: str) -> list[Report]:
 
     Raises:
         BackendError: NVRTC is not there.
-        KernelError: a file does not compile.
+        CompileError: a file does not compile.
     """
     files: dict[tuple[Path, str], list[Kernel]] = {}
     for kernel in kernels:

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..errors import BackendError, ConfigError, explain
+from ..errors import BackendError, CompileError, ConfigError, explain
 from .console import AsJson, Plain, make_console, print_json, say, show_table
 
 kernels = typer.Typer(no_args_is_help=True, help="The CUDA kernels: list, compile, check and time them.")
@@ -81,7 +81,7 @@ def compile_kernels(
     version = nvrtc.version()  # says what is missing before anything is compiled
     try:
         reports = [report for name in wanted for report in nvrtc.reports(chosen, name)]
-    except nvrtc.KernelError as error:
+    except CompileError as error:
         if as_json:
             print_json({"ok": False, "nvrtc": version, "error": str(error), "kernels": []})
         else:

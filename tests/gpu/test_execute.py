@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from minilinear.errors import BackendError
+from minilinear.errors import BackendError, CompileError
 from minilinear.gpu import launch
 from tests.gpu import fake_gpu
 from tests.gpu.test_launch import descend, f32, ones, repeat, scale, shared_total, weighted
@@ -109,7 +109,7 @@ def test_debug_waits_and_a_failure_names_the_kernel(gpu, monkeypatch):
 
 def test_a_compile_error_shows_the_line_of_the_kernel_file(gpu):
     gpu.log = "rules.cu(7): error: expected a ';'"
-    with pytest.raises(BackendError, match=r"(?s)rules.cu does not compile for GPU 0.\nrules.cu:7: error.*>    7 \| "):
+    with pytest.raises(CompileError, match=r"(?s)rules.cu does not compile for GPU 0.\nrules.cu:7: error.*>    7 \| "):
         scale(x=gpu.array(ones(2, 3)), factor=1)
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import minilinear as ml
-from minilinear.errors import MixedDevices, ShapeError
+from minilinear.errors import CompileError, MixedDevices, ShapeError
 from minilinear.gpu import launch, source
 from minilinear.gpu.launch import Kernel
 from tests.gpu import fake_gpu
@@ -381,7 +381,7 @@ def test_a_compile_error_shows_the_line_of_the_kernel_file(tmp_path):
     for file in FOLDER.iterdir():
         text = file.read_text().replace("return x + x;", "return x + z;")
         (tmp_path / file.name).write_text(text)
-    with pytest.raises(Exception, match=r"rules\.cuh:2") as refused:
+    with pytest.raises(CompileError, match=r"rules\.cuh:2") as refused:
         replace(scale, folder=tmp_path)(x=ones(2, 2), factor=1)
     assert "return x + z;" in str(refused.value)
 

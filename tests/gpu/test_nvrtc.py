@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from minilinear.errors import BackendError
+from minilinear.errors import BackendError, CompileError
 from minilinear.gpu import cuda, launch, nvrtc, source
 from minilinear.gpu.launch import Kernel
 from minilinear.gpu.nvrtc import Resources
@@ -157,6 +157,6 @@ def test_a_compile_error_shows_the_line_of_the_kernel_file(tmp_path):
     for file in FOLDER.iterdir():
         (tmp_path / file.name).write_text(file.read_text().replace("return x + x;", "return x + z;"))
     scale = Kernel("rules.cu", "scale", shapes={"x": "N D", "y": "N D"}, grid=1, block=32, folder=tmp_path)
-    with pytest.raises(ValueError, match=r"(?s)rules.cu does not compile for sm_80.*rules\.cuh:2: error") as refused:
+    with pytest.raises(CompileError, match=r"(?s)rules.cu does not compile for sm_80.*rules\.cuh:2: error") as refused:
         nvrtc.reports([scale], "80")
     assert "return x + z;" in str(refused.value)
