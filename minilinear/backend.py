@@ -85,6 +85,16 @@ def _gpu() -> Any:
     return importlib.import_module("minilinear.gpu")
 
 
+def account() -> Any:
+    """Which mirrored functions ran as kernels in this process, and which did not and why: see `minilinear.gpu`."""
+    return _gpu().account()
+
+
+def reset_account() -> None:
+    """Count from zero again."""
+    _gpu().reset_account()
+
+
 def mirrored(name: str) -> Callable[[Callable], Callable]:
     """Decorate a function, or a Primitive, that has a twin of the same name and arguments in gpu/.
 
@@ -251,6 +261,10 @@ def in_parts(work: Callable[[slice, slice], None], B: int, H: int, floats: int) 
         B, H: batch and heads.
         floats: roughly how many numbers one head of one batch element holds.
     """
+    if current_backend() == "cupy":  # a GPU shares its work out by itself, and wants much of it at a time
+        if B and H:
+            work(slice(0, B), slice(0, H))
+        return
     alone = B * H * floats < SMALL or getattr(_worker, "busy", False)
     workers = 1 if alone else min(threads(), B * H)
     pieces = max(workers, min(B * H, -(-B * H * floats // LARGE)))
@@ -267,7 +281,7 @@ LARGE = 1 << 22  # a part is cut further once it holds more numbers than this, s
 
 def side_by_side(work: Callable[[slice], Any], n: int, workers: int) -> list[Any]:
     """The results of `work(part)` for `workers` slices that together cover range(n), each in a thread of its own."""
-    parts = _cut(n, min(workers, n))
+    parts = _cut(n, min(workers, n) if current_backend() != "cupy" else 1)
     if len(parts) == 1 or getattr(_worker, "busy", False):
         return [work(part) for part in parts]
     with single_threaded_blas():

@@ -35,7 +35,7 @@ from ..training.atomic import atomic_write
 from ..training.display import Display
 from ..training.recipes import parse_changes, parse_value, prepare
 from ..training.run import versions
-from .console import AsJson, Plain, Set, make_console, print_json, say, show_table
+from .console import AsJson, Backend, Plain, Set, make_console, print_json, say, show_table
 from .train import alone, evaluated, headline
 
 COMMA = re.compile(r",(?![^\[]*\])")  # between values, not inside a list
@@ -64,6 +64,7 @@ def compare(
     length: Annotated[int | None, typer.Option(help="What the table shows: the score at this length only.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder; by default a new one in runs/.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with the comparison in this folder.")] = None,
+    backend: Backend = None,
     as_json: AsJson = False,
     plain: Plain = False,
 ) -> None:

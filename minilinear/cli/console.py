@@ -16,10 +16,34 @@ import typer
 from rich.console import Console
 from rich.segment import Segments
 
+from ..backend import BACKENDS, use
+from ..errors import ConfigError, explain, nearest
 from ..training.display import new_table, speakable
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")]
 Plain = Annotated[bool, typer.Option("--plain", help="ASCII, no colours, no moving lines.")]
+
+
+def _choose(context: typer.Context, name: str | None) -> str | None:
+    """Put the backend in force for as long as the command runs."""
+    if name not in (None, *BACKENDS):
+        raise ConfigError(
+            explain(f"--backend is one of {', '.join(BACKENDS)}.", got=repr(name), fix=nearest(name, BACKENDS))
+        )
+    if name is not None:
+        context.with_resource(use(name))
+    return name
+
+
+Backend = Annotated[
+    str | None,
+    typer.Option(
+        callback=_choose,
+        metavar="|".join(BACKENDS),
+        help="Where arrays live and whether CUDA kernels run: cupy on a GPU, cpucuda on this processor. By default "
+        "$MINILINEAR_BACKEND, or numpy.",
+    ),
+]
 Set = Annotated[
     list[str],
     typer.Option(

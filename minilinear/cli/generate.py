@@ -14,7 +14,7 @@ from ..errors import ConfigError, explain
 from ..randomness import stream
 from ..tasks import Text
 from ..training import Run, RunFolder
-from .console import AsJson
+from .console import AsJson, Backend
 
 
 def generate(
@@ -26,6 +26,7 @@ def generate(
     ] = 0.8,
     top_k: Annotated[int | None, typer.Option(min=1, help="Draw from the k likeliest characters only.")] = None,
     seed: Annotated[int, typer.Option(help="Decides the draws.")] = 0,
+    backend: Backend = None,
     as_json: AsJson = False,
     plain: Annotated[bool, typer.Option("--plain", help="As for other commands; a text is always plain.")] = False,
 ) -> None:

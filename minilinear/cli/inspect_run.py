@@ -13,6 +13,7 @@ import numpy as np
 import typer
 from rich.console import Console
 
+from ..backend import use
 from ..errors import ConfigError, RunError, explain
 from ..models import ModelConfig, make_model
 from ..models.stack import plan
@@ -53,12 +54,13 @@ def inspect(
         raise ConfigError(explain("A sequence is given or drawn.", got="--sequence and --length", fix="one of them"))
     console = make_console(as_json, plain)
     folder = RunFolder.existing(run)
-    read = Reading(folder)
-    look(read, layer, sequence, length, seed)
-    if pictures is None:
-        pictures = not as_json
-    if pictures:
-        read.document["pictures"] = draw(read, layer)
+    with use("numpy"):  # short sequences, pictures, eigenvalues: nothing for a GPU
+        read = Reading(folder)
+        look(read, layer, sequence, length, seed)
+        if pictures is None:
+            pictures = not as_json
+        if pictures:
+            read.document["pictures"] = draw(read, layer)
     if as_json:
         print_json(read.document)
     else:

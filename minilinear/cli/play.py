@@ -17,14 +17,14 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from ..autograd import no_grad, unwrap
+from ..autograd import no_grad
 from ..errors import ConfigError, explain, nearest
 from ..models import sample
 from ..randomness import stream
 from ..tasks import GroupWords, Parity, Recall, Task, Text
 from ..tasks.groups import BOS
 from ..training import Run, RunFolder
-from .console import Plain, make_console, say
+from .console import Backend, Plain, make_console, say
 from .train import _label
 
 COMMANDS = ("show", "reset", "quit")
@@ -39,6 +39,7 @@ def play(
     run: Annotated[Path, typer.Argument(help="The folder of a run whose task has tokens.")],
     seed: Annotated[int, typer.Option(help="Text: decides the draws.")] = 0,
     length: Annotated[int, typer.Option(min=1, help="Text: characters in an answer.")] = 80,
+    backend: Backend = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON document a line, one for each answer.")
     ] = False,
@@ -237,7 +238,7 @@ class Player:
         """The scores (vocabulary) after one more token."""
         with no_grad():
             scores, self.state = self.model.step(np.array([token]), self.state)
-        return unwrap(scores)[0]
+        return scores.numpy()[0]
 
 
 class Referee:

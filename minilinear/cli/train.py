@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from ..backend import account, current_backend, reset_account
 from ..errors import ConfigError, explain
 from ..randomness import stream
 from ..svg import line_chart
@@ -20,7 +21,7 @@ from ..training.atomic import atomic_write
 from ..training.display import Display
 from ..training.evaluation import EVALUATION_SEED, outputs_of
 from ..training.recipes import fitted_to, parse_changes, prepare, recipe
-from .console import AsJson, Plain, Set, make_console, print_json, say, show_table
+from .console import AsJson, Backend, Plain, Set, make_console, print_json, say, show_table
 
 RECORD_EVERY = 10  # steps between two lines of metrics.jsonl
 CUPS = {"s3": "three cups", "s4": "four cups", "s5": "five cups"}
@@ -58,6 +59,7 @@ def train(
     checkpoint_every: Annotated[
         float, typer.Option(min=0.0, help="Seconds of training between two checkpoints: what a power cut may cost.")
     ] = 30.0,
+    backend: Backend = None,
     as_json: AsJson = False,
     plain: Plain = False,
 ) -> None:
@@ -69,6 +71,8 @@ def train(
     """
     console = make_console(as_json, plain)
     started = time.perf_counter()
+    if (running := current_backend()) != "numpy":
+        reset_account()
     with contextlib.ExitStack() as locks:
         if resume is not None:
             alone(context, "checkpoint_every")
@@ -114,6 +118,9 @@ def train(
             beside = found[1]
             result["baseline"] = {name: beside[name] for name in ("mixer", "set", "scores")}
         result["seconds"] = round(time.perf_counter() - started, 2)
+        result["backend"] = running
+        if running != "numpy":
+            result |= account()._asdict()
     runs[0].folder.write_result(result)
     draw(runs[0], result)
     if as_json:
@@ -131,7 +138,7 @@ def alone(context: typer.Context, *but: str) -> None:
         name
         for name in context.params
         if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
-        and name not in ("resume", "as_json", "plain", *but)
+        and name not in ("resume", "backend", "as_json", "plain", *but)
     ]
     if on_the_line:
         given = ", ".join(name.removesuffix("_name").rstrip("_") for name in on_the_line)
@@ -353,10 +360,22 @@ def _report(console: Console, runs: list[Run], result: dict[str, Any]) -> None:
             title = "all answers right, by length and by the needle's depth in the text"
             show_table(console, ("tokens", *(f"{depth:.0%}" for depth in DEPTHS)), rows, title=title)
         tries = {f"minilinear inspect {result['run']}": "its parts, its state over time, its eigenvalues"}
+    if result["backend"] != "numpy":
+        for line in ran(result):
+            say(console, line)
     say(console, f"{result['steps']} steps, {result['seconds']:.1f} s; everything is in {result['run']}")
     say(console, "Next:")
     for command, why in tries.items():
         say(console, f"  {command:<46}  {why}")
+
+
+def ran(result: dict[str, Any]) -> list[str]:
+    """What ran as kernels, with how many calls, and what ran as NumPy text instead, with the reasons."""
+    kernels = ", ".join(f"{name} {calls:,}" for name, calls in result["kernels"].items())
+    lines = [f"calls on {result['backend']}, forward, training and testing; as kernels: {kernels or 'none'}"]
+    for name, reasons in result["text"].items():
+        lines += [f"  as NumPy text: {name} {calls:,}, {why}" for why, calls in reasons.items()]
+    return lines
 
 
 def _report_words(console: Console, task: GroupWords, result: dict[str, Any]) -> None:

@@ -7,10 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Array
+from .. import backend
+from ..autograd import Array, Tensor
 from ..errors import check_axes
 from ..nn import Linear
 from .stack import ModelConfig, Stack
+
+
+def embedded(linear: Linear, x: Any) -> Array:
+    """linear(x) of rows drawn in NumPy's memory, wherever the weights are."""
+    return linear(x if isinstance(x, Tensor) else backend.beside(x, linear.weight.data))
 
 
 class Classifier(Stack):
@@ -32,7 +38,7 @@ class Classifier(Stack):
     def __call__(self, x: Any, *, form: str = "chunk") -> tuple[Array, tuple[Any, ...]]:
         """x (B, T, F) -> scores (B, classes), and the states after the last row."""
         check_axes("x", x, "B T F", {"F": self.config.features})
-        stream, after = self.stream(self.embedding(x), form=form)
+        stream, after = self.stream(embedded(self.embedding, x), form=form)
         return self.head(stream.mean(1)), after
 
 
@@ -57,5 +63,5 @@ class Regressor(Stack):
     ) -> tuple[Array, tuple[Any, ...]]:
         """x (B, T, F) and a state for each block -> (B, T, numbers out) and the states after the last row."""
         check_axes("x", x, "B T F", {"F": self.config.features})
-        stream, after = self.stream(self.embedding(x), state, form=form)
+        stream, after = self.stream(embedded(self.embedding, x), state, form=form)
         return self.head(stream), after

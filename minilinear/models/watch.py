@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .. import backend
 from ..attention.layer import MemoryLayer
 from ..autograd import Array, no_grad, unwrap
 from ..recurrence import affine_scan
@@ -80,8 +81,8 @@ def watch_layer(layer: MemoryLayer, x: Array, *, block: int = 1, mixer: str = ""
         inputs, _ = layer.prepare(x)
         A, B = layer.transitions(**{name: value for name, value in inputs.items() if name != "q"})
         states = affine_scan(A, B)
-    given = {name: unwrap(value) for name, value in inputs.items()}
-    A = np.array(unwrap(A))
+    given = {name: backend.to_numpy(unwrap(value)) for name, value in inputs.items()}
+    A = backend.to_numpy(unwrap(A)).copy()
     alpha = np.exp(given["g"]) * given.get("sign", 1) if "g" in given else None
     eigenvalues = np.linalg.eigvals(A.astype(np.float64)).astype(np.complex128)
-    return Watched(block, mixer, unwrap(states), A, eigenvalues, alpha, given.get("beta"))
+    return Watched(block, mixer, backend.to_numpy(unwrap(states)), A, eigenvalues, alpha, given.get("beta"))

@@ -6,14 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Array
+from .. import backend
+from ..autograd import Array, unwrap
 from ..errors import explain
 from .init import normal
 from .module import Module, Parameter
 
 
 class Embedding(Module):
-    """Look tokens up: ids (...) -> rows (..., D).
+    """Look tokens up: ids (...) -> rows (..., D). Ids are looked at where batches are drawn, in NumPy's memory.
 
     Args:
         vocabulary: how many tokens there are.
@@ -30,7 +31,7 @@ class Embedding(Module):
 
     def __call__(self, ids: Any) -> Array:
         vocabulary = self.weight.shape[0]
-        ids = np.asarray(ids)
+        ids = backend.to_numpy(unwrap(ids)) if hasattr(ids, "dtype") else np.asarray(ids)
         if ids.dtype.kind not in "iu" or (ids.size and not 0 <= int(ids.min()) <= int(ids.max()) < vocabulary):
             got = ids.dtype if ids.dtype.kind not in "iu" else f"{int(ids.min())} .. {int(ids.max())}"
             raise ValueError(

@@ -25,7 +25,7 @@ def outputs_of(model: Any, inputs: np.ndarray) -> np.ndarray:
     """What a model says to inputs (B, ...), as one array, computed in parts that fit into memory."""
     size = max(1, AT_ONCE // (inputs.shape[1] * model.config.vocabulary))
     with no_grad(), backend.single_threaded_blas():
-        parts = [model(inputs[i : i + size])[0].data for i in range(0, len(inputs), size)]
+        parts = [backend.to_numpy(model(inputs[i : i + size])[0].data) for i in range(0, len(inputs), size)]
     return np.concatenate(parts)
 
 
@@ -110,7 +110,7 @@ def _bits(model: Any, inputs: np.ndarray, targets: np.ndarray) -> np.ndarray:
     rows = []
     with no_grad():
         for i in range(0, len(inputs), size):
-            logits = model(inputs[i : i + size])[0].data
+            logits = backend.to_numpy(model(inputs[i : i + size])[0].data)
             logits = logits - logits.max(-1, keepdims=True)
             picked = np.take_along_axis(logits, np.maximum(targets[i : i + size], 0)[..., None], -1)[..., 0]
             rows.append((np.log(np.exp(logits).sum(-1)) - picked) / math.log(2))

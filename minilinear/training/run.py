@@ -293,7 +293,7 @@ class Run:
         """Cross-entropy of scores; of a regressor, the mean squared error."""
         if self.model.config.kind != "regressor":
             return cross_entropy(outputs, targets)
-        error = outputs[..., 0] - targets
+        error = outputs[..., 0] - backend.beside(targets, outputs.data)
         return (error * error).mean()
 
     def _failed(self, inputs: np.ndarray, targets: np.ndarray, loss: float, norm: float) -> TrainingFailed:
@@ -346,7 +346,7 @@ def _flat(state: Any) -> list[np.ndarray]:
 
 def _unflattened(arrays: Mapping[str, np.ndarray], like: Any) -> Any:
     given = iter([arrays[str(i)] for i in range(len(arrays))])
-    return tuple(type(block)(*(next(given) for _ in block)) if block else block for block in like)
+    return tuple(type(block)(*(backend.beside(next(given), x) for x in block)) if block else block for block in like)
 
 
 def _shifted(part: Callable[[slice], Any], first: int, b: slice) -> Any:

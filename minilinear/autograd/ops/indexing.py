@@ -13,8 +13,8 @@ from ..primitive import Primitive, composition, constant, define
 def scatter(g, index, shape):
     """Zeros of `shape` with g added at index. Where an index repeats, its entries add up."""
     parts = index if isinstance(index, tuple) else (index,)
-    if len(parts) == 1 and isinstance(g, np.ndarray) and g.dtype.char in "fd" and _counts_rows(parts[0]):
-        return _scatter_rows(g, parts[0], shape)
+    if len(parts) == 1 and g.dtype.char in "fd" and _counts_rows(parts[0]):
+        return (_scatter_rows if isinstance(g, np.ndarray) else _scatter_in_levels)(g, parts[0], shape)
     out = np.zeros_like(g, shape=shape)
     if all(p is None or p is Ellipsis or isinstance(p, (int, np.integer, slice)) for p in parts):
         out[index] = g
@@ -35,6 +35,29 @@ def _scatter_rows(g, index, shape):
     row = np.where(row < 0, row + rows, row)  # -1 counts from the end
     ones = sparse.csr_matrix((np.ones(n, g.dtype), (row, np.arange(n))), shape=(rows, n))
     return (ones @ g.reshape(n, width)).reshape(shape)
+
+
+def _scatter_in_levels(g, index, shape, at_once=32):
+    """The same on a GPU, where np.add.at adds in an order that differs from run to run. The entries of g are sorted by
+    their row, here, where index lives; then 32 neighbours of one row become one, until each row has one.
+    """
+    row = index.ravel().astype(np.intp)
+    row = np.where(row < 0, row + shape[0], row)
+    order = np.argsort(row, kind="stable")
+    row, g = row[order], g.reshape(row.size, *shape[1:])[order]
+    while row.size:
+        rows, first, counts = np.unique(row, return_index=True, return_counts=True)
+        if counts.max() == 1:
+            break
+        parts = -(-counts // at_once)  # of each row
+        part = np.repeat(np.cumsum(parts) - parts, counts) + (np.arange(row.size) - np.repeat(first, counts)) // at_once
+        slot = np.arange(row.size) - np.searchsorted(part, part)  # in its part
+        padded = np.zeros_like(g, shape=(int(parts.sum()), at_once, *shape[1:]))
+        padded[part, slot] = g
+        row, g = np.repeat(rows, parts), padded.sum(1)
+    out = np.zeros_like(g, shape=shape)
+    out[row] = g
+    return out
 
 
 put_back = Primitive(scatter, lambda g, out, x, index, shape: g[index], name="put_back")

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ...backend import mirrored
+from ...backend import beside, mirrored
 from ...errors import explain
 from ..core import unwrap
 from ..primitive import Primitive, define
@@ -115,7 +115,7 @@ def cross_entropy(logits, targets):
 
     Args:
         logits: (..., classes), floating point.
-        targets: (...), integers below `classes`; negative ones do not count.
+        targets: (...), integers below `classes`; negative ones do not count. They are brought to where the logits are.
 
     Returns:
         One number. All targets negative: 0.
@@ -142,4 +142,4 @@ def cross_entropy(logits, targets):
                 f"cross_entropy: targets are below the number of classes, {logits.shape[-1]}.", got=int(targets.max())
             )
         )
-    return _cross_entropy(logits, targets)[0]
+    return _cross_entropy(logits, beside(targets, unwrap(logits)))[0]
