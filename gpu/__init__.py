@@ -27,8 +27,8 @@ def check_available(backend: str) -> None:
     """
     missing = cuda.missing_for_cupy() if backend == "cupy" else cuda.missing_for_cpucuda()
     if missing:
-        what = "; ".join(part.what for part in missing)
-        raise BackendError(explain(f"The backend {backend} cannot run here: {what}.", fix=missing[0].fix))
+        what, fixes = "; ".join(part.what for part in missing), list(dict.fromkeys(part.fix for part in missing))
+        raise BackendError(explain(f"The backend {backend} cannot run here: {what}.", fix="; ".join(fixes)))
 
 
 # Which calls ran as kernels. A mirrored function asks for its twin once per call; forward and backward go together.

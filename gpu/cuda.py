@@ -116,20 +116,21 @@ def cupy() -> Any:
 def missing_for_cupy() -> list[Missing]:
     """What the backend "cupy" lacks here, the first thing to mend first."""
     version, found = driver(), cupy_wheels()
-    extra = extra_for(version)
+    extra, lacking = extra_for(version), []
     if version is None:
-        return [Missing(f"there is no CUDA driver ({DRIVER})", "the driver of your NVIDIA GPU; without a GPU, cpucuda")]
-    if extra is None:
-        return [Missing(f"the driver speaks CUDA {spelled(version)}", "a driver for CUDA 12 or 13")]
-    if not devices():
-        return [Missing("the driver sees no GPU", "CUDA_VISIBLE_DEVICES, or the container's --gpus option")]
-    install = f"pip install 'minilinear[{extra}]'"
+        lacking.append(Missing(f"there is no CUDA driver ({DRIVER})", "the driver of your NVIDIA GPU"))
+    elif extra is None:
+        lacking.append(Missing(f"the driver speaks CUDA {spelled(version)}", "a driver for CUDA 12 or 13"))
+    elif not devices():
+        lacking.append(Missing("the driver sees no GPU", "CUDA_VISIBLE_DEVICES, or the container's --gpus option"))
+    install = f"pip install 'minilinear[{extra or 'gpu'}]'"
     if len(found) > 1:
         names = " ".join(found)
-        return [Missing(f"there are {len(found)} CuPy packages, {names}", f"pip uninstall -y {names} && {install}")]
+        again = Missing(f"there are {len(found)} CuPy packages, {names}", f"pip uninstall -y {names} && {install}")
+        return [*lacking, again]
     if not found:
-        return [Missing("CuPy is not installed", install)]
-    (name, cupy_version), lacking = next(iter(found.items())), []
+        return [*lacking, Missing("CuPy is not installed", install)]
+    name, cupy_version = next(iter(found.items()))
     if name == "cupy-cuda13x" and extra == "gpu-cuda12":
         lacking.append(
             Missing(

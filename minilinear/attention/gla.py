@@ -26,7 +26,7 @@ from .layer import MemoryLayer, head_norm, per_head
 
 def transitions(k: Array, v: Array, g: Array) -> tuple[Array, Array]:
     """A_t = Diag(exp g_t) and B_t = k_t v_t^T: g (B, T, H, K) -> (B, T, H, K, K), (B, T, H, K, V)."""
-    return np.exp(g)[..., :, None] * np.identity(k.shape[-1], k.dtype), k[..., :, None] * v[..., None, :]
+    return np.exp(g)[..., :, None] * np.identity(k.shape[-1], k.dtype, like=k), k[..., :, None] * v[..., None, :]
 
 
 def recurrent(q: Array, k: Array, v: Array, g: Array, S0: Array | None = None) -> Array:

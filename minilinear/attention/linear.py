@@ -30,7 +30,7 @@ from .layer import MemoryLayer, head_norm, per_head
 
 def transitions(k: Array, v: Array) -> tuple[Array, Array]:
     """A_t = I and B_t = k_t v_t^T: k (B, T, H, K), v (B, T, H, V) -> (B, T, H, K, K), (B, T, H, K, V)."""
-    A = np.broadcast_to(np.identity(k.shape[-1], k.dtype), (*k.shape, k.shape[-1]))
+    A = np.broadcast_to(np.identity(k.shape[-1], k.dtype, like=k), (*k.shape, k.shape[-1]))
     return A, k[..., :, None] * v[..., None, :]
 
 

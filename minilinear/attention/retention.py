@@ -36,7 +36,7 @@ def decays(heads: int) -> np.ndarray:
 
 def transitions(k: Array, v: Array, g: Array, *, turns: bool = True) -> tuple[Array, Array]:
     """A_t = gamma R and B_t = k_t v_t^T: g = log gamma (B, T, H) -> (B, T, H, K, K), (B, T, H, K, V)."""
-    R = np.identity(k.shape[-1], k.dtype)
+    R = np.identity(k.shape[-1], k.dtype, like=k)
     if turns:
         R = rotate(R[None, None], [-1])[0, 0].T  # row d of what comes back is R e_d
     return np.exp(g)[..., None, None] * R, k[..., :, None] * v[..., None, :]

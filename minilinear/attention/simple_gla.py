@@ -31,7 +31,7 @@ from .layer import MemoryLayer, head_norm, per_head
 def transitions(k: Array, v: Array, g: Array, sign: np.ndarray | None = None) -> tuple[Array, Array]:
     """A_t = sign_t exp(g_t) I and B_t = k_t v_t^T: g (B, T, H) -> (B, T, H, K, K), (B, T, H, K, V)."""
     alpha = np.exp(g) if sign is None else sign * np.exp(g)
-    return alpha[..., None, None] * np.identity(k.shape[-1], k.dtype), k[..., :, None] * v[..., None, :]
+    return alpha[..., None, None] * np.identity(k.shape[-1], k.dtype, like=k), k[..., :, None] * v[..., None, :]
 
 
 def recurrent(q: Array, k: Array, v: Array, g: Array, sign: np.ndarray | None = None, S0: Array | None = None) -> Array:

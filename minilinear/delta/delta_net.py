@@ -38,7 +38,7 @@ def transitions(k: Array, v: Array, beta: Array) -> tuple[Array, Array]:
         A (B, T, H, K, K) and B (B, T, H, K, V).
     """
     written = (beta[..., None] * k)[..., :, None]
-    return np.identity(k.shape[-1], k.dtype) - written * k[..., None, :], written * v[..., None, :]
+    return np.identity(k.shape[-1], k.dtype, like=k) - written * k[..., None, :], written * v[..., None, :]
 
 
 def recurrent(q: Array, k: Array, v: Array, beta: Array, S0: Array | None = None) -> Array:

@@ -48,7 +48,7 @@ def transitions(k: Array, v: Array, beta: Array, g: Array | None = None) -> tupl
         A (B, T, H, K, K) and B (B, T, H, K, V).
     """
     K, V = k.shape[-1], v.shape[-1]
-    eye = np.eye(K, dtype=k.dtype)
+    eye = np.identity(K, dtype=k.dtype, like=k)
     A, B = eye, np.zeros_like(unwrap(v), shape=(K, V))
     for k_r, v_r, beta_r in zip(*(np.moveaxis(x, 2, 0) for x in (k, v, beta))):
         written = (beta_r[..., None] * k_r)[..., :, None]  # (B, T, H, K, 1)

@@ -1,0 +1,1 @@
+"""Tests of gpu/: the backend switch, the launcher, the kernels."""
