@@ -24,7 +24,11 @@ from threadpoolctl import ThreadpoolController
 
 from .errors import BackendError, ConfigError, MixedDevices, ShapeError, explain
 
-BACKENDS = ("numpy", "cupy", "cpucuda")
+BACKENDS = {
+    "numpy": "the NumPy text",
+    "cupy": "arrays and CUDA kernels on a GPU",
+    "cpucuda": "the CUDA kernels on this processor",
+}
 _chosen: ContextVar[str | None] = ContextVar("backend", default=None)
 
 

@@ -40,8 +40,8 @@ Backend = Annotated[
     typer.Option(
         callback=_choose,
         metavar="|".join(BACKENDS),
-        help="Where arrays live and whether CUDA kernels run: cupy on a GPU, cpucuda on this processor. By default "
-        "$MINILINEAR_BACKEND, or numpy.",
+        help="What computes; by default $MINILINEAR_BACKEND. "
+        + "; ".join(f"{name}: {what}" for name, what in BACKENDS.items()),
     ),
 ]
 Set = Annotated[

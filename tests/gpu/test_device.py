@@ -89,8 +89,9 @@ def test_a_mixer_trains_a_step_and_steps_through_tokens(mixer, variant):
         for form in ("chunk", "recurrent", "parallel"):
             try:
                 found += trained(layer, lambda layer, x, form=form: layer(x, form=form, chunk=4)[0], x)
-            except ValueError as reason:
-                assert form != "chunk", reason
+            except ValueError:  # a mechanism without this form
+                if form == "chunk":
+                    raise
         y, state = layer(x[:, :5], chunk=4)
         found += [y, layer(x[:, 5:], state, chunk=4)[0], layer(x[:1], cu_seqlens=[0, 5, T], chunk=4)[0]]
         with ml.no_grad():
