@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,9 +25,14 @@ def chosen(names: tuple[str, ...] | list[str]) -> list[Kernel]:
     """
     for name in names:
         if name not in KERNELS:
-            known = "`minilinear kernels list` has them all"
-            raise ConfigError(explain("No kernel has this name.", got=name, fix=f"{nearest(name, KERNELS)} {known}"))
+            fix = f"{nearest(name, KERNELS)} `minilinear kernels list` shows all."
+            raise ConfigError(explain("No kernel has this name.", got=name, fix=fix))
     return [KERNELS[name] for name in names] if names else list(KERNELS.values())
+
+
+def largest(kernel: Kernel) -> dict[str, Any]:
+    """The case with the most elements."""
+    return max(kernel.cases, key=lambda case: math.prod(case.get(axis, 1) for axis in kernel.axes))
 
 
 def inputs(kernel: Kernel, case: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def list_kernels(names: Names = None, as_json: AsJson = False, plain: Plain = Fa
     if as_json:
         print_json(rows)
         return
-    shown = lambda shapes: ", ".join(f"{name} ({shape.removesuffix('?')})" for name, shape in shapes.items())
+    shown = lambda shapes: ", ".join(f"{name} ({shape})" for name, shape in shapes.items())
     cells = [
         (row["kernel"], row["twin"] or "-", shown(row["inputs"]), shown(row["outputs"]) or "in place", row["file"])
         for row in rows
@@ -186,7 +186,7 @@ def bench_kernels(
     names: Names = None,
     sizes: Annotated[
         list[str],
-        typer.Option("--set", metavar="AXIS=LENGTH", help="Another length than the last case has. Repeatable."),
+        typer.Option("--set", metavar="AXIS=LENGTH", help="Another length than the largest case has. Repeatable."),
     ] = [],  # noqa: B006, typer copies it
     seconds: Annotated[float, typer.Option(min=0.0, help="For each kernel.")] = 0.3,
     backend: Annotated[str | None, typer.Option(help="cpucuda simulates; by default the GPU, if there is one.")] = None,
@@ -212,7 +212,8 @@ def bench_kernels(
     results = []
     for kernel in chosen:
         if kernel.cases:
-            case = kernel.cases[-1] | {axis: n for axis, n in changed.items() if axis in kernel.cases[-1]}
+            case = cases.largest(kernel)
+            case = case | {axis: n for axis, n in changed.items() if axis in case}
             results.append(cases.measure(kernel, case, place, seconds=seconds))
     rows = [
         asdict(result)
