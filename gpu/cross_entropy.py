@@ -51,7 +51,7 @@ def forward(logits: Any, targets: Any) -> tuple[Any, ...]:
 def backward(gs: Any, outs: Any, inputs: Any, needs: Any) -> list[Any]:
     (g, *_), (_, largest, total, count), (logits, targets) = gs, outs, inputs
     dx = cross_entropy_backward(
-        logits=rows(logits), targets=targets_of(targets), largest=largest, sum=total, scale=np.reshape(g / count, ())
+        logits=rows(logits), targets=targets_of(targets), largest=largest, sum=total, scale=np.asarray(g / count, like=total)
     )
     return [dx.reshape(logits.shape), None]
 
