@@ -24,12 +24,8 @@ namespace {
 
 constexpr size_t stack_bytes = 64 * 1024;
 
-size_t page_bytes() {
-  static const size_t bytes = static_cast<size_t>(sysconf(_SC_PAGESIZE));
-  return bytes;
-}
-
-size_t stack_stride() { return stack_bytes + page_bytes(); }  // below each stack lies one page that nobody may touch
+const size_t page_bytes = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+const size_t stack_stride = page_bytes + stack_bytes;  // below each stack lies one page that nobody may touch
 
 // The first frame of every fiber.
 void fiber() { worker->run_threads(); }
@@ -37,27 +33,27 @@ void fiber() { worker->run_threads(); }
 }  // namespace
 
 Worker::~Worker() {
-  if (stacks_) munmap(stacks_, stack_count_ * stack_stride());
+  if (stacks_) munmap(stacks_, stack_count_ * stack_stride);
 }
 
 bool Worker::reserve_stacks(size_t count) {
   if (count <= stack_count_) return true;
-  if (stacks_) munmap(stacks_, stack_count_ * stack_stride());
+  if (stacks_) munmap(stacks_, stack_count_ * stack_stride);
   stack_count_ = 0;
   // Only the pages that a thread really uses take memory.
-  void* memory = mmap(nullptr, count * stack_stride(), PROT_READ | PROT_WRITE,
+  void* memory = mmap(nullptr, count * stack_stride, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   stacks_ = memory == MAP_FAILED ? nullptr : static_cast<unsigned char*>(memory);
   if (!stacks_) return false;
-  for (size_t i = 0; i < count; i++) mprotect(stacks_ + i * stack_stride(), page_bytes(), PROT_NONE);
+  for (size_t i = 0; i < count; i++) mprotect(stacks_ + i * stack_stride, page_bytes, PROT_NONE);
   stack_count_ = count;
   return true;
 }
 
 bool Worker::is_guard_page(const void* address) const {
   const auto* byte = static_cast<const unsigned char*>(address);
-  if (!stacks_ || byte < stacks_ || byte >= stacks_ + stack_count_ * stack_stride()) return false;
-  return static_cast<size_t>(byte - stacks_) % stack_stride() < page_bytes();
+  if (!stacks_ || byte < stacks_ || byte >= stacks_ + stack_count_ * stack_stride) return false;
+  return static_cast<size_t>(byte - stacks_) % stack_stride < page_bytes;
 }
 
 bool Worker::prepare(const Launch& launch) {
@@ -116,7 +112,7 @@ void Worker::start_or_resume(Context& from, unsigned position) {
   Thread& thread = threads_[linear];
   if (thread.status == Status::fresh) {
     thread.status = Status::runnable;
-    thread.low = stacks_ + linear * stack_stride() + page_bytes();
+    thread.low = stacks_ + linear * stack_stride + page_bytes;
     // Stacks that all began at the same offset in a page would fall on the same few lines of the cache.
     unsigned char* high = thread.low + stack_bytes - linear % 61 * 64;
     make(thread.context, thread.low, high, fiber);
@@ -194,29 +190,32 @@ void Worker::wait_for_lanes(unsigned mask, Work work, void* operand, Place place
   thread.operand = operand;
   thread.place = place;
   thread.status = Status::in_warp;
+  waiting_lanes_[running() / warp_size] |= 1u << running() % warp_size;
   if (!release_lanes(mask, work)) wait();
 }
 
 // If all lanes of the mask have come for this work, do it, and let them go on. The running thread is one of them.
 bool Worker::release_lanes(unsigned mask, Work work) {
-  const unsigned first = running() / warp_size * warp_size;
+  const unsigned warp = running() / warp_size;
+  if (mask & ~waiting_lanes_[warp]) return false;
+  Thread* lanes = &threads_[warp * warp_size];
   void* operand[warp_size];
   for (unsigned left = mask; left; left &= left - 1) {
-    const unsigned lane = static_cast<unsigned>(__builtin_ctz(left));
-    if (first + lane >= count_) return false;
-    const Thread& thread = threads_[first + lane];
-    if (thread.status != Status::in_warp || thread.mask != mask || thread.work != work) return false;
-    operand[lane] = thread.operand;
+    const int lane = __builtin_ctz(left);
+    if (lanes[lane].mask != mask || lanes[lane].work != work) return false;
+    operand[lane] = lanes[lane].operand;
   }
   work(operand, mask);
-  for (unsigned left = mask; left; left &= left - 1)
-    threads_[first + static_cast<unsigned>(__builtin_ctz(left))].status = Status::runnable;
-  CHECKED(chk_warp(first / warp_size, mask, work == sim_sync_lanes));
+  for (unsigned left = mask; left; left &= left - 1) lanes[__builtin_ctz(left)].status = Status::runnable;
+  waiting_lanes_[warp] &= ~mask;
+  CHECKED(chk_warp(warp, mask, work == sim_sync_lanes));
   return true;
 }
 
 // Lanes wait for others that will not come. Says so, and returns true, if it is so in any warp.
 bool Worker::find_stuck_lane() {
+  const auto none = [](unsigned lanes) { return lanes == 0; };
+  if (std::all_of(std::begin(waiting_lanes_), std::end(waiting_lanes_), none)) return false;
   for (unsigned i = 0; i < count_; i++) {
     const Thread& thread = threads_[i];
     if (thread.status != Status::in_warp) continue;
@@ -266,6 +265,7 @@ int Worker::wait_at_barrier(Barrier kind, int predicate, Place place) {
   thread.predicate = predicate;
   thread.place = place;
   thread.status = Status::at_barrier;
+  at_barrier_++;
   wait();
   return thread.predicate;
 }
@@ -273,7 +273,7 @@ int Worker::wait_at_barrier(Barrier kind, int predicate, Place place) {
 // Every thread that has not finished is at a barrier: let them all go on. False: these are different barriers.
 bool Worker::release_barrier() {
   const Thread* some = nullptr;
-  unsigned waiting = 0, true_ones = 0;
+  unsigned true_ones = 0;
   for (unsigned i = 0; i < count_; i++) {
     const Thread& thread = threads_[i];
     if (thread.status != Status::at_barrier) continue;
@@ -284,18 +284,18 @@ bool Worker::release_barrier() {
                some->place.line, thread.place.line);
       return stuck("divergent barrier", i, thread.place, words), false;
     }
-    waiting++;
     true_ones += thread.predicate != 0;
   }
 #ifdef SIM_CHECK
-  if (waiting < count_) {  // a GPU waits for the rest only, or for ever: CUDA leaves it open
+  if (at_barrier_ < count_) {  // a GPU waits for the rest only, or for ever: CUDA leaves it open
     char words[200];
-    snprintf(words, sizeof words, "%u threads have returned while %u wait at __syncthreads", count_ - waiting, waiting);
+    snprintf(words, sizeof words, "%u threads have returned while %u wait at __syncthreads", count_ - at_barrier_,
+             at_barrier_);
     return stuck("exited thread", static_cast<unsigned>(some - threads_.data()), some->place, words), false;
   }
 #endif
   const int result = some->barrier == Barrier::count ? static_cast<int>(true_ones)
-                     : some->barrier == Barrier::all ? true_ones == waiting
+                     : some->barrier == Barrier::all ? true_ones == at_barrier_
                                                      : true_ones != 0;
   for (unsigned i = 0; i < count_; i++) {
     Thread& thread = threads_[i];
@@ -303,6 +303,7 @@ bool Worker::release_barrier() {
     thread.status = Status::runnable;
     thread.predicate = result;
   }
+  at_barrier_ = 0;
   CHECKED(chk_barrier());
   return true;
 }
@@ -322,7 +323,9 @@ void Worker::stuck(const char* kind, unsigned linear, Place place, const char* w
 bool Worker::run_block(uint3 block) {
   sim_current.block = block;
   abandoned_ = false;
+  at_barrier_ = 0;
   for (unsigned i = 0; i < count_; i++) threads_[i].status = Status::fresh;
+  std::fill(std::begin(waiting_lanes_), std::end(waiting_lanes_), 0u);
   if (launch_->seed) shuffle(launch_->seed + block.x + 65537ull * (block.y + 65537ull * block.z));
   CHECKED(chk_block_begin());
   for (;;) {
@@ -336,9 +339,7 @@ bool Worker::run_block(uint3 block) {
       }
     }
     if (find_stuck_lane()) return false;
-    bool waiting = false;
-    for (unsigned i = 0; i < count_; i++) waiting |= threads_[i].status == Status::at_barrier;
-    if (!waiting) return true;
+    if (!at_barrier_) return true;
     if (!release_barrier()) return false;
   }
 }

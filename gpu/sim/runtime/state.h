@@ -15,6 +15,9 @@ struct uint3 {
 // copy of the __shared__ variables. Check mode has one worker, so that addresses are the same for every block.
 #ifdef SIM_CHECK
 #define SIM_PER_WORKER
+#elif defined(__GLIBC__)
+// The runtime's few bytes fit in what the C library keeps free for libraries loaded late: reached in one instruction.
+#define SIM_PER_WORKER __thread __attribute__((tls_model("initial-exec")))
 #else
 #define SIM_PER_WORKER __thread
 #endif
@@ -74,6 +77,7 @@ enum class Barrier : int { plain, count, all, any };  // __syncthreads, __syncth
 
 }  // namespace sim
 
+#pragma GCC visibility push(default)  // the rest of the runtime is nobody else's, and so quicker to reach
 extern "C" {
 extern SIM_PER_WORKER sim::Current sim_current;
 
@@ -109,3 +113,4 @@ void chk_access(const void* address, size_t bytes, enum chk_Access access, sim::
 const char* chk_report();  // findings and counters of the last launch, as JSON
 #endif
 }
+#pragma GCC visibility pop

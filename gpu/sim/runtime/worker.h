@@ -60,9 +60,11 @@ class Worker {
   std::vector<Thread> threads_;  // by linear index
   std::vector<unsigned> order_;  // the order in which threads run; each 32 belong to one warp
   std::vector<unsigned char> shared_;
+  unsigned waiting_lanes_[most_threads / warp_size];  // of each warp, those in a warp operation
   unsigned char* stacks_ = nullptr;
   size_t stack_count_ = 0;
-  unsigned count_ = 0;     // threads in a block
+  unsigned count_ = 0;       // threads in a block
+  unsigned at_barrier_ = 0;  // of them, those that wait there
   unsigned position_ = 0;  // in order_, of the thread that runs
   bool running_ = false;   // a thread runs, not the scheduler
   bool abandoned_ = false;
