@@ -224,20 +224,19 @@ bool Worker::find_stuck_lane() {
     if (!(thread.mask >> i % warp_size & 1)) {
       snprintf(words, sizeof words, "lane %u is not in the mask 0x%08x of its own warp operation", i % warp_size,
                thread.mask);
-      return stuck("divergent warp operation", i, thread.place, words), true;
+      return stuck("exited-lane", i, thread.place, words), true;
     }
     for (unsigned left = thread.mask; left; left &= left - 1) {
       const unsigned lane = static_cast<unsigned>(__builtin_ctz(left));
       const char* what = nullptr;
-      const char* kind = "divergent warp operation";
       int line = 0;
       if (first + lane >= count_) {
-        what = "does not exist: the block ends before it", kind = "exited thread";
+        what = "does not exist: the block ends before it";
       } else {
         const Thread& other = threads_[first + lane];
         line = other.place.line;
         if (other.status == Status::done)
-          what = "has already returned", kind = "exited thread", line = 0;
+          what = "has already returned", line = 0;
         else if (other.status == Status::at_barrier)
           what = "waits at __syncthreads";
         else if (other.mask != thread.mask)
@@ -251,7 +250,7 @@ bool Worker::find_stuck_lane() {
                              "lane %u of warp %u waits in a warp operation with mask 0x%08x, but lane %u of that mask %s",
                              i % warp_size, i / warp_size, thread.mask, lane, what);
       if (line) snprintf(words + n, sizeof words - static_cast<size_t>(n), " (line %d)", line);
-      return stuck(kind, i, thread.place, words), true;
+      return stuck("exited-lane", i, thread.place, words), true;
     }
   }
   return false;
@@ -278,11 +277,12 @@ bool Worker::release_barrier() {
     const Thread& thread = threads_[i];
     if (thread.status != Status::at_barrier) continue;
     if (!some) some = &thread;
-    if (thread.place.line != some->place.line || thread.barrier != some->barrier) {
+    if (thread.place.line != some->place.line || strcmp(thread.place.file, some->place.file) ||
+        thread.barrier != some->barrier) {
       char words[200];
       snprintf(words, sizeof words, "threads of one block wait at different __syncthreads, on lines %d and %d",
                some->place.line, thread.place.line);
-      return stuck("divergent barrier", i, thread.place, words), false;
+      return stuck("divergent-barrier", i, thread.place, words), false;
     }
     true_ones += thread.predicate != 0;
   }
@@ -291,7 +291,7 @@ bool Worker::release_barrier() {
     char words[200];
     snprintf(words, sizeof words, "%u threads have returned while %u wait at __syncthreads", count_ - at_barrier_,
              at_barrier_);
-    return stuck("exited thread", static_cast<unsigned>(some - threads_.data()), some->place, words), false;
+    return stuck("skipped-barrier", static_cast<unsigned>(some - threads_.data()), some->place, words), false;
   }
 #endif
   const int result = some->barrier == Barrier::count ? static_cast<int>(true_ones)
