@@ -234,11 +234,15 @@ class Kernel:
         """What the template's letters stand for, at these sizes and numbers."""
         return self.signature.meaning(evaluated(self.template, numbers) if self.template else "")
 
+    def instance(self, numbers: dict[str, Any]) -> str:
+        """What is launched at these sizes and numbers: the name, with the arguments of the template."""
+        return self.name + (evaluated(self.template, numbers) if self.template else "")
+
     def largest_block(self, name: str) -> tuple[int, int]:
         """Threads and bytes of dynamic shared memory of the largest block that a case launches of an instantiation."""
         threads, shared = 1, 0
         for case in self.cases:
-            if self.template is None or self.name + evaluated(self.template, case) == name:
+            if self.instance(case) == name:
                 threads = max(threads, math.prod(_dimensions(evaluated(self.block, case))))
                 shared = max(shared, int(evaluated(self.shared, case)))
         return threads, shared
