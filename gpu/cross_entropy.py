@@ -29,7 +29,7 @@ cross_entropy_forward = kernel(
 cross_entropy_backward = kernel(
     "cross_entropy.cu",
     "cross_entropy_backward",
-    shapes={"logits": "N D", "targets": "N", "largest": "N", "sum": "N", "scale": "", "dx": "N D"},
+    shapes={"logits": "N D", "targets": "N", "largest": "N", "sum": "N", "scale": "1", "dx": "N D"},
     flops=lambda N, D: 4 * N * D,
     cases=CASES,
     draw=DRAW,
@@ -51,7 +51,7 @@ def forward(logits: Any, targets: Any) -> tuple[Any, ...]:
 def backward(gs: Any, outs: Any, inputs: Any, needs: Any) -> list[Any]:
     (g, *_), (_, largest, total, count), (logits, targets) = gs, outs, inputs
     dx = cross_entropy_backward(
-        logits=rows(logits), targets=targets_of(targets), largest=largest, sum=total, scale=np.asarray(g / count, like=total)
+        logits=rows(logits), targets=targets_of(targets), largest=largest, sum=total, scale=np.reshape(g / count, 1)
     )
     return [dx.reshape(logits.shape), None]
 

@@ -5,6 +5,7 @@ g = dL/dx - i dL/dy (see `backward`); conj(z) moves y the other way, so its rule
 """
 
 import inspect
+from functools import wraps
 
 import numpy as np
 
@@ -66,7 +67,7 @@ def without_complex(out, name):
 
 def checked(function, name):
     """The function, refusing complex results: NumPy has a value there, but its gradient is not what the rule says."""
-    return lambda *args, **options: without_complex(function(*args, **options), name)
+    return wraps(function)(lambda *args, **options: without_complex(function(*args, **options), name))
 
 
 def real_only(primitive) -> None:
