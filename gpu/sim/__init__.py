@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from . import compile as _compile
-from .findings import Finding
+from .findings import Counters, Finding
 from .program import Program, Result
 
-__all__ = ["Finding", "Program", "Result", "compile", "run"]
+__all__ = ["Counters", "Finding", "Program", "Result", "compile", "run"]
 
 _programs: dict[
     tuple[Any, ...], tuple[tuple[Any, ...], Program]
@@ -60,7 +60,7 @@ def compile(
     headers = _compile.included(source, folders)
     state = _state(tuple(headers.values()))
     path, runtime = _compile.library(source, tuple(names), file, headers, check, asked[5])
-    program = Program(source, names, file, path, runtime, check)
+    program = Program(source, names, file, path, runtime, headers, check)
     _programs[asked] = state, program
     return program
 

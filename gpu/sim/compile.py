@@ -17,6 +17,7 @@ from functools import cache
 from pathlib import Path
 
 from ...errors import BackendError, CompileError, explain
+from .watch import watched
 
 HERE = Path(__file__).parent
 MAC = sys.platform == "darwin"
@@ -92,9 +93,17 @@ def kernel_flags(compiler: tuple[str, ...], check: bool) -> list[str]:
     """What kernels are compiled with besides: a GPU fuses multiplications with additions, and sets no errno."""
     native = "-mcpu=native" if platform.machine() in ("arm64", "aarch64") else "-march=native"
     chosen = [*flags(compiler, check), "-w", native, "-ffp-contract=fast", "-fno-math-errno"]
-    # In check mode every load and store becomes a call that the checker answers: -fsanitize=thread, without its
-    # library. -O1 and -g keep each at its line.
-    return [*chosen, "-O1", "-g", "-fsanitize=thread"] if check else [*chosen, "-O3"]
+    if not check:
+        return [*chosen, "-O3"]
+    # Every load and store becomes a call that the checker answers, and so do a vector at an address that does not suit
+    # it and an index outside an array of known size. -O0 keeps each of them as it is written, at its line.
+    chosen += ["-O0", "-g1", "-fsanitize=thread,alignment,bounds"]
+    if "clang" in version(compiler):
+        # clang leaves out a read that the same line overwrites, as in y[i] += x, unless it is asked not to; and it wants
+        # to do atomic operations by calls too, which the simulator does itself and reports.
+        for setting in ("-tsan-instrument-read-before-write=1", "-tsan-instrument-atomics=0"):
+            chosen += ["-mllvm", setting]
+    return chosen
 
 
 # ---- the text
@@ -112,8 +121,10 @@ def code_only(text: str) -> str:
     return re.sub(r"//[^\n]*|/\*.*?\*/|\"(?:\\.|[^\"\\\n])*\"", blank, text, flags=re.DOTALL)
 
 
-def prepared(text: str, file: str) -> str:
-    """The kernel's text as C++: dynamic shared memory becomes a pointer to the block's."""
+def prepared(text: str, file: str, check: bool) -> str:
+    """The kernel's text as C++: dynamic shared memory becomes a pointer to the block's; `check` watches locals too."""
+    if check:
+        text = watched(text)
     code, parts, at = code_only(text), [], 0
     for found in SHARED.finditer(code):
         if code.count("{", 0, found.start()) == code.count("}", 0, found.start()):
@@ -264,7 +275,7 @@ def library(
     """
     base = runtime(compiler, check)
     chosen = kernel_flags(compiler, check)
-    unit = prepared(text, file) + '#line 1 "names"\n'
+    unit = prepared(text, file, check) + '#line 1 "names"\n'
     unit += "".join(f"SIM_ENTRY({i}, ({name}))\n" for i, name in enumerate(names)) + "SIM_IMAGE\n"
     copies = {name: path.read_text("utf-8") for name, path in headers.items()}
 
@@ -275,7 +286,7 @@ def library(
             for name, header in copies.items():
                 copy = folder / name
                 copy.parent.mkdir(parents=True, exist_ok=True)
-                copy.write_text(prepared(header, name), "utf-8")
+                copy.write_text(prepared(header, name, check), "utf-8")
             include = ["-I", str(folder), "-I", str(HERE / "include"), "-include", str(HERE / "include/cudasim.h")]
             command = [*chosen, *include, "-c", str(work / "kernel.cpp"), "-o", str(work / "kernel.o")]
             refused = _compile(compiler, command)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,8 @@ from ...backend import threads
 from ...errors import LaunchError, explain
 from ..source import signatures
 from . import findings as reports
-from .findings import Finding
+from .findings import Counters, Finding
+from .symbols import statics
 
 MOST_THREADS, MOST_SHARED = 1024, 227 * 1024  # in a block, on the largest GPUs
 WORTH_SHARING = 1 << 13  # with fewer threads than this in all, a second worker costs more than it brings
@@ -37,6 +38,23 @@ class Argument(ctypes.Structure):
     ]
 
 
+class Variable(ctypes.Structure):
+    """A variable of the kernel's library: the struct of the same name in runtime/state.h."""
+
+    _fields_ = [("offset", ctypes.c_size_t), ("bytes", ctypes.c_size_t), ("shared", ctypes.c_int)]
+
+
+class Image(ctypes.Structure):
+    """Where the kernel's library lies: the struct of the same name in runtime/state.h."""
+
+    _fields_ = [
+        ("base", ctypes.c_void_p),
+        ("end", ctypes.c_void_p),
+        ("variables", ctypes.POINTER(Variable)),
+        ("variable_count", ctypes.c_size_t),
+    ]
+
+
 class Launch(ctypes.Structure):
     """One launch: the struct of the same name in runtime/state.h."""
 
@@ -44,7 +62,7 @@ class Launch(ctypes.Structure):
         ("entry", ctypes.c_void_p),
         ("parameters", ctypes.POINTER(ctypes.c_void_p)),
         ("arguments", ctypes.POINTER(Argument)),
-        ("image", ctypes.c_void_p),
+        ("image", ctypes.POINTER(Image)),
         ("argument_count", ctypes.c_size_t),
         ("shared_bytes", ctypes.c_size_t),
         ("seed", ctypes.c_uint64),
@@ -78,7 +96,7 @@ class Result:
     seconds: float
     switches: int
     findings: list[Finding] = field(default_factory=list)
-    counters: dict[str, Any] = field(default_factory=dict)
+    counters: Counters = field(default_factory=Counters)
 
 
 class Program:
@@ -89,18 +107,33 @@ class Program:
         file: the name of the text.
         text: itself.
         path: of the library that the compiler made of it.
+        headers: the files that the text includes, by the names it does it with.
         check: whether launches are checked.
     """
 
-    def __init__(self, text: str, names: Sequence[str], file: str, path: Path, runtime: Path, check: bool):
+    def __init__(
+        self,
+        text: str,
+        names: Sequence[str],
+        file: str,
+        path: Path,
+        runtime: Path,
+        headers: Mapping[str, Path],
+        check: bool,
+    ):
         self.text, self.names, self.file, self.path, self.check = text, tuple(names), file, path, check
+        self.headers = headers
         self._library, self._runtime = ctypes.CDLL(str(path)), ctypes.CDLL(str(runtime))
         self._entries = {name: self._entry(i) for i, name in enumerate(names)}
         self._signatures = signatures(text)
-        self._image = None
-        if check and hasattr(self._library, "sim_image"):
-            self._library.sim_image.restype = ctypes.c_void_p
-            self._image = self._library.sim_image()
+        self._image = self._checked_image() if check else None
+
+    def _checked_image(self) -> Image:
+        self._library.sim_image.restype = ctypes.POINTER(Image)
+        image = self._library.sim_image().contents
+        variables = statics(self.path)
+        table = (Variable * max(len(variables), 1))(*(Variable(v.address, v.size, v.shared) for v in variables))
+        return Image(image.base, image.end, table, len(variables))
 
     def _entry(self, i: int) -> tuple[int, list[tuple[int, str]]]:
         """The address of a kernel's entry, and the size and kind of each parameter."""
@@ -163,7 +196,7 @@ class Program:
             entry=entry,
             parameters=slots,
             arguments=table,
-            image=self._image,
+            image=self._image and ctypes.pointer(self._image),
             argument_count=len(arrays),
             shared_bytes=shared,
             seed=0 if seed is None else seed % (1 << 63) + 1,
@@ -177,7 +210,8 @@ class Program:
         if not self.check:
             return Result(launch.seconds, launch.switches)
         self._runtime.chk_report.restype = ctypes.c_char_p
-        found, counters = reports.read(self._runtime.chk_report(), self, names or self._argument_names(name, len(args)))
+        names = names or self._argument_names(name, len(args))
+        found, counters = reports.read(self._runtime.chk_report(), self, args, names)
         return Result(launch.seconds, launch.switches, found, counters)
 
     def _known(self, name: str) -> str:

@@ -29,6 +29,10 @@ struct Place {  // a line of the kernel's text
   int line;
 };
 
+// As the default of a parameter: where the call stands. (g++ 12 takes `Place{__builtin_FILE(), __builtin_LINE()}` there
+// for the line of the declaration.)
+constexpr Place here(const char* file = __builtin_FILE(), int line = __builtin_LINE()) { return {file, line}; }
+
 // The CUDA thread that runs now on this worker.
 struct Current {
   uint3 thread, block, block_dim, grid_dim;  // threadIdx, blockIdx, blockDim, gridDim
@@ -45,10 +49,17 @@ struct Argument {
   int itemsize, index;
 };
 
-// Where the kernel's library lies in memory. Its static variables, the __shared__ ones among them, are in
-// [statics_low, statics_high). A code or data address minus `base` is what addr2line and nm call it.
+// A variable of the kernel's library, `offset` bytes from its base: __shared__, or else __device__ or __constant__.
+struct Variable {
+  size_t offset, bytes;
+  int shared;
+};
+
+// Where the kernel's library lies in memory. A code or data address minus `base` is what addr2line and nm call it.
 struct Image {
-  unsigned char *base, *end, *statics_low, *statics_high;
+  unsigned char *base, *end;
+  const Variable* variables;
+  size_t variable_count;
 };
 
 // One launch. Python fills the upper part (program.py has the same structure), the runtime the lower one.
@@ -101,9 +112,12 @@ void chk_thread_begin();
 void chk_thread_end();
 void chk_barrier();                                               // all threads of the block have met
 void chk_warp(unsigned warp, unsigned mask, bool orders_memory);  // these lanes have met
+void chk_fence();                                                 // this thread has executed __threadfence
+void chk_local(void* address, size_t bytes);                      // a local variable without a value begins (watch.py)
+void* chk_memcpy(void* to, const void* from, size_t bytes);       // the copy of a struct
 
-// The block can go no further (kind: "divergent barrier", "exited thread", "divergent warp operation"), or goes on
-// although it should not. `linear` is one of the threads concerned.
+// The block can go no further (kind: "divergent-barrier", "skipped-barrier", "exited-lane"). `linear` is one of the
+// threads concerned.
 void chk_stuck(const char* kind, sim::Place place, unsigned linear, const char* words);
 
 // Accesses that the runtime makes for the kernel: atomics, matrix fragments, asynchronous copies.

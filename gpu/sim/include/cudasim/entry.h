@@ -55,11 +55,11 @@ struct Entry<kernel, void (*)(T...)> {
   extern "C" const sim::Parameter* sim_parameters_##number() { return sim::Entry<&(kernel)>::parameters; }
 
 #if defined(SIM_CHECK) && defined(__ELF__)
-// Symbols of the linker: the begin and the end of this library, and of its static variables.
+// Symbols of the linker: the begin and the end of this library.
 extern "C" {
-extern __attribute__((visibility("hidden"))) unsigned char __ehdr_start[], __bss_start[], _end[];
+extern __attribute__((visibility("hidden"))) unsigned char __ehdr_start[], _end[];
 inline __attribute__((used, no_sanitize("thread"))) const sim::Image* sim_image_of_this_library() {
-  static const sim::Image image{__ehdr_start, _end, __bss_start, _end};
+  static const sim::Image image{__ehdr_start, _end, nullptr, 0};  // Python knows the variables
   return &image;
 }
 }

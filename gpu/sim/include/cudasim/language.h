@@ -1,6 +1,11 @@
 // The words that CUDA adds to C++.
 #pragma once
 
+// clang makes a call of memcpy of the copy of a struct, and of memset of an initial value: in check mode they are seen.
+#if defined(SIM_CHECK) && defined(__clang__) && defined(__ELF__)
+asm(".set memcpy, chk_memcpy\n.set memmove, chk_memmove\n.set memset, chk_memset");
+#endif
+
 // A function of the simulator. In check mode it must not be part of the kernel: accesses of its own are no findings.
 #ifdef SIM_CHECK
 #define SIM_INLINE __attribute__((noinline, no_sanitize("thread"))) inline
@@ -37,8 +42,7 @@
 constexpr int warpSize = 32;
 
 // Where in the kernel a function of the simulator was called: the default argument is evaluated at the call.
-#define SIM_PLACE \
-  sim::Place { __builtin_FILE(), __builtin_LINE() }
+#define SIM_PLACE sim::here()
 
 SIM_INLINE void __syncthreads(sim::Place place = SIM_PLACE) { sim_barrier(sim::Barrier::plain, 0, place); }
 SIM_INLINE int __syncthreads_count(int predicate, sim::Place place = SIM_PLACE) {
@@ -51,9 +55,14 @@ SIM_INLINE int __syncthreads_or(int predicate, sim::Place place = SIM_PLACE) {
   return sim_barrier(sim::Barrier::any, predicate, place);
 }
 
-SIM_INLINE void __threadfence() { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
+SIM_INLINE void __threadfence() {
+#ifdef SIM_CHECK
+  chk_fence();
+#endif
+  __atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
 SIM_INLINE void __threadfence_block() {}
-SIM_INLINE void __threadfence_system() { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
+SIM_INLINE void __threadfence_system() { __threadfence(); }
 
 // A failed assertion ends the kernel on a GPU; here it ends the block.
 [[noreturn]] SIM_INLINE void __trap() { runtime_abandon(); }
