@@ -99,8 +99,8 @@ def kernel_flags(compiler: tuple[str, ...], check: bool) -> list[str]:
     # it and an index outside an array of known size. -O0 keeps each of them as it is written, at its line.
     chosen += ["-O0", "-g1", "-fsanitize=thread,alignment,bounds"]
     if "clang" in version(compiler):
-        # clang leaves out a read that the same line overwrites, as in y[i] += x, unless it is asked not to; and it wants
-        # to do atomic operations by calls too, which the simulator does itself and reports.
+        # clang leaves out a read that the same line overwrites, as in y[i] += x, unless it is asked not to; it makes
+        # calls of atomic operations, which the simulator does itself and reports.
         for setting in ("-tsan-instrument-read-before-write=1", "-tsan-instrument-atomics=0"):
             chosen += ["-mllvm", setting]
     return chosen

@@ -90,6 +90,9 @@ class Finding:
     other: Other | None = None
     called_from: tuple[Line, ...] = ()
 
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.kind}: {self.words}"
+
     @property
     def hint(self) -> str:
         """What to look for."""
@@ -209,8 +212,7 @@ class _Reader:
         return kernel[0].file, kernel[0].line, tuple(kernel[1:])
 
     def known_as(self, file: str) -> str | None:
-        """What the text is called of which the compiler says `file`, perhaps with a folder before it; None: not the
-        kernel's, but the simulator's or the compiler's."""
+        """The kernel's name for the file that the compiler speaks of; None: it is the simulator's or the compiler's."""
         return next((name for name in self.texts if file == name or file.endswith("/" + name)), None)
 
     def what(self, raw: dict[str, Any]) -> tuple[str | None, tuple[int, ...] | None]:

@@ -2,9 +2,13 @@
 
 A compiler keeps a local variable to itself: no load or store of it is reported to the checker. So in check mode
 
-    float sum, row[4];         becomes        float sum, row[4]; chk_local(&sum, sizeof sum); chk_local(&row, sizeof row);
+    float sum, row[4];
 
-on the same line. The address has now left the function, and so every access is reported; the variable is filled with a
+becomes, on the same line,
+
+    float sum, row[4]; chk_local(&sum, sizeof sum); chk_local(&row, sizeof row);
+
+The address has now left the function, and so every access is reported; the variable is filled with a
 pattern that says that nobody has written it.
 """
 
@@ -59,7 +63,7 @@ def _without_literals(text: str) -> str:
 
 
 def _other_names_of_numbers(text: str) -> str:
-    """`typename T` of a template, `using real = float`, `typedef float real`: alternatives for the regular expression."""
+    """`typename T` of a template, `using real = float`, `typedef float real`: as alternatives for a pattern."""
     names = set(re.findall(rf"\b(?:typename|class)\s+({NAME})\s*[,>=]", text))
     names |= set(re.findall(rf"\busing\s+({NAME})\s*=\s*(?:{NUMBERS})\s*;", text))
     names |= set(re.findall(rf"\btypedef\s+(?:{NUMBERS})\s+({NAME})\s*;", text))
