@@ -598,6 +598,7 @@ using namespace sim;
 
 // ---- what the runtime tells
 
+#pragma GCC visibility push(default)  // the kernel's library calls these
 extern "C" {
 
 void chk_launch_begin(const Launch* launch) {
@@ -878,3 +879,4 @@ void __ubsan_handle_out_of_bounds(OutOfBounds* data, uintptr_t index) {
   static_fault("out-of-bounds", data->where, 0, words, PC);
 }
 }
+#pragma GCC visibility pop
