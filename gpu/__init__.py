@@ -25,8 +25,9 @@ def check_available(backend: str) -> None:
     Raises:
         BackendError: what is missing, and the line that brings it.
     """
-    missing = cuda.missing_for_cupy() if backend == "cupy" else cuda.missing_for_cpucuda()
-    if missing:
+    if backend != "cupy":
+        cuda.find_compiler()
+    elif missing := cuda.missing_for_cupy():
         what, fixes = "; ".join(part.what for part in missing), list(dict.fromkeys(part.fix for part in missing))
         raise BackendError(explain(f"The backend {backend} cannot run here: {what}.", fix="; ".join(fixes)))
 

@@ -13,13 +13,16 @@ import ctypes
 import importlib
 import os
 import re
-import shutil
-import subprocess
+import shlex
 import sys
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from ..errors import BackendError
+from .sim.compile import cache_folder, find_compiler
+from .sim.compile import version as compiler_version
 
 DRIVER = {"win32": "nvcuda.dll"}.get(sys.platform, "libcuda.so.1")
 NVRTC = re.compile(r"libnvrtc\.so(\.[0-9]+)*|nvrtc64_[0-9]+_[0-9]+\.dll")
@@ -113,36 +116,46 @@ def cupy() -> Any:
     return importlib.import_module("cupy")
 
 
+def install(version: int | None) -> str:
+    """The line that installs CuPy and all it needs, for a driver; for the newest where there is none."""
+    return f"pip install 'minilinear[{extra_for(version) or 'gpu'}]'"
+
+
+def _fits(packages: dict[str, str], version: int) -> bool:
+    """Whether the driver can run the CuPy that is installed: it runs what was built for an older CUDA, not a newer."""
+    return not ("cupy-cuda13x" in packages and 12000 <= version < 13000)
+
+
+def _replace(packages: dict[str, str], version: int | None) -> str:
+    """The line that puts the right CuPy in the place of these: they share one folder, so all of them have to go."""
+    return (f"pip uninstall -y {' '.join(packages)} && " if packages else "") + install(version)
+
+
 def missing_for_cupy() -> list[Missing]:
     """What the backend "cupy" lacks here, the first thing to mend first."""
-    version, found = driver(), cupy_wheels()
-    extra, lacking = extra_for(version), []
+    version, packages, lacking = driver(), cupy_wheels(), []
     if version is None:
         lacking.append(Missing(f"there is no CUDA driver ({DRIVER})", "the driver of your NVIDIA GPU"))
-    elif extra is None:
+    elif extra_for(version) is None:
         lacking.append(Missing(f"the driver speaks CUDA {spelled(version)}", "a driver for CUDA 12 or 13"))
     elif not devices():
         lacking.append(Missing("the driver sees no GPU", "CUDA_VISIBLE_DEVICES, or the container's --gpus option"))
-    install = f"pip install 'minilinear[{extra or 'gpu'}]'"
-    if len(found) > 1:
-        names = " ".join(found)
-        again = Missing(f"there are {len(found)} CuPy packages, {names}", f"pip uninstall -y {names} && {install}")
-        return [*lacking, again]
-    if not found:
-        return [*lacking, Missing("CuPy is not installed", install)]
-    name, cupy_version = next(iter(found.items()))
-    if name == "cupy-cuda13x" and extra == "gpu-cuda12":
+    if not packages:
+        return [*lacking, Missing("CuPy is not installed", install(version))]
+    names = " and ".join(packages)
+    if len(packages) > 1:
+        return [*lacking, Missing(f"{names} are both installed", _replace(packages, version))]
+    if version is not None and not _fits(packages, version):
         lacking.append(
-            Missing(
-                f"{name} does not run on a driver for CUDA {spelled(version)}", f"pip uninstall -y {name} && {install}"
-            )
+            Missing(f"{names} does not run on a driver for CUDA {spelled(version)}", _replace(packages, version))
         )
-    if int(cupy_version.split(".")[0]) < 14:
-        lacking.append(Missing(f"{name} {cupy_version} is older than 14", f"pip install -U 'minilinear[{extra}]'"))
-    if nvrtc() is None:
-        lacking.append(Missing("NVRTC, which compiles kernels, is not installed", install))
-    lacking += [Missing(f"the header {name} is not installed", install) for name, at in headers().items() if at is None]
-    return lacking
+    if int(packages[names].partition(".")[0]) < 14:
+        lacking.append(
+            Missing(f"{names} {packages[names]} is older than 14", install(version).replace("install", "install -U"))
+        )
+    gone = [] if nvrtc() else ["NVRTC"]
+    gone += [name for name, path in headers().items() if path is None]
+    return [*lacking, *(Missing(f"{name} is not installed", install(version)) for name in gone)]
 
 
 def tensor_float_32() -> bool:
@@ -150,28 +163,55 @@ def tensor_float_32() -> bool:
     return os.environ.get("CUPY_TF32", "0") not in ("", "0")
 
 
-# The compiler, for running kernels on the processor.
+# For `minilinear doctor`.
 
 
-def compiler() -> tuple[str, str] | None:
-    """A C++ compiler and the first line of its --version; None without one. $CXX comes first."""
-    for name in (os.environ.get("CXX"), "g++", "clang++"):
-        path = shutil.which(name) if name else None
-        if path:
-            said = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout
-            return path, said.partition("\n")[0]
-    return None
+class Row(NamedTuple):
+    """One thing that was looked at: what, how it is, "ok", "missing" (not needed) or "wrong", and what mends it."""
+
+    what: str
+    found: str
+    state: str = "ok"
+    fix: str = ""
 
 
-def missing_for_cpucuda() -> list[Missing]:
-    """What the backend "cpucuda" lacks here."""
-    if sys.platform == "win32":
-        return [
-            Missing(
-                "Windows has no context switch that we use", "WSL: wsl --install, then pip install minilinear there"
-            )
-        ]
-    if compiler() is None:
-        fix = "xcode-select --install" if sys.platform == "darwin" else "apt-get install g++"
-        return [Missing("there is no C++ compiler", fix)]
-    return []
+def rows() -> list[Row]:
+    """Everything that kernels need, on a GPU and on this processor."""
+    version, packages = driver(), cupy_wheels()
+    lacking = "wrong" if packages else "missing"  # what CuPy needs is missed only by CuPy
+    found = [
+        Row("CUDA driver", f"none: no {DRIVER}", "missing")
+        if version is None
+        else Row("CUDA driver", f"CUDA {spelled(version)}, {devices()} GPU, wants minilinear[{extra_for(version)}]")
+    ]
+    names = ", ".join(f"{name} {number}" for name, number in packages.items())
+    if len(packages) == 1 and (version is None or _fits(packages, version)):
+        found.append(Row("CuPy", names))
+    else:
+        found.append(
+            Row("CuPy", names or "not installed", "wrong" if packages else "missing", _replace(packages, version))
+        )
+    library, gone = nvrtc(), [name for name, path in headers().items() if path is None]
+    found.append(Row("NVRTC", str(library)) if library else Row("NVRTC", "not installed", lacking, install(version)))
+    if gone:
+        found.append(Row("CUDA headers", f"without {', '.join(gone)}", lacking, install(version)))
+    else:
+        found.append(Row("CUDA headers", ", ".join(HEADERS)))
+    if packages and not missing_for_cupy():
+        found.append(_memory())
+    how = "on: float32 products keep 10 bits behind the point, not 23" if tensor_float_32() else "off"
+    found.append(Row("TF32", f"{how} (CUPY_TF32 changes it)"))
+    try:
+        compiler = find_compiler()
+        found.append(Row("C++ compiler", f"{shlex.join(compiler)}: {compiler_version(compiler).partition(chr(10))[0]}"))
+    except BackendError as reason:
+        found.append(Row("C++ compiler", "not installed", "missing", str(reason).partition("fix: ")[2]))
+    return [*found, Row("compiled kernels", f"{cache_folder()} (MINILINEAR_CACHE changes it)")]
+
+
+def _memory() -> Row:
+    try:
+        free, total = cupy().cuda.runtime.memGetInfo()
+    except Exception as reason:  # whatever a broken installation raises
+        return Row("GPU memory", f"CuPy does not start: {reason}", "wrong", _replace(cupy_wheels(), driver()))
+    return Row("GPU memory", f"{free / 1e9:.1f} of {total / 1e9:.1f} GB free")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import platform
 import re
@@ -18,6 +19,7 @@ import typer
 
 from .. import backend
 from ..autograd import gradcheck
+from ..errors import BackendError
 from .console import AsJson, Plain, make_console, print_json, say, show_table
 
 CORE = ("numpy", "scipy", "rich", "typer", "safetensors", "threadpoolctl")
@@ -40,7 +42,7 @@ class Finding:
 
 def findings() -> list[Finding]:
     """Look at everything; a second at most."""
-    return [*_versions(), *_speed(), *_disk(), *_engine()]
+    return [*_versions(), *_speed(), *_kernels(), *_disk(), *_engine()]
 
 
 def _versions() -> list[Finding]:
@@ -56,11 +58,11 @@ def _versions() -> list[Finding]:
 
 
 def _extras() -> list[tuple[str, str]]:
-    """The packages of each extra that is for running, as this package declares them."""
+    """The packages of the extras for comparing and drawing, as this package declares them; those for GPUs below."""
     declared = [
         re.match(r"([\w-]+).*extra == ['\"]([\w-]+)['\"]", line) for line in metadata.requires("minilinear") or []
     ]
-    return [(found[1], found[2]) for found in declared if found and found[2] in ("peers", "gpu", "gpu-cuda12", "plot")]
+    return [(found[1], found[2]) for found in declared if found and found[2] in ("peers", "plot")]
 
 
 def _speed() -> list[Finding]:
@@ -68,7 +70,7 @@ def _speed() -> list[Finding]:
     found = [
         Finding("cores", str(os.cpu_count())),
         Finding("threads", f"{backend.threads()} (MINILINEAR_THREADS changes it)"),
-        Finding("backend", backend.current_backend()),
+        _backend(),
     ]
     for library in backend.libraries():
         kernels = f"{library.get('version')}, kernels for {library.get('architecture', 'unknown')}"
@@ -81,6 +83,20 @@ def _speed() -> list[Finding]:
     each = (time.perf_counter() - begun) / 8
     found.append(Finding("matrix product", f"{2 * 512**3 / each / 1e9:.0f} GFLOP/s in float32, 512 x 512"))
     return found
+
+
+def _backend() -> Finding:
+    try:
+        return Finding("backend", backend.current_backend())
+    except BackendError as reason:  # $MINILINEAR_BACKEND asks for what is not here
+        rule, _, fix = str(reason).partition("\n  fix: ")
+        return Finding("backend", rule.replace("\n ", ""), "wrong", fix)
+
+
+def _kernels() -> list[Finding]:
+    """What CUDA kernels need: the driver, a GPU's packages, the compiler that runs them on this processor."""
+    looked_at = importlib.import_module("minilinear.gpu.cuda").rows()  # here: no other command loads the kernels
+    return [Finding(*row) for row in looked_at]
 
 
 def _disk() -> list[Finding]:
@@ -111,7 +127,7 @@ def _engine() -> list[Finding]:
 
 
 def doctor(as_json: AsJson = False, plain: Plain = False) -> None:
-    """Look at this machine: versions, extras, threads, BLAS, disk, and whether a gradient comes out right.
+    """Look at this machine: versions, threads, BLAS, GPU, compiler, disk, and whether a gradient comes out right.
 
     Exit code 3 if something is wrong; an extra that is not installed is not.
     """

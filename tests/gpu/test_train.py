@@ -1,0 +1,136 @@
+"""Training with kernels: loss by loss what NumPy gives, on this processor; and the account of what ran as kernels."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import minilinear as ml
+from minilinear import gpu
+from minilinear.autograd import cross_entropy
+from minilinear.cli import main
+from minilinear.cli.train import ran
+from minilinear.norms import l2_norm, rms_norm
+from minilinear.tasks import task
+from minilinear.training import Run, RunFolder
+from minilinear.training.recipes import recipe
+from tests.gpu import fake_cupy
+
+
+@pytest.fixture(autouse=True)
+def from_zero():
+    gpu.reset_account()
+    yield
+    gpu.reset_account()
+
+
+def draw(*shape):
+    return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("mixer", "more"),
+    [("delta_product", {}), ("mamba2", {"norm": "layer_norm", "ffn": "geglu"}), ("softmax", {"ffn": "kat"})],
+)
+def test_losses_with_kernels_are_those_of_numpy(mixer, more):
+    made = task("s3", lengths=(4, 6))
+    changes = {"mixer": mixer, "D": 8, "hidden": 8, "heads": 2} | more
+    losses = {}
+    for name in ("numpy", "cpucuda"):
+        with ml.use(name):
+            run = Run(recipe(made, changes=changes, training={"steps": 20, "batch": 4}), RunFolder("nowhere"), made)
+            losses[name] = [run.advance().loss for _ in range(20)]
+    np.testing.assert_allclose(losses["cpucuda"], losses["numpy"], rtol=2e-5)
+    ran, text = gpu.account()
+    assert ran["cross_entropy"] == 20
+    assert "cross_entropy" not in text
+
+
+def command(capsys, *words):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["minilinear", *words])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+    said = capsys.readouterr()
+    return stopped.value.code, said.out, said.err
+
+
+SMALL = ("train", "parity", "--length", "4", "--steps", "2", "--batch", "2", "--set", "D=8", "--set", "heads=2")
+
+
+def test_train_says_what_ran_as_kernels(tmp_path, capsys, monkeypatch):
+    """On a task that is tested shortly: the simulator takes its time."""
+    found = {}
+    for name in ("numpy", "cpucuda"):
+        code, out, _ = command(capsys, *SMALL, "--backend", name, "--out", str(tmp_path / name), "--json")
+        assert not code
+        found[name] = json.loads(out)
+        assert found[name]["backend"] == name
+        assert ml.current_backend() == "numpy"  # the choice ends with the command
+    assert "kernels" not in found["numpy"]
+    kernels, text = found["cpucuda"]["kernels"], found["cpucuda"]["text"]
+    assert kernels["cross_entropy"] == 2
+    assert all(calls > 0 for reasons in text.values() for calls in reasons.values())
+    (first, *rest) = ran(found["cpucuda"])
+    assert first.startswith("calls on cpucuda") and f"cross_entropy {kernels['cross_entropy']}" in first
+    assert len(rest) == sum(map(len, text.values()))
+    code, _, _ = command(capsys, "train", "--resume", str(tmp_path / "numpy"), "--backend", "cpucuda", "--json")
+    assert not code
+
+
+@pytest.mark.parametrize("name", ["train", "compare", "generate", "play"])
+def test_a_backend_that_does_not_exist_is_wrong_usage(capsys, name):
+    code, _, err = command(capsys, name, "x", "--backend", "fortran")
+    assert code == 2
+    assert "--backend is one of numpy, cupy, cpucuda" in err
+
+
+def test_a_backend_that_is_not_here_is_the_environments_fault(capsys, monkeypatch):
+    monkeypatch.setattr(
+        "minilinear.gpu.cuda.missing_for_cupy", lambda: [gpu.cuda.Missing("it is Sunday", "come again")]
+    )
+    code, _, err = command(capsys, *SMALL, "--backend", "cupy")
+    assert (code, err) == (3, "error: The backend cupy cannot run here: it is Sunday.\n  fix: come again\n")
+
+
+# The account.
+
+
+def test_what_ran_as_a_kernel_is_counted_and_so_is_what_did_not_and_why():
+    x = draw(3, 8)
+    with ml.use("cpucuda"):
+        rms_norm(x), rms_norm(x), l2_norm(x), l2_norm(x.astype(np.float64))
+        cross_entropy(ml.tensor(x), np.array([0, 1, 7]))
+    ran, text = gpu.account()
+    assert ran == {"cross_entropy": 1, "l2_norm": 1, "rms_norm": 2}
+    assert text == {"l2_norm": {"x is float64, the kernels are float32": 1}}
+    rms_norm(x)  # with NumPy nothing is counted
+    assert gpu.account() == (ran, text)
+    gpu.reset_account()
+    assert gpu.account() == ({}, {})
+
+
+def test_a_function_without_a_kernel_runs_as_text_and_says_so_once(monkeypatch, caplog):
+    monkeypatch.setattr(gpu, "TABLE", {})
+    x = draw(3, 8)
+    with caplog.at_level("INFO", "minilinear.gpu"), ml.use("cpucuda"):
+        found = [rms_norm(x) for _ in range(3)]
+    assert gpu.account() == ({}, {"rms_norm": {"it has no kernel yet": 3}})
+    assert [record.getMessage() for record in caplog.records] == [
+        "rms_norm runs as NumPy text on cpucuda: it has no kernel yet"
+    ]
+    np.testing.assert_array_equal(found[0], rms_norm(x))
+
+
+def test_kernels_do_not_run_on_arrays_that_are_elsewhere(monkeypatch):
+    x = draw(3, 8)
+    with fake_cupy.installed():
+        there = fake_cupy.cupy.asarray(x)
+        for name, array, why in (("cupy", x, "not on the GPU"), ("cpucuda", there, "on the GPU")):
+            monkeypatch.setattr(gpu, "TABLE", {"rms_norm": object()})
+            with ml.use(name):
+                rms_norm(array), rms_norm(ml.autograd.Tensor(array))
+            assert gpu.account() == ({}, {"rms_norm": {f"its arrays are {why}": 2}})
+            gpu.reset_account()
