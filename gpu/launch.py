@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -187,10 +187,16 @@ class Kernel:
         return tuple(dict.fromkeys(axis for p in self.pointers for axis in _named(self.shapes[p.name])))
 
     @cached_property
+    def _shape_code(self) -> dict[str, Any]:
+        """Each shape as Python's own code, for a launch has little time: "N 2*D" as (N, 2*D,)."""
+        tuples = {name: "".join(f"{token}, " for token in self.letters(name)) for name in self.shapes}
+        return {name: compile(f"({inside})", name, "eval") for name, inside in tuples.items()}
+
+    @cached_property
     def choices(self) -> tuple[str, ...]:
         """What template, grid, block and shared depend on, and the kernel itself is not given: which way to go."""
         of = (self.template, self.grid, self.block, self.shared)
-        used = [name for function in of if callable(function) for name in inspect.signature(function).parameters]
+        used = [name for function in of if callable(function) for name in _asked(function)]
         known = {*self.axes, *(parameter.name for parameter in self.signature.parameters)}
         return tuple(name for name in dict.fromkeys(used) if name not in known)
 
@@ -355,7 +361,7 @@ class Kernel:
 
     def shape(self, name: str, sizes: dict[str, int]) -> tuple[int, ...]:
         """Of an array, by the lengths of the axes; "2*E" is computed."""
-        return tuple(eval(token, {"__builtins__": {}}, sizes) for token in self.letters(name))
+        return eval(self._shape_code[name], {}, sizes)
 
     def _check_array(self, p: Parameter, x: Any, dtype: np.dtype, sizes: dict[str, int], executor: Any) -> None:
         what = f"{p.name} of {self.name}"
@@ -468,7 +474,12 @@ def evaluated(amount: Any, numbers: dict[str, Any]) -> Any:
     """A constant, or a function of those sizes and numbers that it names."""
     if not callable(amount):
         return amount
-    return amount(**{name: numbers[name] for name in inspect.signature(amount).parameters})
+    return amount(**{name: numbers[name] for name in _asked(amount)})
+
+
+@cache
+def _asked(function: Callable[..., Any]) -> tuple[str, ...]:
+    return tuple(inspect.signature(function).parameters)
 
 
 def _dimensions(amount: Any) -> tuple[int, ...]:
