@@ -12,6 +12,7 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 
 from ..errors import BackendError, CompileError, ConfigError, explain
 from .console import AsJson, Plain, make_console, print_json, say, show_table
@@ -130,7 +131,8 @@ def check_kernels(
     """
     cases = _gpu("cases")
     chosen = cases.chosen(names or [])
-    results = [cases.check(kernel, case, seed=seed) for kernel in chosen for case in kernel.cases]
+    runs = [(kernel, cases.check(kernel, case, seed=seed)) for kernel in chosen for case in kernel.cases]
+    results = [result for _, result in runs]
     wrong, without = [result for result in results if not result.clean], _no_cases(chosen)
     if as_json:
         print_json(
@@ -142,8 +144,9 @@ def check_kernels(
                         "kernel": result.kernel,
                         "case": result.case,
                         "clean": result.clean,
-                        "findings": [_as_document(finding) for finding in result.findings],
+                        "findings": [asdict(finding) for finding in result.findings],
                         "not_numbers": list(result.not_numbers),
+                        "counters": _totals(result.counters),
                     }
                     for result in results
                 ],
@@ -156,12 +159,10 @@ def check_kernels(
             for result in results
         ]
         show_table(console, ("kernel", "case", ""), rows, numbers=False)
-        for result in wrong:
-            say(console, f"\n{result.kernel}, {_case(result.case)}")
-            for finding in result.findings:
-                say(console, f"  {finding}")
-            for name in result.not_numbers:
-                say(console, f"  {name} has values that are not finite, or that the kernel never wrote")
+        for kernel, result in runs:
+            if not result.clean:
+                say(console, f"\n{result.kernel}, {_case(result.case)}")
+                _show_findings(console, kernel, result, plain)
         for name in without:
             say(console, f"{name} has no case")
         clean = len(results) - len(wrong)
@@ -170,11 +171,23 @@ def check_kernels(
         raise typer.Exit(1)
 
 
-def _as_document(finding: Any) -> Any:
-    """A finding as JSON has it."""
-    if hasattr(finding, "as_dict"):
-        return finding.as_dict()
-    return asdict(finding) if hasattr(finding, "__dataclass_fields__") else str(finding)
+def _show_findings(console: Console, kernel: Any, result: Any, plain: bool) -> None:
+    """Each finding at its line, of the kernel's file or of a header."""
+    report = _gpu("sim.report")
+    for finding in result.findings:
+        text = (kernel.folder / finding.file).read_text("utf-8") if (kernel.folder / finding.file).is_file() else None
+        if plain:
+            say(console, report.plain([finding], text, file=finding.file))
+        else:
+            console.print(report.report([finding], text, file=finding.file))
+    for name in result.not_numbers:
+        say(console, f"{name} has values that are not finite, or that the kernel never wrote")
+
+
+def _totals(counters: Any) -> dict[str, int]:
+    """Without the tables of single threads and warps."""
+    found = asdict(counters) if counters else {}
+    return {name: value for name, value in found.items() if name not in ("threads", "warps")}
 
 
 def _case(case: dict[str, Any]) -> str:

@@ -138,12 +138,12 @@ def test_check_is_clean(only_rms_norm):
 
 @needs_compiler
 def test_findings_and_values_that_are_no_numbers_fail(only_rms_norm, monkeypatch):
-    finding = Finding("race", "norms.cu:12", (1, 0, 0), (0, 0, 0), "y", "two threads write y[3]")
+    finding = Finding("race-in-block", "norms.cu", 12, (1, 0, 0), (0, 0, 0), "y", "two threads write y[3]", "y[3] = 0;")
     spoilt = lambda kernel, case, seed: cases.Checked(kernel.name, case, (finding,), ("r",), None)
     monkeypatch.setattr(cases, "check", spoilt)
     code, found = document("check")
     assert code == 1 and not found["ok"]
-    assert found["cases"][0]["findings"][0]["kind"] == "race" and found["cases"][0]["not_numbers"] == ["r"]
+    assert found["cases"][0]["findings"][0]["kind"] == "race-in-block" and found["cases"][0]["not_numbers"] == ["r"]
     code, shown = kernels("check", "--plain")
     assert code == 1 and "two threads write y[3]" in shown and "r has values that are not finite" in shown
 
