@@ -117,7 +117,14 @@ class MemoryLayer(Module):
         self.qkv = Linear(D, widths, bias=False, gain=gain, rng=rng)
         self.past = max(convolution - 1, 0)
         self.convolution = (
-            ShortConvolution(self.channels, convolution, init=convolution_init, bias=convolution_bias, rng=rng)
+            ShortConvolution(
+                self.channels,
+                convolution,
+                init=convolution_init,
+                bias=convolution_bias,
+                activation=activation,
+                rng=rng,
+            )
             if convolution
             else None
         )
@@ -163,9 +170,11 @@ class MemoryLayer(Module):
         qkv = self.qkv(x)
         sequences = len(x) if cu_seqlens is None else len(cu_seqlens) - 1
         cache = np.zeros_like(unwrap(qkv), shape=(sequences, 0, self.channels)) if state is None else state.convolution
-        if self.convolution is not None:
+        if self.convolution is None:
+            qkv = self.activation(qkv)
+        else:  # which ends with the activation
             qkv, cache = self.convolution(qkv, None if state is None else cache, cu_seqlens=cu_seqlens)
-        q, k, v = np.split(self.activation(qkv), self.cuts, -1)
+        q, k, v = np.split(qkv, self.cuts, -1)
         (B, T, _), steps = x.shape, () if self.steps is None else (self.steps,)
         q = q.reshape(B, T, self.key_heads, self.key_dim)
         k = k.reshape(B, T, *steps, self.key_heads, self.key_dim)

@@ -20,6 +20,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..autograd import Array, unwrap
+from ..backend import mirrored
 from ..errors import ConfigError, ShapeError, explain
 from ..nn import Buffer, Parameter
 from ..nn.activations import relu
@@ -70,29 +71,40 @@ class BSpline(Basis):
         return np.mean(np.stack([t[:, 1 + j : 1 + j + self.K] for j in range(k)]), axis=0)
 
     def __call__(self, x: Array) -> Array:
-        t, k = self.grid.data, self.degree
-        if k != 3 or not is_uniform(t):
-            return cox_de_boor(x, t.astype(x.dtype), k)
-        v = abs(self.cells_from_the_middle(x))
-        near, far = relu(1 - v), relu(2 - v)
-        return (far * far * far - 4 * near * near * near) * (1 / 6)
+        return b_spline(x, self.grid.data, degree=self.degree)
 
     def derivative(self, x: Array) -> Array:
-        t, k = self.grid.data, self.degree
-        if k != 3 or not is_uniform(t):
-            t = t.astype(x.dtype)
-            # Of degree -1 there is nothing: the slope of a constant.
-            steep = cox_de_boor(x, t, k - 1) * (k * inverse(t[:, k:] - t[:, : t.shape[1] - k])) if k else 0 * x
-            return steep[..., :-1] - steep[..., 1:] if k else np.zeros_like(x, shape=(*x.shape, self.K))
-        v = self.cells_from_the_middle(x)
-        near, far = relu(1 - abs(v)), relu(2 - abs(v))
-        return np.sign(v) * (2 * near * near - 0.5 * far * far) * inverse(cell(t)).astype(x.dtype)[:, None]
+        return b_spline_slope(x, self.grid.data, degree=self.degree)
 
-    def cells_from_the_middle(self, x: Array) -> Array:
-        """v of each bump of a uniform cubic grid: (N, D_in, K)."""
-        t = self.grid.data
-        cells = (x - t[:, 0].astype(x.dtype)) * inverse(cell(t)).astype(x.dtype)
-        return cells[..., None] - np.arange(2, 2 + self.K, dtype=x.dtype, like=unwrap(x))
+
+@mirrored("b_spline")
+def b_spline(x: Array, t: np.ndarray, *, degree: int) -> Array:
+    """The values of all functions on the knots t (D_in, K + degree + 1) at x (N, D_in): (N, D_in, K)."""
+    if degree != 3 or not is_uniform(t):
+        return cox_de_boor(x, t.astype(x.dtype), degree)
+    v = abs(cells_from_the_middle(x, t))
+    near, far = relu(1 - v), relu(2 - v)
+    return (far * far * far - 4 * near * near * near) * (1 / 6)
+
+
+@mirrored("b_spline_slope")
+def b_spline_slope(x: Array, t: np.ndarray, *, degree: int) -> Array:
+    """Their slopes: (N, D_in, K)."""
+    if degree != 3 or not is_uniform(t):
+        if degree == 0:
+            return np.zeros_like(x, shape=(*x.shape, t.shape[1] - 1))
+        t = t.astype(x.dtype)
+        steep = cox_de_boor(x, t, degree - 1) * (degree * inverse(t[:, degree:] - t[:, : t.shape[1] - degree]))
+        return steep[..., :-1] - steep[..., 1:]
+    v = cells_from_the_middle(x, t)
+    near, far = relu(1 - abs(v)), relu(2 - abs(v))
+    return np.sign(v) * (2 * near * near - 0.5 * far * far) * inverse(cell(t)).astype(x.dtype)[:, None]
+
+
+def cells_from_the_middle(x: Array, t: np.ndarray) -> Array:
+    """v of each bump of a uniform cubic grid: (N, D_in, K)."""
+    cells = (x - t[:, 0].astype(x.dtype)) * inverse(cell(t)).astype(x.dtype)
+    return cells[..., None] - np.arange(2, t.shape[1] - 2, dtype=x.dtype, like=unwrap(x))
 
 
 def extended(inner: np.ndarray, degree: int) -> np.ndarray:

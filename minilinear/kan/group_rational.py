@@ -22,6 +22,7 @@ import math
 import numpy as np
 
 from ..autograd import Array, Primitive, unwrap
+from ..backend import mirrored
 from ..errors import ConfigError, ShapeError, check_axes, explain
 from ..nn import Linear, Module, Parameter
 from .layer import linear_of_std, parts
@@ -109,7 +110,9 @@ def rational_definition(x, a, b):
     return (P / Q,)
 
 
-_rational = Primitive(rational_forward, backward=rational_backward, reference=rational_definition, name="rational")
+_rational = mirrored("group_rational")(
+    Primitive(rational_forward, backward=rational_backward, reference=rational_definition, name="rational")
+)
 
 
 def group_rational(x: Array, a: Array, b: Array) -> Array:

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Array, Primitive, unwrap
+from ..autograd import Array, Primitive, silu, unwrap
+from ..backend import mirrored
 from ..errors import ConfigError, check_axes, explain
 from ..recurrence.chunks import check_cu_seqlens
 from .init import normal
@@ -52,15 +53,33 @@ _convolution = Primitive(
 )
 
 
+@mirrored("causal_convolution")
+def convolved(x: Array, past: Array | None, weight: Array, bias: Array | None = None, *, activation: str) -> Array:
+    """x (B, T, D) behind its past (B, W - 1, D), zeros by default -> activation(y + bias), (B, T, D)."""
+    if past is None:
+        past = np.zeros_like(unwrap(x), shape=(x.shape[0], weight.shape[0] - 1, x.shape[2]))
+    y = _convolution(np.concatenate([past, x], 1), weight)
+    y = y if bias is None else y + bias
+    return silu(y) if activation == "silu" else y
+
+
 def causal_convolution(
-    x: Array, weight: Array, cache: Array | None = None, *, cu_seqlens: Sequence[int] | None = None
+    x: Array,
+    weight: Array,
+    cache: Array | None = None,
+    *,
+    bias: Array | None = None,
+    activation: str = "none",
+    cu_seqlens: Sequence[int] | None = None,
 ) -> tuple[Array, Array]:
-    """y_t = sum_w weight_w * x_{t-w}, channel by channel.
+    """y_t = activation(sum_w weight_w * x_{t-w} + bias), channel by channel.
 
     Args:
         x: (B, T, D); with cu_seqlens, packed sequences (1, T, D).
         weight: (W, D); weight[0] multiplies the current token.
         cache: the W - 1 inputs before the first, (B, W - 1, D) or (sequences, W - 1, D); zeros by default.
+        bias: (D); none by default.
+        activation: "silu" or "none".
         cu_seqlens: where each packed sequence starts, then T; no tap reaches across.
 
     Returns:
@@ -78,15 +97,18 @@ def causal_convolution(
     sizes: dict[str, int] = {}
     check_axes("x", x, "B T D", sizes)
     check_axes("weight", weight, "W D", sizes, example="x")
+    if bias is not None:
+        check_axes("bias", bias, "D", sizes, example="x")
+    if activation not in ("silu", "none"):
+        raise ConfigError(explain('activation is "silu" or "none".', got=repr(activation)))
     (B, T, D), past = x.shape, weight.shape[0] - 1
     cu_seqlens = check_cu_seqlens(cu_seqlens, B, T)
     sequences = B if cu_seqlens is None else len(cu_seqlens) - 1
-    if cache is None:
-        cache = np.zeros_like(unwrap(x), shape=(sequences, past, D))
+    before, cache = cache, np.zeros_like(unwrap(x), shape=(sequences, past, D)) if cache is None else cache
     check_axes("cache", cache, "B P D", {"B": sequences, "P": past, "D": D}, example="x and weight")
     if cu_seqlens is None:
-        x = np.concatenate([cache, x], 1)
-        return _convolution(x, weight), x[:, T:]
+        y = convolved(x, before, weight, bias, activation=activation)
+        return y, (x[:, T - past :] if T >= past else np.concatenate([cache[:, T:], x], 1))
     # Each sequence is laid behind its own cache; then all of them are one sequence, whose outputs at the caches'
     # places, which mix neighbours, are left out.
     x = np.concatenate([cache.reshape(1, sequences * past, D), x], 1)
@@ -100,7 +122,7 @@ def causal_convolution(
         place += past + b - a
         last += range(place - past, place)
     x = x[:, np.array(order, np.intp)]
-    y = _convolution(x, weight)[:, np.array(tokens, np.intp)]
+    y = convolved(x[:, past:], x[:, :past], weight, bias, activation=activation)[:, np.array(tokens, np.intp)]
     return y, x[:, np.array(last, np.intp)].reshape(sequences, past, D)
 
 
@@ -113,13 +135,23 @@ class ShortConvolution(Module):
         init: "identity" starts as the map x -> x (tap 0 is 1) plus noise of 0.02: the model starts as if there were no
             convolution. "uniform" is the usual +- W**-0.5; with it, small state-tracking models do not learn.
         bias: whether a number is added to each channel; it starts at 0.
+        activation: "silu" or "none", after it.
         rng: where the initial taps are drawn from.
 
     Cost:
         W multiplications for each number.
     """
 
-    def __init__(self, D: int, width: int = 4, *, init: str = "identity", bias: bool = False, rng: np.random.Generator):
+    def __init__(
+        self,
+        D: int,
+        width: int = 4,
+        *,
+        init: str = "identity",
+        bias: bool = False,
+        activation: str = "none",
+        rng: np.random.Generator,
+    ):
         if init == "identity":
             weight = normal(rng, width, D, std=0.02)
             weight[0] += 1
@@ -129,8 +161,10 @@ class ShortConvolution(Module):
             raise ConfigError(explain('init is "identity" or "uniform".', got=repr(init)))
         self.weight = Parameter(weight, decay=False)
         self.bias = Parameter(np.zeros(D, np.float32), decay=False) if bias else None
+        self.activation = activation
 
     def __call__(self, x: Array, cache: Any = None, *, cu_seqlens: Sequence[int] | None = None) -> tuple[Array, Array]:
         """(B, T, D) and the cache so far -> (B, T, D) and the cache for what follows."""
-        y, cache = causal_convolution(x, self.weight, cache, cu_seqlens=cu_seqlens)
-        return (y if self.bias is None else y + self.bias), cache
+        return causal_convolution(
+            x, self.weight, cache, bias=self.bias, activation=self.activation, cu_seqlens=cu_seqlens
+        )

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..autograd import Array, Primitive
+from ..backend import mirrored
 from ..errors import check_axes, explain
 from .scan import METHODS, associative_scan
 
@@ -58,6 +59,12 @@ def diagonal_scan(
     """
     axes = " ".join(["B", "T", *(f"C{i}" for i in range(1, getattr(b, "ndim", 3) - 1))])
     _check("a", a, axes, b, axes, initial_state)
+    return diagonal(a, b, initial_state, reverse=reverse, method=method)
+
+
+@mirrored("diagonal_scan")
+def diagonal(a: Array, b: Array, initial_state: Array | None, *, reverse: bool, method: str | None) -> Array:
+    """`diagonal_scan` of arguments that were looked at."""
     return _scan(a, b, initial_state, DIAGONAL, reverse, method)
 
 
