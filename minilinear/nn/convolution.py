@@ -108,7 +108,7 @@ def causal_convolution(
     check_axes("cache", cache, "B P D", {"B": sequences, "P": past, "D": D}, example="x and weight")
     if cu_seqlens is None:
         y = convolved(x, before, weight, bias, activation=activation)
-        return y, (x[:, T - past :] if T >= past else np.concatenate([cache[:, T:], x], 1))
+        return y, np.concatenate([cache[:, T:], x[:, max(T - past, 0) :]], 1)
     # Each sequence is laid behind its own cache; then all of them are one sequence, whose outputs at the caches'
     # places, which mix neighbours, are left out.
     x = np.concatenate([cache.reshape(1, sequences * past, D), x], 1)

@@ -9,8 +9,10 @@ about 1 / (lr decay) steps: the two together set the size of the weights.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
+from ..backend import mirrored
 from ..nn import Parameter
 from .adam import Adam, moments, normalized
 from .optimizer import Group
@@ -22,6 +24,24 @@ def adamw_update(x, g, m, v, t, *, lr, betas, eps, decay):
     step = normalized(m, v, t, betas=betas, eps=eps, scale=-lr)
     step += (1 - lr * decay) * x
     return step
+
+
+@mirrored("adamw")
+def adamw_updates(
+    xs: Sequence[Any],
+    gs: Sequence[Any],
+    ms: Sequence[Any],
+    vs: Sequence[Any],
+    t: int,
+    *,
+    lr: Sequence[float],
+    betas: tuple[float, float],
+    eps: float,
+    decay: Sequence[float],
+) -> Iterable[Any]:
+    """One step for each of several arrays, each with its lr and decay: the new xs, one after the other."""
+    for x, g, m, v, its_lr, its_decay in zip(xs, gs, ms, vs, lr, decay):
+        yield adamw_update(x, g, m, v, t, lr=its_lr, betas=betas, eps=eps, decay=its_decay)
 
 
 class AdamW(Adam):
@@ -52,5 +72,7 @@ class AdamW(Adam):
     ):
         super().__init__(parameters, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
 
-    def new_value(self, p, g, m, v, *, lr, decay):
-        return adamw_update(p.data, g, m, v, self.t, lr=lr, betas=self.betas, eps=self.eps, decay=decay)
+    def new_values(self, gradients, rates):
+        xs = [p.data for p in self.parameters]
+        lr, decay = ([of[name] for of in rates] for name in ("lr", "decay"))
+        return adamw_updates(xs, gradients, self.m, self.v, self.t, lr=lr, betas=self.betas, eps=self.eps, decay=decay)

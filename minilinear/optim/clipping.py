@@ -12,10 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from ..backend import mirrored
 from ..nn import Parameter
 from .optimizer import axes_of_a_unit, squared
 
 
+@mirrored("clip_by_global_norm")
 def clip_by_global_norm(gradients: Sequence[Any], limit: float) -> tuple[list[Any], float]:
     """Shrink all gradients by one factor when their common length exceeds `limit`.
 

@@ -42,7 +42,8 @@ class Group:
 class Optimizer:
     """A rule that changes Parameters by their gradients.
 
-    A subclass names its `state`, arrays that it keeps for each Parameter, and defines `new_value`.
+    A subclass names its `state`, arrays that it keeps for each Parameter, and defines `new_value`; or `new_values`, if
+    it treats all Parameters in one go.
 
     Args:
         parameters: what to train: Parameters, Groups of them, or both. `weight_decay` applies to those with `decay`.
@@ -79,7 +80,7 @@ class Optimizer:
             if p.parts and sum(p.parts) != p.shape[-1]:
                 raise ShapeError(explain(f"The parts of a Parameter add up to its {p.shape[-1]} columns.", got=p.parts))
         for name in self.state:
-            setattr(self, name, [self.initial(name, p) for p in self.parameters])
+            setattr(self, name, in_one_row([self.initial(name, p) for p in self.parameters]))
 
     def initial(self, name: str, p: Parameter) -> Any:
         """The state array `name` of p before the first step; None if p has none. The average v of |g|^2 is real."""
@@ -99,6 +100,12 @@ class Optimizer:
         """
         raise NotImplementedError
 
+    def new_values(self, gradients: Sequence, rates: Sequence[dict[str, float]]) -> Iterable[Any]:
+        """The values of all parameters after this step, by `new_value`: one at a time, as each is assigned."""
+        states = zip(*(getattr(self, name) for name in self.state)) if self.state else [()] * len(rates)
+        for p, g, state, of_its_group in zip(self.parameters, gradients, states, rates):
+            yield self.new_value(p, g, *state, **of_its_group)
+
     def step(self, gradients: Sequence, lr: float | None = None) -> None:
         """Change every parameter by its gradient, an array in its shape.
 
@@ -117,10 +124,12 @@ class Optimizer:
         self.t += 1
         lr = self.lr if lr is None else lr
         self.look_at(gradients)
-        states = zip(*(getattr(self, name) for name in self.state)) if self.state else [()] * len(shapes)
-        for p, g, (lr_factor, decay_factor), state in zip(self.parameters, gradients, self.factors, states):
-            decay = self.weight_decay * decay_factor if p.decay else 0.0
-            p.assign_(self.new_value(p, g, *state, lr=lr * lr_factor, decay=decay))
+        rates = [
+            {"lr": lr * lr_factor, "decay": self.weight_decay * decay_factor if p.decay else 0.0}
+            for p, (lr_factor, decay_factor) in zip(self.parameters, self.factors)
+        ]
+        for p, value in zip(self.parameters, self.new_values(gradients, rates)):
+            p.assign_(value)
 
     def _arrays(self) -> dict[str, Any]:
         named = ((f"{name}.{i}", x) for name in self.state for i, x in enumerate(getattr(self, name)))
@@ -129,7 +138,8 @@ class Optimizer:
     def to(self, where: str) -> Self:
         """Move the state to where a backend keeps its arrays; the parameters move by `model.to`."""
         for name in self.state:
-            setattr(self, name, [None if x is None else backend.moved(x, where) for x in getattr(self, name)])
+            moved = [None if x is None else backend.moved(x, where) for x in getattr(self, name)]
+            setattr(self, name, in_one_row(moved))
         return self
 
     def state_dict(self) -> dict[str, np.ndarray]:
@@ -153,6 +163,23 @@ class Optimizer:
         self.t = int(arrays["t"])
         for name, x in own.items():
             x[...] = backend.beside(arrays[name], x)
+
+
+def in_one_row(arrays: Sequence[Any]) -> list[Any]:
+    """Arrays as parts of one array, so that a kernel can treat all of them at once; None stays None. Those of several
+    dtypes stay apart.
+    """
+    there = [x for x in arrays if x is not None]
+    if len({x.dtype for x in there}) != 1:
+        return list(arrays)
+    row, place, parts = np.concatenate([x.reshape(-1) for x in there]), 0, []
+    for x in arrays:
+        if x is not None:
+            parts.append(row[place : place + x.size].reshape(x.shape))
+            place += x.size
+        else:
+            parts.append(None)
+    return parts
 
 
 def is_matrix(p: Parameter) -> bool:

@@ -1,0 +1,159 @@
+"""AdamW and the common length of all gradients, for all Parameters at once: kernels/optim.cu."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+
+from .. import backend
+from ..optim.adamw import adamw_updates
+from ..optim.clipping import clip_by_global_norm as clip
+from ..optim.optimizer import in_one_row
+from .launch import kernel
+from .mirror import Twin
+
+CHUNK = 1 << 14  # numbers, at most, that one block works on
+
+
+def chunks_of(sizes: tuple[int, ...], chunk: int = CHUNK) -> np.ndarray:
+    """Where each chunk of arrays that lie one behind the other begins and ends, and in which array: (blocks, 3)."""
+    ends = [*accumulate(sizes)]
+    rows = [
+        (first, min(first + chunk, end), i)
+        for i, (end, n) in enumerate(zip(ends, sizes))
+        for first in range(end - n, end, chunk)
+    ]
+    return np.array(rows, np.int64).reshape(-1, 3)
+
+
+def evenly(rng: np.random.Generator, n: int, blocks: int) -> np.ndarray:
+    """As many chunks as there are tensors, for a check."""
+    return np.array([(n * i // blocks, n * (i + 1) // blocks, i) for i in range(blocks)])
+
+
+OF_CASE = {"chunks": evenly}
+CASES = ({"n": 1, "blocks": 1}, {"n": 1338, "blocks": 5}, {"n": 257, "blocks": 1}, {"n": 31, "blocks": 33})
+RATES = {"b1": 0.9, "rest1": 0.1, "b2": 0.999, "rest2": 0.001, "root": 0.03, "eps": 1e-8}
+BY_CHUNKS: dict[str, Any] = {"grid": lambda blocks: blocks, "block": 256, "int32": False}
+
+adamw = kernel(
+    "optim.cu",
+    "adamw",
+    shapes={"chunks": "blocks 3", "rates": "P 2", "x": "n", "g": "n", "m": "n", "v": "n", "y": "n"},
+    inout=("m", "v"),
+    registers=40,
+    draw=OF_CASE | {"v": lambda rng, n: rng.random(n)},
+    cases=tuple({"P": case["blocks"], **case, **RATES} for case in CASES),
+    flops=lambda n: 13 * n,
+    **BY_CHUNKS,
+)
+sums_of_squares = kernel(
+    "optim.cu",
+    "sums_of_squares",
+    shapes={"chunks": "blocks 3", "g": "n", "sums": "blocks"},
+    registers=40,
+    draw=OF_CASE,
+    cases=CASES,
+    flops=lambda n: 2 * n,
+    twin="clip_by_global_norm",
+    **BY_CHUNKS,
+)
+
+
+@lru_cache(maxsize=64)
+def chunks_beside(sizes: tuple[int, ...], where: str) -> Any:
+    """`chunks_of`, kept where the kernels are: the same for every step."""
+    return backend.moved(chunks_of(sizes), where)
+
+
+def chunks_for(arrays: list[Any]) -> Any:
+    """The chunks of these arrays."""
+    return chunks_beside(tuple(x.size for x in arrays), backend.home(arrays[0]))
+
+
+def whole(arrays: list[Any]) -> Any:
+    """All numbers of arrays in one row: the array that they are parts of, side by side, or else a copy."""
+    base, at = arrays[0].base, 0
+    if base is not None and base.ndim == 1 and base.size == sum(x.size for x in arrays):
+        for x in arrays:
+            if x.base is not base or not x.flags.c_contiguous or address(x) != address(base) + at:
+                break
+            at += x.nbytes
+        else:
+            return base
+    return np.concatenate([x.reshape(-1) for x in arrays])
+
+
+def address(x: Any) -> int:
+    """Of the first number."""
+    return x.ctypes.data if isinstance(x, np.ndarray) else x.data.ptr
+
+
+def parts(row: Any, like: list[Any]) -> list[Any]:
+    """A row of numbers, cut into arrays of these shapes."""
+    ends = accumulate(x.size for x in like)
+    return [row[end - x.size : end].reshape(x.shape) for x, end in zip(like, ends)]
+
+
+def updates(xs, gs, ms, vs, t, *, lr, betas, eps, decay):
+    """All new xs; ms and vs in place."""
+    b1, b2 = betas
+    m, v = whole(ms), whole(vs)
+    rates = np.array([(r / (1 - b1**t), 1 - r * d) for r, d in zip(lr, decay)], np.float32)
+    y = adamw(
+        chunks=chunks_for(xs), rates=backend.beside(rates, m), x=whole(xs), g=whole(gs), m=m, v=v,
+        b1=b1, rest1=1 - b1, b2=b2, rest2=1 - b2, root=math.sqrt(1 - b2**t), eps=eps,
+    )  # fmt: skip
+    for state, row in ((ms, m), (vs, v)):
+        if row is not state[0].base:  # a copy
+            for old, new in zip(state, parts(row, state)):
+                old[...] = new
+    return iter(parts(y, xs))
+
+
+def refuses_lists(*lists: Any) -> str | None:
+    """Arrays of one place and of float32."""
+    arrays = [x for each in lists for x in each]
+    if not sum(x.size for x in arrays):
+        return "there are no numbers"
+    other = next((x.dtype for x in arrays if x.dtype != np.float32), None)
+    if other:
+        return f"an array is {other}, the kernels are float32"
+    wanted = "cupy" if backend.current_backend() == "cupy" else "numpy"
+    return None if all(backend.home(x) == wanted for x in arrays) else "its arrays are elsewhere"
+
+
+def clipped(gradients, limit):
+    """The sum of the squares of every chunk, and these added in float64: one number is read back."""
+    gradients = in_one_row(gradients)
+    g = whole(gradients)
+    sums = sums_of_squares(chunks=chunks_for(gradients), g=g)
+    norm = math.sqrt(float(sums.sum(dtype=np.float64)))
+    if norm <= limit or not math.isfinite(norm):
+        return gradients, norm
+    return parts(g * (limit / norm), gradients), norm
+
+
+def no_gradient(*args: Any, **static: Any) -> None:
+    """Optimizers work on arrays, not on Tensors."""
+
+
+adamw_twin = Twin(
+    "adamw",
+    adamw_updates.__wrapped__,
+    updates,
+    no_gradient,
+    refuses=lambda xs, gs, ms, vs, t, **static: refuses_lists(xs, gs, ms, vs),
+)
+clip_by_global_norm = Twin(
+    "clip_by_global_norm",
+    clip.__wrapped__,
+    clipped,
+    no_gradient,
+    refuses=lambda gradients, limit: refuses_lists(gradients),
+    outputs=2,
+)
