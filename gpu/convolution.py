@@ -81,4 +81,6 @@ def refuses(x, past, weight, bias, *, activation):
     return None if 1 <= len(weight) <= WIDEST else f"{len(weight)} taps, the kernels have 1 to {WIDEST}"
 
 
-causal_convolution = Twin("causal_convolution", convolved.__wrapped__, forward, backward, refuses=refuses)
+TWINS = {
+    "causal_convolution": Twin("causal_convolution", convolved.__wrapped__, forward, backward, refuses=refuses),
+}

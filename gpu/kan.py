@@ -90,14 +90,6 @@ def refuses_rational(x, a, b):
     return None if fits else f"{n} and {m} coefficients, the kernels have 1 to {SIZES[-1][0]} and 1 to {SIZES[-1][1]}"
 
 
-group_rational = Twin(
-    "group_rational",
-    _rational.__wrapped__,
-    group_rational_forward,
-    group_rational_backward,
-    refuses=refuses_rational,
-)
-
 # ---------------------------------------------------------------------------------------------------------------------
 # B-splines.
 
@@ -198,7 +190,14 @@ def refuses_spline(x, t, *, degree):
     return None if degree <= HIGHEST else f"degree {degree}, the kernels have 0 to {HIGHEST}"
 
 
-twin_b_spline = Twin("b_spline", b_spline.__wrapped__, values, values_backward, refuses=refuses_spline)
-twin_b_spline_slope = Twin(
-    "b_spline_slope", b_spline_slope.__wrapped__, slopes, slopes_backward, refuses=refuses_spline
-)
+TWINS = {
+    "group_rational": Twin(
+        "group_rational",
+        _rational.__wrapped__,
+        group_rational_forward,
+        group_rational_backward,
+        refuses=refuses_rational,
+    ),
+    "b_spline": Twin("b_spline", b_spline.__wrapped__, values, values_backward, refuses=refuses_spline),
+    "b_spline_slope": Twin("b_spline_slope", b_spline_slope.__wrapped__, slopes, slopes_backward, refuses=refuses_spline),
+}

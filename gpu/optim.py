@@ -142,18 +142,20 @@ def no_gradient(*args: Any, **static: Any) -> None:
     """Optimizers work on arrays, not on Tensors."""
 
 
-adamw_twin = Twin(
-    "adamw",
-    adamw_updates.__wrapped__,
-    updates,
-    no_gradient,
-    refuses=lambda xs, gs, ms, vs, t, **static: refuses_lists(xs, gs, ms, vs),
-)
-clip_by_global_norm = Twin(
-    "clip_by_global_norm",
-    clip.__wrapped__,
-    clipped,
-    no_gradient,
-    refuses=lambda gradients, limit: refuses_lists(gradients),
-    outputs=2,
-)
+TWINS = {
+    "adamw": Twin(
+        "adamw",
+        adamw_updates.__wrapped__,
+        updates,
+        no_gradient,
+        refuses=lambda xs, gs, ms, vs, t, **static: refuses_lists(xs, gs, ms, vs),
+    ),
+    "clip_by_global_norm": Twin(
+        "clip_by_global_norm",
+        clip.__wrapped__,
+        clipped,
+        no_gradient,
+        refuses=lambda gradients, limit: refuses_lists(gradients),
+        outputs=2,
+    ),
+}

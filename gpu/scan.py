@@ -118,4 +118,6 @@ def refuses(a, b, initial_state, *, reverse, method):
     return None if method is None else f"method={method!r} is one of the reference's"
 
 
-diagonal_scan = Twin("diagonal_scan", diagonal.__wrapped__, forward, backward, refuses=refuses)
+TWINS = {
+    "diagonal_scan": Twin("diagonal_scan", diagonal.__wrapped__, forward, backward, refuses=refuses),
+}

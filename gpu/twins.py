@@ -5,7 +5,10 @@ The twins stand beside their kernels' registrations, in norms.py and the like; t
 
 from __future__ import annotations
 
-from . import cross_entropy, glu, norms, softmax
+from . import convolution, cross_entropy, glu, kan, norms, optim, scan, softmax
 from .mirror import Twin
 
-TABLE: dict[str, Twin] = cross_entropy.TWINS | glu.TWINS | norms.TWINS | softmax.TWINS
+TABLE: dict[str, Twin] = (
+    cross_entropy.TWINS | glu.TWINS | norms.TWINS | softmax.TWINS  # on rows
+    | convolution.TWINS | kan.TWINS | optim.TWINS | scan.TWINS  # along streams
+)  # fmt: skip
