@@ -20,9 +20,9 @@ SIZES = ((6, 4), (8, 8))  # how many a and b: those of the KAT, and what is fill
 BY_TILES: dict[str, Any] = {
     "template": lambda I, J: f"<{I}, {J}>",
     "templates": tuple(f"<{I}, {J}>" for I, J in SIZES),
-    "grid": lambda N, D: -(-(-(-N // ROWS)) * D // 128),
+    "grid": lambda N, D: -(-((N + ROWS - 1) // ROWS) * D // 128),
     "block": 128,
-    "registers": 96,
+    "registers": 64,
     "twin": "group_rational",
 }
 CASES = (
@@ -199,5 +199,7 @@ TWINS = {
         refuses=refuses_rational,
     ),
     "b_spline": Twin("b_spline", b_spline.__wrapped__, values, values_backward, refuses=refuses_spline),
-    "b_spline_slope": Twin("b_spline_slope", b_spline_slope.__wrapped__, slopes, slopes_backward, refuses=refuses_spline),
+    "b_spline_slope": Twin(
+        "b_spline_slope", b_spline_slope.__wrapped__, slopes, slopes_backward, refuses=refuses_spline
+    ),
 }

@@ -172,13 +172,12 @@ def in_one_row(arrays: Sequence[Any]) -> list[Any]:
     there = [x for x in arrays if x is not None]
     if len({x.dtype for x in there}) != 1:
         return list(arrays)
-    row, place, parts = np.concatenate([x.reshape(-1) for x in there]), 0, []
+    row, place = np.concatenate([x.reshape(-1) for x in there]), 0
+    parts: list[Any] = []
     for x in arrays:
-        if x is not None:
-            parts.append(row[place : place + x.size].reshape(x.shape))
-            place += x.size
-        else:
-            parts.append(None)
+        n = 0 if x is None else x.size
+        parts.append(None if x is None else row[place : place + n].reshape(x.shape))
+        place += n
     return parts
 
 
