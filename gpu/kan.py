@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import numpy as np
 
-from ..kan.b_spline import b_spline, b_spline_slope, cell, inverse, is_uniform
+from ..kan.b_spline import (
+    cells_from_the_middle,
+    cox_de_boor,
+    cox_de_boor_slope,
+    cubic_spline,
+    cubic_spline_slope,
+    inverse,
+)
 from ..kan.group_rational import _rational
+from ..nn.activations import relu
 from .launch import kernel
 from .mirror import Twin
 
@@ -105,101 +114,107 @@ KNOTS = {"knots": lambda rng, D, K, degree: np.sort(rng.standard_normal((D, K + 
 GENERAL = {"x": "N D", "knots": "D K+degree+1", "y": "N D K"}
 UNIFORM = {"x": "N D", "low": "D", "cells": "D", "y": "N D K"}
 
-b_spline_values = kernel(
+cox_de_boor_forward = kernel(
     "kan.cu",
-    "b_spline_values",
+    "cox_de_boor_forward",
     shapes=GENERAL,
     flops=lambda N, D, K, degree: 4 * N * D * K * degree * (degree + 1),
     cases=DEGREES,
     draw=KNOTS,
-    twin="b_spline",
     **OF_DEGREE,
     **BY_VALUES,
 )
-b_spline_slopes = kernel(
+cox_de_boor_slope_forward = kernel(
     "kan.cu",
-    "b_spline_slopes",
+    "cox_de_boor_slope_forward",
     shapes=GENERAL,
     flops=lambda N, D, K, degree: 8 * N * D * K * degree * degree,
     cases=DEGREES,
     draw=KNOTS,
-    twin="b_spline_slope",
     **OF_DEGREE,
     **BY_VALUES,
 )
-cubic_values = kernel(
+cubic_spline_forward = kernel(
     "kan.cu",
-    "cubic_values",
+    "cubic_spline_forward",
     shapes=UNIFORM,
     flops=lambda N, D, K: 12 * N * D * K,
     cases=({"N": 9, "D": 5, "K": 8}, {"N": 300, "D": 1, "K": 4}),
-    twin="b_spline",
     **BY_VALUES,
 )
-cubic_slopes = kernel(
+cubic_spline_slope_forward = kernel(
     "kan.cu",
-    "cubic_slopes",
+    "cubic_spline_slope_forward",
     shapes=UNIFORM,
     flops=lambda N, D, K: 12 * N * D * K,
     cases=({"N": 9, "D": 5, "K": 8}, {"N": 300, "D": 1, "K": 4}),
-    twin="b_spline_slope",
     **BY_VALUES,
 )
 
 
-def on_knots(x, t, degree, general, cubic):
-    """All functions at x (N, D): (N, D, K)."""
-    K = t.shape[1] - degree - 1
-    if degree == 3 and is_uniform(t):
-        return cubic(x=x, low=t[:, 0].astype(x.dtype), cells=inverse(cell(t)).astype(x.dtype), K=K)
-    return general(x=x, knots=t.astype(x.dtype), K=K, degree=degree)
-
-
-def values(x, t, *, degree):
+def general(x, t, *, degree):
     """(N, D), knots (D, K + degree + 1) -> (N, D, K)."""
-    return on_knots(x, t, degree, b_spline_values, cubic_values)
+    return cox_de_boor_forward(x=x, knots=t, degree=degree, K=t.shape[1] - degree - 1)
 
 
-def slopes(x, t, *, degree):
+def general_slope(x, t, *, degree):
     """(N, D), knots (D, K + degree + 1) -> (N, D, K)."""
-    return on_knots(x, t, degree, b_spline_slopes, cubic_slopes)
+    return cox_de_boor_slope_forward(x=x, knots=t, degree=degree, K=t.shape[1] - degree - 1)
 
 
-def values_backward(gs, outs, inputs, needs, *, degree):
+def general_backward(gs, outs, inputs, needs, *, degree):
     """dx = sum_i g_i B'_i(x). Knots are not trained."""
-    (g, *_), (x, t) = gs, inputs
-    return (g * slopes(x, t, degree=degree)).sum(-1), None
+    return (gs[0] * general_slope(*inputs, degree=degree)).sum(-1), None
 
 
-def slopes_backward(gs, outs, inputs, needs, *, degree):
-    """The slope of B'_i = k (B_{i,k-1} / (t_{i+k} - t_i) - B_{i+1,k-1} / (t_{i+k+1} - t_{i+1})), by those of degree
-    k - 1.
-    """
-    (g, *_), (x, t) = gs, inputs
+def general_slope_backward(gs, outs, inputs, needs, *, degree):
+    """B'_i has functions of degree k - 1 in it, and so has its slope."""
+    x, t = inputs
     if not degree:
         return 0 * x, None
-    over = (degree * inverse(t[:, degree:] - t[:, : t.shape[1] - degree])).astype(x.dtype)
-    steep = slopes(x, t, degree=degree - 1) * over
-    return (g * (steep[..., :-1] - steep[..., 1:])).sum(-1), None
+    steep = general_slope(x, t, degree=degree - 1) * (degree * inverse(t[:, degree:] - t[:, : t.shape[1] - degree]))
+    return (gs[0] * (steep[..., :-1] - steep[..., 1:])).sum(-1), None
 
 
-def refuses_spline(x, t, *, degree):
+def cubic(x, low, cells, *, K):
+    """(N, D) -> (N, D, K)."""
+    return cubic_spline_forward(x=x, low=low, cells=cells, K=K)
+
+
+def cubic_slope(x, low, cells, *, K):
+    """(N, D) -> (N, D, K)."""
+    return cubic_spline_slope_forward(x=x, low=low, cells=cells, K=K)
+
+
+def cubic_backward(gs, outs, inputs, needs, *, K):
+    """dx = sum_i g_i M'_i(x)."""
+    return (gs[0] * cubic_slope(*inputs, K=K)).sum(-1), None, None
+
+
+def cubic_slope_backward(gs, outs, inputs, needs, *, K):
+    """M''(v) = relu(2 - |v|) - 4 relu(1 - |v|), in plain NumPy: no layer asks for it."""
+    x, low, cells = inputs
+    v = abs(cells_from_the_middle(x, low, cells, K))
+    return (gs[0] * (relu(2 - v) - 4 * relu(1 - v))).sum(-1) * cells * cells, None, None
+
+
+def degree_fits(x, t, *, degree):
     """More degrees than registers for them."""
-    if x.ndim != 2:
-        return f"x has {x.ndim} axes, the kernels take (N, D)"
-    return None if degree <= HIGHEST else f"degree {degree}, the kernels have 0 to {HIGHEST}"
+    return plain(x) or (None if degree <= HIGHEST else f"degree {degree}, the kernels have 0 to {HIGHEST}")
+
+
+def plain(x, *knots, **static):
+    """The layers hand over rows."""
+    return None if x.ndim == 2 else f"x has {x.ndim} axes, the kernels take (N, D)"
 
 
 TWINS = {
-    "group_rational": Twin(
-        "group_rational",
-        _rational.__wrapped__,
-        group_rational_forward,
-        group_rational_backward,
-        refuses=refuses_rational,
-    ),
-    "b_spline": Twin("b_spline", b_spline.__wrapped__, values, values_backward, refuses=refuses_spline),
-    "b_spline_slope": Twin(
-        "b_spline_slope", b_spline_slope.__wrapped__, slopes, slopes_backward, refuses=refuses_spline
-    ),
+    name: Twin(name, inspect.unwrap(reference), forward, backward, refuses=limits)
+    for name, reference, forward, backward, limits in (
+        ("group_rational", _rational, group_rational_forward, group_rational_backward, refuses_rational),
+        ("cox_de_boor", cox_de_boor, general, general_backward, degree_fits),
+        ("cox_de_boor_slope", cox_de_boor_slope, general_slope, general_slope_backward, degree_fits),
+        ("cubic_spline", cubic_spline, cubic, cubic_backward, plain),
+        ("cubic_spline_slope", cubic_spline_slope, cubic_slope, cubic_slope_backward, plain),
+    )
 }

@@ -134,7 +134,7 @@ __device__ __forceinline__ float bump<-1>(float x, const float* t) {
 }
 
 template <int k>
-__global__ void b_spline_values(const float* __restrict__ x, const float* __restrict__ knots, float* __restrict__ y,
+__global__ void cox_de_boor_forward(const float* __restrict__ x, const float* __restrict__ knots, float* __restrict__ y,
                                 int N, int D, int K) {
     const unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= (unsigned)N * D * K) return;
@@ -143,7 +143,7 @@ __global__ void b_spline_values(const float* __restrict__ x, const float* __rest
 }
 
 template <int k>
-__global__ void b_spline_slopes(const float* __restrict__ x, const float* __restrict__ knots, float* __restrict__ y,
+__global__ void cox_de_boor_slope_forward(const float* __restrict__ x, const float* __restrict__ knots, float* __restrict__ y,
                                 int N, int D, int K) {
     const unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= (unsigned)N * D * K) return;
@@ -160,7 +160,7 @@ __global__ void b_spline_slopes(const float* __restrict__ x, const float* __rest
 //
 // low (D) and cells = 1 / h (D). Grid and bytes as above; about 10 flops, and no division.
 
-extern "C" __global__ void cubic_values(const float* __restrict__ x, const float* __restrict__ low,
+extern "C" __global__ void cubic_spline_forward(const float* __restrict__ x, const float* __restrict__ low,
                                         const float* __restrict__ cells, float* __restrict__ y, int N, int D, int K) {
     const unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= (unsigned)N * D * K) return;
@@ -170,7 +170,7 @@ extern "C" __global__ void cubic_values(const float* __restrict__ x, const float
     y[i] = (far * far * far - 4.0f * near * near * near) * (1.0f / 6.0f);
 }
 
-extern "C" __global__ void cubic_slopes(const float* __restrict__ x, const float* __restrict__ low,
+extern "C" __global__ void cubic_spline_slope_forward(const float* __restrict__ x, const float* __restrict__ low,
                                         const float* __restrict__ cells, float* __restrict__ y, int N, int D, int K) {
     const unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= (unsigned)N * D * K) return;

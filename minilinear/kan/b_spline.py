@@ -17,6 +17,8 @@ On a uniform grid all bumps are one bump, moved. For k = 3, at v cells from its 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ..autograd import Array, unwrap
@@ -71,40 +73,16 @@ class BSpline(Basis):
         return np.mean(np.stack([t[:, 1 + j : 1 + j + self.K] for j in range(k)]), axis=0)
 
     def __call__(self, x: Array) -> Array:
-        return b_spline(x, self.grid.data, degree=self.degree)
+        t, k = self.grid.data, self.degree
+        if k == 3 and is_uniform(t):
+            return cubic_spline(x, *low_and_cells(t, x.dtype), K=self.K)
+        return cox_de_boor(x, t.astype(x.dtype), degree=k)
 
     def derivative(self, x: Array) -> Array:
-        return b_spline_slope(x, self.grid.data, degree=self.degree)
-
-
-@mirrored("b_spline")
-def b_spline(x: Array, t: np.ndarray, *, degree: int) -> Array:
-    """The values of all functions on the knots t (D_in, K + degree + 1) at x (N, D_in): (N, D_in, K)."""
-    if degree != 3 or not is_uniform(t):
-        return cox_de_boor(x, t.astype(x.dtype), degree)
-    v = abs(cells_from_the_middle(x, t))
-    near, far = relu(1 - v), relu(2 - v)
-    return (far * far * far - 4 * near * near * near) * (1 / 6)
-
-
-@mirrored("b_spline_slope")
-def b_spline_slope(x: Array, t: np.ndarray, *, degree: int) -> Array:
-    """Their slopes: (N, D_in, K)."""
-    if degree != 3 or not is_uniform(t):
-        if degree == 0:
-            return np.zeros_like(x, shape=(*x.shape, t.shape[1] - 1))
-        t = t.astype(x.dtype)
-        steep = cox_de_boor(x, t, degree - 1) * (degree * inverse(t[:, degree:] - t[:, : t.shape[1] - degree]))
-        return steep[..., :-1] - steep[..., 1:]
-    v = cells_from_the_middle(x, t)
-    near, far = relu(1 - abs(v)), relu(2 - abs(v))
-    return np.sign(v) * (2 * near * near - 0.5 * far * far) * inverse(cell(t)).astype(x.dtype)[:, None]
-
-
-def cells_from_the_middle(x: Array, t: np.ndarray) -> Array:
-    """v of each bump of a uniform cubic grid: (N, D_in, K)."""
-    cells = (x - t[:, 0].astype(x.dtype)) * inverse(cell(t)).astype(x.dtype)
-    return cells[..., None] - np.arange(2, t.shape[1] - 2, dtype=x.dtype, like=unwrap(x))
+        t, k = self.grid.data, self.degree
+        if k == 3 and is_uniform(t):
+            return cubic_spline_slope(x, *low_and_cells(t, x.dtype), K=self.K)
+        return cox_de_boor_slope(x, t.astype(x.dtype), degree=k)
 
 
 def extended(inner: np.ndarray, degree: int) -> np.ndarray:
@@ -130,8 +108,9 @@ def inverse(x: np.ndarray) -> np.ndarray:
     return np.where(x > 0, 1 / np.where(x > 0, x, 1), 0)
 
 
-def cox_de_boor(x: Array, t: np.ndarray, degree: int) -> Array:
-    """The recursion above: x (N, D_in), knots (D_in, M) -> (N, D_in, M - degree - 1)."""
+@mirrored("cox_de_boor")
+def cox_de_boor(x: Array, t: np.ndarray, *, degree: int) -> Array:
+    """The recursion above: x (N, D_in), knots (D_in, K + degree + 1) -> (N, D_in, K)."""
     x = x[..., None]
     B = ((x >= t[:, :-1]) & (x < t[:, 1:])).astype(x.dtype)
     for p in range(1, degree + 1):
@@ -139,6 +118,41 @@ def cox_de_boor(x: Array, t: np.ndarray, degree: int) -> Array:
         falling = (t[:, p + 1 :] - x) * inverse(t[:, p + 1 :] - t[:, 1:-p])
         B = rising * B[..., :-1] + falling * B[..., 1:]
     return B
+
+
+@mirrored("cox_de_boor_slope")
+def cox_de_boor_slope(x: Array, t: np.ndarray, *, degree: int) -> Array:
+    """B' of the same: (N, D_in, K)."""
+    if degree == 0:
+        return np.zeros_like(x, shape=(*x.shape, t.shape[1] - 1))
+    steep = cox_de_boor(x, t, degree=degree - 1) * (degree * inverse(t[:, degree:] - t[:, : t.shape[1] - degree]))
+    return steep[..., :-1] - steep[..., 1:]
+
+
+@mirrored("cubic_spline")
+def cubic_spline(x: Array, low: np.ndarray, cells: np.ndarray, *, K: int) -> Array:
+    """M on a uniform grid: x (N, D_in), the first knots and how many cells 1 holds (D_in) -> (N, D_in, K)."""
+    v = abs(cells_from_the_middle(x, low, cells, K))
+    near, far = relu(1 - v), relu(2 - v)
+    return (far * far * far - 4 * near * near * near) * (1 / 6)
+
+
+@mirrored("cubic_spline_slope")
+def cubic_spline_slope(x: Array, low: np.ndarray, cells: np.ndarray, *, K: int) -> Array:
+    """M' of the same: (N, D_in, K)."""
+    v = cells_from_the_middle(x, low, cells, K)
+    near, far = relu(1 - abs(v)), relu(2 - abs(v))
+    return np.sign(v) * (2 * near * near - 0.5 * far * far) * cells[:, None]
+
+
+def cells_from_the_middle(x: Array, low: np.ndarray, cells: np.ndarray, K: int) -> Array:
+    """v of each bump of a uniform cubic grid: (N, D_in, K)."""
+    return ((x - low) * cells)[..., None] - np.arange(2, 2 + K, dtype=x.dtype, like=unwrap(x))
+
+
+def low_and_cells(t: np.ndarray, dtype: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The first knot of each row of a uniform grid, and 1 / h."""
+    return t[:, 0].astype(dtype), inverse(cell(t)).astype(dtype)
 
 
 class BSplineLayer(KANLayer):

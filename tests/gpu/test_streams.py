@@ -1,19 +1,20 @@
 """Kernels along streams: values and gradients are those of the NumPy text in float64, and nothing is found in them."""
 
+import inspect
 import math
 
 import numpy as np
 import pytest
-
-import minilinear as ml
 from minilinear.gpu import account, reset_account
 from minilinear.gpu import convolution as gpu_convolution
 from minilinear.gpu import kan as gpu_kan
 from minilinear.gpu import optim as gpu_optim
 from minilinear.gpu import scan as gpu_scan
 from minilinear.gpu.launch import recorded
+
+import minilinear as ml
 from minilinear.kan import BSpline, BSplineLayer, group_rational
-from minilinear.kan.b_spline import b_spline, b_spline_slope
+from minilinear.kan.b_spline import cox_de_boor, cox_de_boor_slope, cubic_spline, cubic_spline_slope
 from minilinear.kan.group_rational import RATIONALS
 from minilinear.nn import Parameter, ShortConvolution, causal_convolution
 from minilinear.optim import AdamW, Group, clip_by_global_norm
@@ -116,7 +117,7 @@ def test_convolution_of_packed_sequences():
 
 
 def test_second_derivatives_of_the_convolution_go_through_the_text():
-    compare(convolution("silu"), draw(2, 9, 3, 4), BOTH_WAYS, order=2)
+    compare(convolution("silu"), draw(2, 9, 3, 4), {"convolution_forward"}, order=2)
 
 
 def test_wider_convolutions_fall_back():
@@ -198,7 +199,7 @@ def test_a_state_of_several_axes():
 
 
 def test_second_derivatives_of_the_scan_go_through_the_text():
-    compare(scan(), recurrence(np.random.default_rng(0), 1, 35, 2), TILES, order=2)
+    compare(scan(), recurrence(np.random.default_rng(0), 1, 35, 2), TILES - {"scan_gradient"}, order=2)
 
 
 def test_a_method_that_is_named_is_the_text_s():
@@ -226,13 +227,13 @@ def coefficients(rng, shared, groups, n, m):
 
 
 @pytest.mark.parametrize("shared", [True, False])
-@pytest.mark.parametrize("shape, groups", [((1, 1), 1), ((300, 6), 2), ((2, 65, 33), 3), ((129, 8), 8)], ids=str)
+@pytest.mark.parametrize(("shape", "groups"), [((1, 1), 1), ((300, 6), 2), ((2, 65, 33), 3), ((129, 8), 8)], ids=str)
 def test_rational_functions(shape, groups, shared):
     rng = np.random.default_rng(groups)
     compare(group_rational, (rng.standard_normal(shape), *coefficients(rng, shared, groups, 6, 4)), RATIONAL)
 
 
-@pytest.mark.parametrize("n, m", [(1, 1), (6, 3), (7, 4), (8, 8)])
+@pytest.mark.parametrize(("n", "m"), [(2, 1), (6, 3), (7, 4), (8, 8)])
 def test_rational_functions_of_other_degrees(n, m):
     rng = np.random.default_rng(n)
     compare(group_rational, (rng.standard_normal((20, 4)), *coefficients(rng, False, 2, n, m)), RATIONAL)
@@ -247,15 +248,16 @@ def test_rational_functions_at_0():
     assert np.abs(got[3]).min() > 0
 
 
-@pytest.mark.parametrize("shape", [(0, 4), (3, 0)], ids=str)
-def test_rational_functions_of_nothing(shape):
+def test_rational_functions_of_nothing():
     rng = np.random.default_rng(0)
-    compare(group_rational, (np.zeros(shape), *coefficients(rng, True, 2, 6, 4)), set())
+    compare(group_rational, (np.zeros((0, 4)), *coefficients(rng, True, 2, 6, 4)), set())
 
 
 def test_second_derivatives_of_rational_functions_go_through_the_text():
     rng = np.random.default_rng(0)
-    compare(group_rational, (rng.standard_normal((5, 4)), *coefficients(rng, False, 2, 6, 4)), RATIONAL, order=2)
+    compare(
+        group_rational, (rng.standard_normal((5, 4)), *coefficients(rng, False, 2, 6, 4)), {"rational_forward"}, order=2
+    )
 
 
 def test_more_coefficients_fall_back():
@@ -273,29 +275,42 @@ def knots(D, G, degree, kind):
     return moved.astype(np.float32).astype(np.float64)
 
 
-@pytest.mark.parametrize("kind", ["uniform", "moved", "repeated"])
+@pytest.mark.parametrize("kind", ["moved", "repeated"])
 @pytest.mark.parametrize("degree", range(6))
-@pytest.mark.parametrize("function", [b_spline, b_spline_slope], ids=["values", "slopes"])
-def test_splines(function, degree, kind):
-    """Bounds: the knots of a uniform grid are rounded, which the reference for float64 does not see."""
-    t = knots(5, 4, degree, kind)
+@pytest.mark.parametrize("function", [cox_de_boor, cox_de_boor_slope])
+def test_splines_on_any_knots(function, degree, kind):
+    """Functions of degree 0 and slopes of degree 1 are constant on each cell: they have no gradient."""
+    (t,) = exactly(knots(5, 4, degree, kind))
     x = np.random.default_rng(1).uniform(-1.5, 1.5, (40, 5))
-    cubic = degree == 3 and kind == "uniform"
-    values, slopes = ("cubic_values", "cubic_slopes") if cubic else ("b_spline_values", "b_spline_slopes")
-    if cubic and function is b_spline_slope:
-        slopes, bound = "cubic_slopes", 1e-5
-    names = {values, slopes} if function is b_spline else {slopes, "b_spline_slopes"} if degree else {slopes}
-    bound = 1e-5
-    compare(lambda x: function(x, t, degree=degree), (x,), names, bound=bound)
+    slope = "cox_de_boor_slope_forward"
+    names = {"cox_de_boor_forward", slope} if function is cox_de_boor else {slope}
+    differentiable = degree > (function is cox_de_boor_slope)
+    run = lambda x: function(x, t.astype(x.dtype), degree=degree)
+    compare(
+        run, (x,), names if differentiable else {f"{inspect.unwrap(function).__name__}_forward"}, order=differentiable
+    )
+
+
+@pytest.mark.parametrize("K", [4, 8, 33])
+@pytest.mark.parametrize("function", [cubic_spline, cubic_spline_slope])
+def test_splines_on_a_uniform_grid(function, K):
+    low, cells = exactly([-2.0, -1.5, 0.0], [1.0, 1.7, 2.5])
+    x = np.random.default_rng(1).uniform(-2, 10, (100, 3))
+    slope = "cubic_spline_slope_forward"
+    names = {"cubic_spline_forward", slope} if function is cubic_spline else {slope}
+    run = lambda x: function(x, low.astype(x.dtype), cells.astype(x.dtype), K=K)
+    compare(run, (x,), names)
 
 
 def test_higher_degrees_fall_back():
-    t = knots(2, 4, 6, "moved")
-    compare(lambda x: b_spline(x, t, degree=6), (np.random.default_rng(1).uniform(-1, 1, (5, 2)),), set(), bound=1e-4)
+    (t,) = exactly(knots(2, 4, 6, "moved"))
+    x = np.random.default_rng(1).uniform(-1, 1, (5, 2))
+    compare(lambda x: cox_de_boor(x, t.astype(x.dtype), degree=6), (x,), set(), bound=1e-4)
 
 
 def test_splines_of_nothing():
-    compare(lambda x: b_spline(x, knots(5, 4, 3, "moved"), degree=3), (np.zeros((0, 5)),), set())
+    (t,) = exactly(knots(5, 4, 3, "moved"))
+    compare(lambda x: cox_de_boor(x, t.astype(x.dtype), degree=3), (np.zeros((0, 5)),), set())
 
 
 @pytest.mark.parametrize("kind", ["uniform", "moved"])
@@ -312,7 +327,12 @@ def test_a_layer_of_splines(kind):
     got, ran = on_kernels(gradients)
     for ours, theirs in zip(got, gradients(), strict=True):
         near(ours, theirs.astype(np.float64))
-    assert ran >= ({"cubic_values", "cubic_slopes"} if kind == "uniform" else {"b_spline_values", "b_spline_slopes"})
+    assert ran >= {
+        f"{name}_forward"
+        for name in (
+            ("cubic_spline", "cubic_spline_slope") if kind == "uniform" else ("cox_de_boor", "cox_de_boor_slope")
+        )
+    }
 
 
 # ---- the optimizer
@@ -329,7 +349,7 @@ def trained(dtype, steps=3, *, groups=True, **options):
     norms = []
     for _ in range(steps):
         gradients = [rng.standard_normal(s).astype(np.float32).astype(dtype) for s in SHAPES]
-        gradients, norm = clip_by_global_norm(gradients, 36.0)
+        gradients, norm = clip_by_global_norm(gradients, 37.2)
         norms.append(norm)
         optimizer.step(gradients)
     return [p.data for p in ps], optimizer.m, optimizer.v, norms
@@ -340,7 +360,7 @@ def test_adamw_and_clipping_are_the_text():
     want = trained(np.float64)
     got, ran = on_kernels(lambda: trained(np.float32))
     assert ran == {"adamw", "sums_of_squares"}
-    assert min(want[3]) < 36 < max(want[3])
+    assert min(want[3]) < 37.2 < max(want[3])
     assert got[3] == pytest.approx(want[3], rel=1e-6)
     for ours, theirs in zip(got[:3], want[:3]):
         for x, y in zip(ours, theirs, strict=True):
@@ -357,11 +377,11 @@ def test_the_state_is_updated_where_it_lies():
     """It lies side by side from the start; and if a state does not, its arrays still are what is written to."""
     ps = [Parameter(np.ones(s, np.float32)) for s in SHAPES]
     optimizer = AdamW(ps)
-    together = [x for x in optimizer.m]
+    together = list(optimizer.m)
     assert all(x.base is together[0].base for x in together)
     apart = AdamW([Parameter(np.ones(s, np.float32)) for s in SHAPES])
     apart.m, apart.v = [x.copy() for x in apart.m], [x.copy() for x in apart.v]
-    alone = [x for x in apart.m]
+    alone = list(apart.m)
     gradients = [np.full(s, 0.5, np.float32) for s in SHAPES]
     on_kernels(lambda: (optimizer.step(gradients), apart.step(gradients)))
     for x, y, m, n in zip(together, alone, optimizer.m, apart.m):
@@ -399,7 +419,9 @@ def test_every_twin_along_streams_is_tested():
         causal_convolution(x, x[0])
         diagonal_scan(x, x)
         group_rational(x, x[0], x[0])
-        for function in (b_spline, b_spline_slope):
-            function(x[0], knots(4, 4, 3, "uniform"), degree=3)
+        for function in (cox_de_boor, cox_de_boor_slope):
+            function(x[0], np.zeros((4, 8), np.float32), degree=3)
+        for function in (cubic_spline, cubic_spline_slope):
+            function(x[0], x[0, 0], x[0, 0], K=4)
         trained(np.float32, steps=1)
     assert set(account().kernels) == set(twins)

@@ -60,7 +60,7 @@ def test_the_short_form_of_the_uniform_cubic_is_the_recursion():
     for low, high, G in ((-1, 1, 5), (0.3, 7, 12)):
         basis = BSpline(2, G, 3, low=low, high=high)
         assert is_uniform(basis.grid.data)
-        close(basis(AROUND), cox_de_boor(AROUND, basis.grid.data, 3), 1e-14)
+        close(basis(AROUND), cox_de_boor(AROUND, basis.grid.data, degree=3), 1e-14)
 
 
 def test_the_weights_of_a_cell_are_the_four_cubics():
