@@ -17,10 +17,11 @@ WIDTHS: dict[str, Any] = {
     "block": THREADS,
 }
 CASES = (
-    {"B": 2, "T": 33, "D": 5, "W": 4, "P": 3, "silu": 1},
+    *({"B": 2, "T": 33, "D": 5, "W": W, "P": W - 1, "silu": 1} for W in range(2, WIDEST + 1)),
     {"B": 1, "T": 130, "D": 33, "W": 3, "P": 2, "silu": 0, "bias": None},
     {"B": 1, "T": 3, "D": 4, "W": 8, "P": 7, "silu": 1},
 )
+ONE_TAP = {"B": 1, "T": 65, "D": 2, "W": 1, "P": 0, "silu": 0, "past": None, "bias": None}
 
 
 def blocks(tokens: int, B: int, D: int) -> int:
@@ -35,7 +36,7 @@ convolution_forward = kernel(
     grid=lambda B, T, D: blocks(T, B, D),
     registers=56,
     flops=lambda B, T, D, W: 2 * B * T * D * W,
-    cases=(*CASES, {"B": 1, "T": 65, "D": 2, "W": 1, "P": 0, "silu": 0, "past": None, "bias": None}),
+    cases=(*CASES, ONE_TAP),
     twin="causal_convolution",
     **WIDTHS,
 )
@@ -49,7 +50,7 @@ convolution_backward = kernel(
     grid=lambda B, T, D, W: blocks(W - 1 + T, B, D),
     registers=64,
     flops=lambda B, T, D, W: 6 * B * T * D * W,
-    cases=(*CASES, {"B": 1, "T": 65, "D": 2, "W": 1, "P": 0, "silu": 0, "past": None, "dpast": None, "bias": None}),
+    cases=(*CASES, {**ONE_TAP, "dpast": None}),
     twin="causal_convolution",
     **WIDTHS,
 )  # fmt: skip

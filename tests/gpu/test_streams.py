@@ -47,7 +47,7 @@ def near(got, want, bound=1e-5):
 
 
 def on_kernels(run, *, seed=0):
-    """What run() gives, and the names of the kernels that ran, in a shuffled order. Check mode finds nothing in them."""
+    """What run() gives, and the names of the kernels that ran, shuffled. Check mode finds nothing in them."""
     with ml.use("cpucuda"), recorded(check=True, seed=seed) as launches:
         result = run()
     assert [finding for launch in launches for finding in launch.findings] == []
