@@ -95,4 +95,4 @@ class Twin:
 
 def _contiguous(x: Any) -> Any:
     """Kernels know no strides. The copy is made here, so that a backward copies again rather than keeps two."""
-    return x
+    return x if not hasattr(x, "flags") or x.flags.c_contiguous else x.copy()
