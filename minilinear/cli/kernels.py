@@ -54,10 +54,12 @@ def list_kernels(names: Names = None, as_json: AsJson = False, plain: Plain = Fa
         print_json(rows)
         return
     shown = lambda shapes: ", ".join(f"{name} ({shape})" for name, shape in shapes.items())
-    cells = [
-        (row["kernel"], row["twin"] or "-", shown(row["inputs"]), shown(row["outputs"]) or "in place", row["file"])
-        for row in rows
-    ]
+    cells = []
+    for row in rows:
+        gives = [shown(row["outputs"]), *(f"{name} in place" for name in row["inout"])]
+        cells.append(
+            (row["kernel"], row["twin"] or "-", shown(row["inputs"]), ", ".join(filter(None, gives)), row["file"])
+        )
     show_table(make_console(as_json, plain), ("kernel", "mirrors", "takes", "gives", "file"), cells, numbers=False)
 
 

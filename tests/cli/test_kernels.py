@@ -51,6 +51,8 @@ def test_list_has_every_kernel_with_its_place():
     row = next(row for row in rows if row["kernel"] == "rms_norm_forward")
     assert row["twin"] == "rms_norm" and row["inputs"] == {"x": "N D", "weight": "D?"}
     assert re.fullmatch(r"gpu/kernels/norms\.cu:\d+", row["file"])
+    code, shown = kernels("list", "scan_carries", "--plain")
+    assert code == 0 and "| states in place |" in shown
     code, shown = kernels("list", "softmax_forward", "--plain")
     assert code == 0 and shown.isascii() and "softmax_backward" not in shown
 

@@ -69,13 +69,21 @@ class Gpu:
         self.cupy = cupy = ModuleType("cupy")
         cupy.ndarray, cupy.RawModule = Array, self.module  # type: ignore[attr-defined]
         cupy.empty = lambda shape, dtype: self.array(np.empty(shape, dtype))  # type: ignore[attr-defined]
+        cupy.asarray = lambda values: self.array(np.asarray(values))  # type: ignore[attr-defined]
         most = {"MaxSharedMemoryPerBlockOptin": 227 * 1024}
         error = type("CUDADriverError", (RuntimeError,), {})
         cupy.cuda = SimpleNamespace(  # type: ignore[attr-defined]
             Device=lambda: SimpleNamespace(id=self.current, attributes=most),
             get_current_stream=lambda: SimpleNamespace(synchronize=lambda: self.told.append(("wait", self.stream))),
             driver=SimpleNamespace(CUDADriverError=error),
-            runtime=SimpleNamespace(CUDARuntimeError=type("CUDARuntimeError", (RuntimeError,), {})),
+            runtime=SimpleNamespace(
+                CUDARuntimeError=type("CUDARuntimeError", (RuntimeError,), {}),
+                getDeviceProperties=lambda device: {"name": b"a stand-in"},
+            ),
+            Event=lambda: SimpleNamespace(
+                record=lambda: self.told.append(("record", len(self.launches))), synchronize=lambda: None
+            ),
+            get_elapsed_time=lambda begun, ended: 0.25,  # milliseconds
             compiler=SimpleNamespace(CompileException=type("CompileException", (Exception,), {})),
         )
 

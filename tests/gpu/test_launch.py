@@ -439,6 +439,17 @@ def test_signatures_are_read_from_the_text():
     assert (FOLDER / "rules.cu").read_text().splitlines()[found["scale"].line - 1].startswith('extern "C" __global__')
 
 
+def test_const_is_a_word_and_not_part_of_one():
+    found = source.signatures("__global__ void f(float *constants, float *const last, const float *__restrict__ x) {}")
+    assert [(p.name, p.const) for p in found["f"].parameters] == [("constants", False), ("last", False), ("x", True)]
+
+
+def test_an_array_is_no_number_even_with_one_element():
+    for value in (np.array(1), np.array([1])):
+        with pytest.raises(TypeError, match=r"n is a number.\n  got: an array of shape .*\n  fix: x\.item\(\)"):
+            source.cast(value, np.dtype(np.int32), "n")
+
+
 def test_a_type_without_a_dtype_is_refused():
     parameter = source.Parameter("v", "float4", pointer=True, const=True)
     with pytest.raises(TypeError, match="vectors are cast inside the kernel"):

@@ -5,14 +5,14 @@ import math
 
 import numpy as np
 import pytest
+
+import minilinear as ml
 from minilinear.gpu import account, reset_account
 from minilinear.gpu import convolution as gpu_convolution
 from minilinear.gpu import kan as gpu_kan
 from minilinear.gpu import optim as gpu_optim
 from minilinear.gpu import scan as gpu_scan
 from minilinear.gpu.launch import recorded
-
-import minilinear as ml
 from minilinear.kan import BSpline, BSplineLayer, group_rational
 from minilinear.kan.b_spline import cox_de_boor, cox_de_boor_slope, cubic_spline, cubic_spline_slope
 from minilinear.kan.group_rational import RATIONALS
