@@ -64,6 +64,48 @@ ROWS: list[tuple[str, str, str, str]] = [
     ("column_sum", "column < D; column", "column <= D; column", "out-of-bounds"),
 ]
 
-STREAMS: list[tuple[str, str, str, str]] = []
+# Lines that several kernels along streams have.
+TILES_BOUND = "if (i >= (unsigned)B * tiles * C) return;"
+VALUES_BOUND = "if (i >= (unsigned)N * D * K) return;"
+TILE_END = "min(first + TILE, T)"
+
+STREAMS: list[tuple[str, str, str, str]] = [
+    ("convolution_forward", "if (i >= (unsigned)B * tiles * D) return;", "", "out-of-bounds"),
+    ("convolution_forward", TILE_END, "first + TILE", "out-of-bounds"),
+    ("convolution_forward", "bias == nullptr ? 0.0f : bias[d]", "bias[d]", "null-argument"),
+    ("convolution_backward", "t >= 0 && t < T", "t < T", "out-of-bounds"),
+    ("convolution_backward", TILE_END, "first + TILE", "out-of-bounds"),
+    ("convolution_backward", "sums[w] = 0.0f;", "sums[0] = 0.0f;", "uninitialised-local"),
+    ("convolution_backward", "s < -P ? 0.0f : input(", "input(", "out-of-bounds"),
+    ("convolution_backward", "if (s < first) continue;", "", "out-of-bounds"),
+    ("scan_tiles", TILES_BOUND, "", "out-of-bounds"),
+    ("scan_tiles", "s < shift ? 0.0f : a[", "a[", "out-of-bounds"),
+    ("scan_tiles", "float product = 1.0f;", "float product;", "uninitialised-local"),
+    ("scan_carries", "if (n < tiles) {", "{", "out-of-bounds"),
+    (
+        "scan_carries",
+        "if (i >= (unsigned)B * C) return;",
+        "if (i >= (unsigned)B * C || threadIdx.x % 32 >= tiles) return;",
+        "exited-lane",
+    ),
+    ("scan_apply", "own.n > 0", "true", "out-of-bounds"),
+    ("scan_apply", "min(own.first + tile, T)", "own.first + tile", "out-of-bounds"),
+    ("scan_gradient", "s + 1 < T", "true", "out-of-bounds"),
+    ("scan_gradient", "s + 1 == T && dstart != nullptr", "s + 1 == T", "null-argument"),
+    ("rational_forward", "min((tile + 1) * ROWS, N)", "(tile + 1) * ROWS", "out-of-bounds"),
+    ("rational_backward", "if (tile >= (N + ROWS - 1) / ROWS) return;", "", "out-of-bounds"),
+    ("rational_backward", "da[i] = 0.0f;", "da[0] = 0.0f;", "uninitialised-local"),
+    ("rational_backward", "(size_t)tile * (I + J) * D + d", "d", "missing-syncwarp"),
+    ("cox_de_boor_forward", VALUES_BOUND, "", "out-of-bounds"),
+    ("cox_de_boor_forward", "(K + k + 1) + i % K", "(K + k + 1) + i", "out-of-bounds"),
+    ("cox_de_boor_slope_forward", "t[k + 1] - t[1]", "t[k + 2] - t[1]", "out-of-bounds"),
+    ("cubic_spline_forward", VALUES_BOUND, "", "out-of-bounds"),
+    ("cubic_spline_forward", "d = number % D", "d = number", "out-of-bounds"),
+    ("cubic_spline_slope_forward", VALUES_BOUND, "", "out-of-bounds"),
+    ("adamw", "i < own[1]", "i <= own[1]", "race-between-blocks"),
+    ("adamw", "chunks + 3 * blockIdx.x", "chunks", "race-between-blocks"),
+    ("sums_of_squares", "i < own[1]", "i <= own[1]", "out-of-bounds"),
+    ("sums_of_squares", *FIRST_BARRIER, "race-in-block"),
+]
 
 FAULTS = ROWS + STREAMS
