@@ -1,0 +1,207 @@
+// Nothing is wrong with these.
+
+extern "C" __global__ void copy(const float* x, float* y, int n) {
+  int i = blockIdx.x * blockDim.x + threadIdx.x;
+  if (i < n) y[i] = x[i];
+}
+
+extern "C" __global__ void strided(const float* x, float* y, int stride) {
+  int i = blockIdx.x * blockDim.x + threadIdx.x;
+  y[i] = x[i * stride];
+}
+
+extern "C" __global__ void grid_stride(const float4* x, float4* y, int n) {
+  for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < n; i += gridDim.x * blockDim.x) {
+    float4 v = x[i];
+    v.x += 1;
+    y[i] = v;
+  }
+}
+
+// Each block writes one element of a vector of four.
+extern "C" __global__ void parts_of_a_vector(float* y) {
+  y[4 * threadIdx.x + blockIdx.x] = blockIdx.x;
+}
+
+extern "C" __global__ void halves_of_a_word(unsigned short* y) {
+  y[blockIdx.x * blockDim.x + threadIdx.x] = threadIdx.x;
+  __syncthreads();
+  y[blockIdx.x * blockDim.x + threadIdx.x] += 1;
+}
+
+__device__ float block_sum(float v, float* of_warp) {
+  for (int away = 16; away; away /= 2) v += __shfl_xor_sync(0xffffffffu, v, away);
+  if (threadIdx.x % 32 == 0) of_warp[threadIdx.x / 32] = v;
+  __syncthreads();
+  v = 0;
+  for (int w = 0; w < blockDim.x / 32; w++) v += of_warp[w];
+  __syncthreads();
+  return v;
+}
+extern "C" __global__ void two_sums(const float* x, float* y) {  // two blocks read the same input
+  __shared__ float of_warp[32];
+  float mean = block_sum(x[threadIdx.x], of_warp) / blockDim.x;
+  float d = x[threadIdx.x] - mean;
+  y[blockIdx.x * blockDim.x + threadIdx.x] = block_sum(d * d, of_warp);
+}
+
+extern "C" __global__ void warp_prefix(const float* x, float* y) {
+  __shared__ float s[2][64];
+  int now = 0;
+  s[now][threadIdx.x] = x[threadIdx.x];
+  __syncwarp();
+  for (int away = 1; away < 32; away *= 2) {  // double buffering: one __syncwarp a turn
+    float v = s[now][threadIdx.x];
+    if (threadIdx.x % 32 >= away) v += s[now][threadIdx.x - away];
+    now ^= 1;
+    s[now][threadIdx.x] = v;
+    __syncwarp();
+  }
+  y[threadIdx.x] = s[now][threadIdx.x];
+}
+
+extern "C" __global__ void tree(const float* x, float* y) {
+  __shared__ float s[256];
+  s[threadIdx.x] = x[threadIdx.x];
+  for (int half = 128; half; half /= 2) {
+    __syncthreads();
+    if (threadIdx.x < half) s[threadIdx.x] += s[threadIdx.x + half];
+  }
+  if (threadIdx.x == 0) y[0] = s[0];
+}
+
+extern "C" __global__ void double_buffer(const float* x, float* y, int tiles) {
+  __shared__ float s[2][64];
+  float sum = 0;
+  s[0][threadIdx.x] = x[threadIdx.x];
+  for (int t = 0; t < tiles; t++) {
+    __syncthreads();
+    if (t + 1 < tiles) s[(t + 1) % 2][threadIdx.x] = x[(t + 1) * 64 + threadIdx.x];
+    sum += s[t % 2][63 - threadIdx.x];
+  }
+  y[threadIdx.x] = sum;
+}
+
+extern "C" __global__ void histogram(const int* x, int* y, int n) {
+  __shared__ int count[16];
+  if (threadIdx.x < 16) count[threadIdx.x] = 0;
+  __syncthreads();
+  for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < n; i += gridDim.x * blockDim.x) atomicAdd(&count[x[i]], 1);
+  __syncthreads();
+  if (threadIdx.x < 16) atomicAdd(&y[threadIdx.x], count[threadIdx.x]);
+}
+
+extern "C" __global__ void largest(const float* x, int* y, int n) {  // read, guess, compare and swap
+  int i = blockIdx.x * blockDim.x + threadIdx.x;
+  if (i >= n) return;
+  int old = *y, guess;
+  do {
+    guess = old;
+    old = atomicCAS(y, guess, max(guess, (int)x[i]));
+  } while (old != guess);
+}
+
+__device__ unsigned int arrived = 0;
+extern "C" __global__ void last_block_sums(const float* x, float* partial, float* y) {
+  __shared__ float of_warp[32];
+  __shared__ bool last;
+  float sum = block_sum(x[blockIdx.x * blockDim.x + threadIdx.x], of_warp);
+  if (threadIdx.x == 0) {
+    partial[blockIdx.x] = sum;
+    __threadfence();
+    last = atomicInc(&arrived, gridDim.x - 1) == gridDim.x - 1;
+  }
+  __syncthreads();
+  if (last && threadIdx.x == 0) {
+    sum = 0;
+    for (int b = 0; b < gridDim.x; b++) sum += partial[b];
+    y[0] = sum;
+  }
+}
+
+extern "C" __global__ void one_flag(const float* x, int* found) {  // all write the same value
+  __shared__ int any;
+  if (threadIdx.x == 0) any = 0;
+  __syncthreads();
+  if (x[threadIdx.x] > 0) any = 1;
+  __syncthreads();
+  if (any) found[0] = 1;
+}
+
+extern "C" __global__ void locals(const float* x, float* y, int n) {
+  float row[4], s, c, fraction, whole;
+  int exponent;
+  for (int i = 0; i < 4; i++) row[i] = x[i];
+  sincosf(row[0], &s, &c);  // library functions write these unseen
+  fraction = modff(x[1], &whole);
+  frexpf(x[2], &exponent);
+  float2 pair;
+  pair.x = s;
+  pair.y = c;
+  float4 all = make_float4(pair.x, pair.y, whole, fraction), twice;
+  twice = all;
+  float late;
+  if (n > 0) late = 1; else late = 2;
+  for (int turn = 0; turn < 2; turn++) {
+    float fresh;
+    fresh = turn;
+    late += fresh;
+  }
+  y[threadIdx.x] = row[3] + twice.x + twice.w + exponent + late;
+}
+
+template <int TILE, int PAD> __global__ void transpose(const float* x, float* y, int n) {
+  __shared__ float tile[TILE][TILE + PAD];
+  int tx = threadIdx.x, ty = threadIdx.y;
+  tile[ty][tx] = x[(blockIdx.y * TILE + ty) * n + blockIdx.x * TILE + tx];
+  __syncthreads();
+  y[(blockIdx.x * TILE + ty) * n + blockIdx.y * TILE + tx] = tile[tx][ty];
+}
+
+extern "C" __global__ void votes(const float* x, int* y) {
+  unsigned positive = __ballot_sync(0xffffffffu, x[threadIdx.x] > 0);
+  if (threadIdx.x < 16) {  // half of the warp goes on together
+    int v = __shfl_down_sync(0x0000ffffu, (int)threadIdx.x, 1, 16);
+    y[threadIdx.x] = v + __popc(positive);
+  }
+}
+
+extern "C" __global__ void optional(const float* x, const float* weight, float* y, int n) {
+  int i = blockIdx.x * blockDim.x + threadIdx.x;
+  if (i < n) y[i] = weight ? x[i] * weight[i] : x[i];
+}
+
+__constant__ float table[4] = {1, 2, 3, 4};
+extern "C" __global__ void constants(float* y) {
+  const float more[4] = {4, 3, 2, 1};
+  y[threadIdx.x] = table[threadIdx.x % 4] * more[threadIdx.x % 4];
+}
+
+struct Affine {
+  float a, b;
+};
+extern "C" __global__ void structs(const float* x, float* y) {  // 8 bytes that lie at a multiple of 4
+  extern __shared__ float s[];
+  Affine* pairs = reinterpret_cast<Affine*>(s + 1);
+  Affine own = {x[threadIdx.x], 1};
+  pairs[threadIdx.x] = own;
+  __syncthreads();
+  Affine other = pairs[blockDim.x - 1 - threadIdx.x];
+  y[threadIdx.x] = other.a * own.b;
+}
+
+extern "C" __global__ void vectors_of_all_kinds(float2* y, int4* z) {
+  float2 pairs[2] = {{1, 2}, {3, 4}};
+  int4 four = {};
+  union {
+    float4 vector;
+    float element[4];
+  } both;
+  both.vector = make_float4(1, 2, 3, 4);
+  four.x = (int)both.element[2];
+  y[threadIdx.x] = pairs[threadIdx.x % 2];
+  z[threadIdx.x] = four;
+}
+
+// The result depends on which thread comes last.
+extern "C" __global__ void last_one_wins(int* y) { y[0] = threadIdx.x; }

@@ -1,0 +1,255 @@
+// One mistake in each kernel, at the line whose comment names its kind and, after that, the array.
+
+extern "C" __global__ void no_barrier(float* y) {
+  __shared__ float s[128];
+  s[threadIdx.x] = threadIdx.x;
+  y[threadIdx.x] = s[127 - threadIdx.x];  // race-in-block s, uninitialised-shared s
+}
+
+extern "C" __global__ void no_barrier_in_loop(const float* x, float* y) {
+  __shared__ float s[64];
+  float sum = 0;
+  for (int turn = 0; turn < 2; turn++) {
+    s[threadIdx.x] = x[turn * 64 + threadIdx.x];  // race-in-block s
+    __syncthreads();
+    sum += s[63 - threadIdx.x];  // race-in-block s
+  }
+  y[threadIdx.x] = sum;
+}
+
+extern "C" __global__ void write_write(float* y) {
+  __shared__ float s[1];
+  if (threadIdx.x % 32 == 0) s[0] = threadIdx.x;  // race-in-block s
+  __syncthreads();
+  y[threadIdx.x] = s[0];
+}
+
+__device__ float read_of(const float* s, int i) {
+  return s[i];  // race-in-block s
+}
+extern "C" __global__ void race_in_a_function(float* y) {
+  extern __shared__ float s[];
+  s[threadIdx.x] = 1;
+  __syncthreads();
+  s[threadIdx.x] = 2;
+  y[threadIdx.x] = read_of(s, threadIdx.x ^ 32);
+}
+
+extern "C" __global__ void global_race_in_block(float* y) {
+  y[threadIdx.x] = threadIdx.x;
+  if (threadIdx.x >= 32) y[threadIdx.x] += y[threadIdx.x - 32];  // race-in-block y
+}
+
+extern "C" __global__ void atomic_then_read(int* y) {
+  __shared__ int count;
+  if (threadIdx.x == 0) count = 0;
+  __syncthreads();
+  atomicAdd(&count, 1);
+  y[threadIdx.x] = count;  // race-in-block count, missing-syncwarp count
+}
+
+extern "C" __global__ void same_element(const float* x, float* y) {
+  y[threadIdx.x] += x[blockIdx.x * 32 + threadIdx.x];  // race-between-blocks y
+}
+
+extern "C" __global__ void write_same_element(float* y) {
+  y[threadIdx.x] = blockIdx.x;  // race-between-blocks y
+}
+
+// Block b reads what block b - 1 writes: in the order in which blocks run here, it was written before.
+extern "C" __global__ void stencil_back(float* x, int n) {
+  int i = blockIdx.x * blockDim.x + threadIdx.x;
+  float before = i > 0 ? x[i - 1] : 0.0f;  // race-between-blocks x
+  __syncthreads();
+  if (i < n) x[i] = 0.5f * before;
+}
+
+// Here it is read first, and then another block writes it.
+extern "C" __global__ void stencil_ahead(float* x, int n) {
+  int i = blockIdx.x * blockDim.x + threadIdx.x;
+  float after = i + 1 < n ? x[i + 1] : 0.0f;
+  __syncthreads();
+  if (i < n) x[i] = 0.5f * after;  // race-between-blocks x
+}
+
+__device__ int total;
+extern "C" __global__ void device_variable(int* y) {
+  total += y[blockIdx.x * blockDim.x + threadIdx.x];  // race-between-blocks total, missing-syncwarp total
+}
+
+extern "C" __global__ void no_bound(const float* x, float* y) {
+  int i = blockIdx.x * blockDim.x + threadIdx.x;
+  float v = x[i];  // out-of-bounds x
+  y[i] = v;
+}
+
+extern "C" __global__ void no_bound_write(const float* x, float* y, int n) {
+  int i = blockIdx.x * blockDim.x + threadIdx.x;
+  float v = i < n ? x[i] : 0.0f;
+  y[i] = v;  // out-of-bounds y
+}
+
+extern "C" __global__ void below(const float* x, float* y) {
+  y[threadIdx.x] = x[(int)threadIdx.x - 1];  // out-of-bounds x
+}
+
+extern "C" __global__ void far_away(const float* x, float* y) {
+  y[threadIdx.x] = x[threadIdx.x * 1000000ll];  // out-of-bounds x
+}
+
+extern "C" __global__ void unused_read(const float* x, float* y) {
+  float unused = x[threadIdx.x + 100];  // out-of-bounds x
+  y[threadIdx.x] = 0;
+}
+
+extern "C" __global__ void atomic_outside(int* y) {
+  atomicAdd(&y[threadIdx.x + 100], 1);  // out-of-bounds y
+}
+
+extern "C" __global__ void struct_outside(float4* y) {
+  float4 v = make_float4(1, 2, 3, 4);
+  y[threadIdx.x] = v;  // out-of-bounds y
+}
+
+extern "C" __global__ void shared_outside(float* y) {
+  __shared__ float s[16][17];
+  __shared__ float t[16][17];
+  s[threadIdx.x / 16][threadIdx.x % 16] = 1;
+  t[threadIdx.x / 16][threadIdx.x % 16] = 1;
+  __syncthreads();
+  y[threadIdx.x] = s[threadIdx.x / 16][threadIdx.x % 16 + 2];  // out-of-bounds, uninitialised-shared
+}
+
+extern "C" __global__ void local_outside(float* y, int n) {
+  float row[4] = {0, 0, 0, 0};
+  for (int i = 0; i < n; i++) row[i] = 1;  // out-of-bounds
+  y[threadIdx.x] = row[0] + row[3];
+}
+
+extern "C" __global__ void dynamic_below(float* y) {
+  extern __shared__ float s[];
+  s[(int)threadIdx.x - 1] = 1;  // out-of-bounds dynamic shared memory
+  __syncthreads();
+  y[threadIdx.x] = s[0];
+}
+
+extern "C" __global__ void too_little_shared(float* y) {
+  extern __shared__ float s[];
+  s[threadIdx.x] = 1;  // dynamic-shared-too-small dynamic shared memory
+  __syncthreads();
+  y[threadIdx.x] = s[63 - threadIdx.x];
+}
+
+extern "C" __global__ void part_of_shared(float* y) {
+  extern __shared__ float s[];
+  if (threadIdx.x < 16) s[threadIdx.x] = 1;
+  __syncthreads();
+  y[threadIdx.x] = s[threadIdx.x];  // uninitialised-shared dynamic shared memory
+}
+
+// The first block leaves its values behind; the second may not rely on them.
+extern "C" __global__ void shared_of_another_block(float* y) {
+  __shared__ float s[32];
+  if (blockIdx.x == 0) s[threadIdx.x] = 1;
+  __syncthreads();
+  y[blockIdx.x * 32 + threadIdx.x] = s[threadIdx.x];  // uninitialised-shared s
+}
+
+extern "C" __global__ void branches(float* y) {
+  if (threadIdx.x < 64) {
+    __syncthreads();  // divergent-barrier
+  } else {
+    __syncthreads();  // divergent-barrier
+  }
+  y[threadIdx.x] = 1;
+}
+
+extern "C" __global__ void early_return(float* y, int n) {
+  if (threadIdx.x >= n) return;
+  __syncthreads();  // skipped-barrier
+  y[threadIdx.x] = 1;
+}
+
+extern "C" __global__ void exited(float* y, int n) {
+  if (threadIdx.x >= n) return;
+  float v = threadIdx.x;
+  v += __shfl_xor_sync(0xffffffffu, v, 16);  // exited-lane
+  y[threadIdx.x] = v;
+}
+
+extern "C" __global__ void elsewhere(float* y) {
+  if (threadIdx.x < 16) {
+    __syncwarp();  // exited-lane
+  } else {
+    __syncthreads();
+  }
+  y[threadIdx.x] = 1;
+}
+
+extern "C" __global__ void no_syncwarp(float* y) {
+  __shared__ float s[32];
+  s[threadIdx.x] = threadIdx.x;
+  __syncwarp();
+  float v = s[threadIdx.x ^ 1];
+  s[threadIdx.x] = v + 1;  // missing-syncwarp s
+  __syncwarp();
+  y[threadIdx.x] = s[threadIdx.x ^ 1];
+}
+
+// A shuffle exchanges registers; it orders nothing in memory.
+extern "C" __global__ void shuffle_is_no_syncwarp(float* y) {
+  __shared__ float s[32];
+  s[threadIdx.x] = threadIdx.x;
+  float v = __shfl_xor_sync(0xffffffffu, 1.0f, 1);
+  y[threadIdx.x] = v + s[threadIdx.x ^ 1];  // missing-syncwarp s, uninitialised-shared s
+}
+
+// Lanes 0 to 15 have met, and lanes 16 to 31: not the one half and the other.
+extern "C" __global__ void half_a_warp(float* y) {
+  __shared__ float s[32];
+  s[threadIdx.x] = threadIdx.x;
+  __syncwarp(threadIdx.x < 16 ? 0x0000ffffu : 0xffff0000u);
+  y[threadIdx.x] = s[threadIdx.x ^ 16];  // missing-syncwarp s
+}
+
+extern "C" __global__ void misaligned_read(const float* x, float* y) {
+  const float4* rows = reinterpret_cast<const float4*>(x + 1);
+  float4 v = rows[threadIdx.x];  // misaligned x
+  y[threadIdx.x] = v.x + v.y + v.z + v.w;
+}
+
+extern "C" __global__ void misaligned_write(float* y) {
+  float2 v = make_float2(1, 2);
+  *reinterpret_cast<float2*>(y + 3 * threadIdx.x) = v;  // misaligned y
+}
+
+extern "C" __global__ void misaligned_shared(float* y) {
+  extern __shared__ float s[];
+  s[threadIdx.x] = 1;
+  __syncthreads();
+  y[threadIdx.x] = reinterpret_cast<float4*>(s)[0].x + reinterpret_cast<double*>(s + 1)[0];  // misaligned dynamic shared memory
+}
+
+extern "C" __global__ void local_array(const float* x, float* y) {
+  float row[4];
+  for (int i = 0; i < 3; i++) row[i] = x[i];
+  float sum = 0;
+  for (int i = 0; i < 4; i++) sum += row[i];  // uninitialised-local
+  y[threadIdx.x] = sum;
+}
+
+extern "C" __global__ void local_sum(const float* x, float* y) {
+  float sum;
+  for (int i = 0; i < 4; i++) sum += x[i];  // uninitialised-local
+  y[threadIdx.x] = sum;
+}
+
+extern "C" __global__ void local_in_one_branch(float* y, int n) {
+  float scale, other = 1;
+  if (threadIdx.x < n) scale = 2;
+  y[threadIdx.x] = scale * other;  // uninitialised-local
+}
+
+extern "C" __global__ void null_read(const float* x, const float* weight, float* y) {
+  y[threadIdx.x] = x[threadIdx.x] * weight[threadIdx.x];  // null-argument weight
+}

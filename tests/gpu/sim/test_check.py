@@ -1,0 +1,270 @@
+"""Check mode finds each kind of mistake at its line, and nothing in kernels that are correct."""
+
+import dataclasses
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from minilinear.gpu import sim
+from minilinear.gpu.sim.findings import KINDS
+
+HERE = Path(__file__).parent
+MISTAKES, CORRECT = (HERE / "mistakes.cu").read_text("utf-8"), (HERE / "correct.cu").read_text("utf-8")
+COMPILERS = [compiler for compiler in ("g++", "clang++") if shutil.which(compiler)]
+
+f32, i32 = np.float32, np.int32
+
+
+def floats(*shape):
+    return np.random.default_rng(0).standard_normal(shape).astype(f32)
+
+
+def empty(*shape, dtype=f32):
+    return np.zeros(shape, dtype)
+
+
+# name: grid, block, arguments, bytes of dynamic shared memory
+LAUNCHES = {
+    "no_barrier": (1, 128, lambda: [empty(128)], 0),
+    "no_barrier_in_loop": (1, 64, lambda: [floats(128), empty(64)], 0),
+    "write_write": (1, 64, lambda: [empty(64)], 0),
+    "race_in_a_function": (1, 64, lambda: [empty(64)], 256),
+    "global_race_in_block": (1, 64, lambda: [empty(64)], 0),
+    "atomic_then_read": (1, 64, lambda: [empty(64, dtype=i32)], 0),
+    "same_element": (4, 32, lambda: [floats(128), empty(32)], 0),
+    "write_same_element": (2, 32, lambda: [empty(32)], 0),
+    "stencil_back": (4, 32, lambda: [floats(128), i32(128)], 0),
+    "stencil_ahead": (4, 32, lambda: [floats(128), i32(128)], 0),
+    "device_variable": (2, 32, lambda: [np.arange(64, dtype=i32)], 0),
+    "no_bound": (4, 32, lambda: [floats(100), empty(128)], 0),
+    "no_bound_write": (4, 32, lambda: [floats(100), empty(100), i32(100)], 0),
+    "below": (1, 32, lambda: [floats(32), empty(32)], 0),
+    "far_away": (1, 32, lambda: [floats(100), empty(32)], 0),
+    "unused_read": (1, 32, lambda: [floats(100), empty(32)], 0),
+    "atomic_outside": (1, 32, lambda: [empty(100, dtype=i32)], 0),
+    "struct_outside": (1, 32, lambda: [empty(100)], 0),
+    "shared_outside": (1, 256, lambda: [empty(256)], 0),
+    "local_outside": (1, 32, lambda: [empty(32), i32(5)], 0),
+    "dynamic_below": (1, 32, lambda: [empty(32)], 128),
+    "too_little_shared": (1, 64, lambda: [empty(64)], 128),
+    "part_of_shared": (1, 32, lambda: [empty(32)], 128),
+    "shared_of_another_block": (2, 32, lambda: [empty(64)], 0),
+    "branches": (1, 128, lambda: [empty(128)], 0),
+    "early_return": (1, 128, lambda: [empty(128), i32(100)], 0),
+    "exited": (1, 32, lambda: [empty(32), i32(20)], 0),
+    "elsewhere": (1, 32, lambda: [empty(32)], 0),
+    "no_syncwarp": (1, 32, lambda: [empty(32)], 0),
+    "shuffle_is_no_syncwarp": (1, 32, lambda: [empty(32)], 0),
+    "half_a_warp": (1, 32, lambda: [empty(32)], 0),
+    "misaligned_read": (1, 8, lambda: [floats(64), empty(8)], 0),
+    "misaligned_write": (1, 8, lambda: [empty(64)], 0),
+    "misaligned_shared": (1, 32, lambda: [empty(32)], 128),
+    "local_array": (1, 8, lambda: [floats(4), empty(8)], 0),
+    "local_sum": (1, 8, lambda: [floats(4), empty(8)], 0),
+    "local_in_one_branch": (1, 8, lambda: [empty(8), i32(4)], 0),
+    "null_read": (1, 32, lambda: [floats(32), None, empty(32)], 0),
+    # correct ones
+    "copy": (4, 32, lambda: [floats(100), empty(100), i32(100)], 0),
+    "strided": (2, 32, lambda: [floats(64 * 8), empty(64), i32(8)], 0),
+    "grid_stride": (2, 32, lambda: [floats(400), empty(400), i32(100)], 0),
+    "parts_of_a_vector": (4, 32, lambda: [empty(128)], 0),
+    "halves_of_a_word": (3, 33, lambda: [empty(99, dtype=np.uint16)], 0),
+    "two_sums": (2, 128, lambda: [floats(128), empty(256)], 0),
+    "warp_prefix": (1, 64, lambda: [floats(64), empty(64)], 0),
+    "tree": (1, 256, lambda: [floats(256), empty(1)], 0),
+    "double_buffer": (1, 64, lambda: [floats(256), empty(64), i32(4)], 0),
+    "histogram": (2, 64, lambda: [np.arange(200, dtype=i32) % 16, empty(16, dtype=i32), i32(200)], 0),
+    "largest": (2, 64, lambda: [10 * floats(100), empty(1, dtype=i32), i32(100)], 0),
+    "last_block_sums": (4, 64, lambda: [floats(256), empty(4), empty(1)], 0),
+    "one_flag": (2, 64, lambda: [floats(64), empty(1, dtype=i32)], 0),
+    "locals": (1, 8, lambda: [floats(4), empty(8), i32(1)], 0),
+    "transpose<16, 0>": ((2, 2), (16, 16), lambda: [floats(32, 32), empty(32, 32), i32(32)], 0),
+    "transpose<16, 1>": ((2, 2), (16, 16), lambda: [floats(32, 32), empty(32, 32), i32(32)], 0),
+    "transpose<32, 0>": ((1, 1), (32, 32), lambda: [floats(32, 32), empty(32, 32), i32(32)], 0),
+    "transpose<32, 1>": ((1, 1), (32, 32), lambda: [floats(32, 32), empty(32, 32), i32(32)], 0),
+    "votes": (1, 32, lambda: [floats(32), empty(16, dtype=i32)], 0),
+    "optional": (1, 32, lambda: [floats(20), None, empty(20), i32(20)], 0),
+    "constants": (1, 32, lambda: [empty(32)], 0),
+    "structs": (1, 32, lambda: [floats(32), empty(32)], 4 + 32 * 8),
+    "vectors_of_all_kinds": (1, 32, lambda: [empty(64), empty(128, dtype=i32)], 0),
+    "last_one_wins": (1, 1, lambda: [empty(1, dtype=i32)], 0),
+}
+
+
+def names_in(text):
+    found = re.findall(r"__global__ void (\w+)\(", text)
+    return [name for name in LAUNCHES if name.split("<")[0] in found]
+
+
+@pytest.fixture(scope="module", params=COMPILERS)
+def program(request):
+    """The checked kernels of a text, by one of the compilers."""
+    return lambda text, file: sim.compile(text, names_in(text), file=file, check=True, compiler=request.param)
+
+
+def launch(program, name, seed=None, **options):
+    grid, block, arguments, shared = LAUNCHES[name]
+    return program.launch(name, grid, block, arguments(), shared=shared, seed=seed, **options)
+
+
+def planted(name):
+    """The (line, kind, array) that the comments of a kernel's lines announce."""
+    lines = MISTAKES.splitlines()
+    first = next(i for i, line in enumerate(lines) if f" {name}(" in line)
+    last = next(i for i, line in enumerate(lines[first:], first) if line.startswith("}"))
+    if name == "race_in_a_function":
+        first -= 3
+    kinds = "|".join(KINDS)
+    return {
+        (i + 1, kind, array.strip() or None)
+        for i in range(first, last + 1)
+        for kind, array in re.findall(rf"({kinds})( [\w ]+)?(?:, |$)", lines[i].partition("// ")[2])
+    }
+
+
+@pytest.mark.parametrize("name", names_in(MISTAKES))
+def test_a_mistake_is_found_at_its_line(program, name):
+    result = launch(program(MISTAKES, "mistakes.cu"), name)
+    found = {(finding.line, finding.kind, finding.array) for finding in result.findings}
+    expected = planted(name)
+    assert expected, "the kernel announces no mistake"
+    # A race may be seen from either of its ends, and shows as unwritten memory too: one of them must be there, and
+    # nothing that is not announced.
+    assert found and found <= expected, "\n".join(map(str, result.findings))
+    assert {finding.file for finding in result.findings} == {"mistakes.cu"}
+
+
+def test_every_kind_is_planted():
+    assert {kind for name in names_in(MISTAKES) for _, kind, _ in planted(name)} == set(KINDS)
+    assert all(LAUNCHES.get(name) for name in re.findall(r"__global__ void (\w+)\(", MISTAKES))
+
+
+@pytest.mark.parametrize("seed", [None, 1])
+@pytest.mark.parametrize("name", names_in(CORRECT))
+def test_a_correct_kernel_is_clean(program, name, seed):
+    result = launch(program(CORRECT, "correct.cu"), name, seed)
+    assert not result.findings, "\n".join(map(str, result.findings))
+
+
+def test_races_are_found_in_any_order(program):
+    for name in ("no_barrier_in_loop", "write_write", "stencil_back", "stencil_ahead", "no_syncwarp", "same_element"):
+        expected = {kind for _, kind, _ in planted(name)}
+        for seed in (1, 2, 3):
+            found = {finding.kind for finding in launch(program(MISTAKES, "mistakes.cu"), name, seed).findings}
+            assert found and found <= expected, (name, seed)
+
+
+def test_a_finding_says_who_where_and_what(program):
+    text = program(MISTAKES, "mistakes.cu")
+    (finding,) = launch(text, "no_bound").findings
+    assert (finding.thread, finding.block, finding.element, finding.access) == ((4, 0, 0), (3, 0, 0), (100,), "read")
+    assert finding.source == "float v = x[i];  // out-of-bounds x"
+    assert finding.words == "thread (4, 0, 0) of block (3, 0, 0) reads x[100], and x has 100 elements"
+    (finding,) = launch(text, "global_race_in_block").findings[:1]
+    assert finding.other.line == finding.line - 1 and finding.other.access == "write"
+    assert finding.other.thread == (finding.element[0], 0, 0)
+    (finding,) = launch(text, "race_in_a_function").findings
+    assert [call.line for call in finding.called_from] == [MISTAKES.splitlines().index("  y[threadIdx.x] = read_of(s, threadIdx.x ^ 32);") + 1]
+    (finding,) = launch(text, "null_read", names=["rows", "gain", "out"]).findings
+    assert finding.array == "gain" and "gain" in finding.words
+    document = json.loads(json.dumps([dataclasses.asdict(finding)]))
+    assert document[0]["kind"] == "null-argument"
+
+
+def test_an_element_is_named_in_the_shape_of_its_array(program):
+    x = np.zeros((4, 32), f32)
+    result = program(MISTAKES, "mistakes.cu").launch("write_same_element", 2, 32, [x[2:]])
+    assert result.findings[0].element == (0, 0)
+    result = program(MISTAKES, "mistakes.cu").launch("stencil_ahead", 2, 64, [x, i32(128)])
+    assert result.findings[0].element == (2, 0)
+
+
+def test_what_lies_outside_is_neither_read_nor_written(program):
+    memory = np.full(128, 7, f32)
+    program(MISTAKES, "mistakes.cu").launch("no_bound_write", 4, 32, [floats(100), memory[:100], i32(100)])
+    assert (memory[100:] == 7).all() and (memory[:96] == floats(100)[:96]).all()
+
+
+def test_arguments_that_overlap_are_one_memory(program):
+    x = floats(128)
+    expected = x.copy()
+    result = program(CORRECT, "correct.cu").launch("copy", 1, 32, [x[:32], x[64:96], i32(32)])
+    assert not result.findings
+    expected[64:96] = expected[:32]
+    np.testing.assert_array_equal(x, expected)
+    # In place, and shifted by one: each thread writes what the next one reads.
+    result = program(CORRECT, "correct.cu").launch("copy", 2, 32, [x[:64], x[1:65], i32(64)])
+    assert {finding.kind for finding in result.findings} >= {"missing-syncwarp", "race-between-blocks"}
+
+
+def test_a_view_that_is_too_little_aligned_for_vectors(program):
+    x = floats(408)
+    aligned = program(CORRECT, "correct.cu").launch("grid_stride", 2, 32, [x[4:404], empty(400), i32(100)])
+    assert not aligned.findings
+    (finding,) = program(CORRECT, "correct.cu").launch("grid_stride", 2, 32, [x[1:401], empty(400), i32(100)]).findings
+    assert finding.kind == "misaligned" and finding.array == "x" and "float4" in finding.words
+
+
+def test_a_launch_goes_on_after_a_block_was_given_up(program):
+    y = empty(128)
+    program(MISTAKES, "mistakes.cu").launch("no_bound", 4, 32, [floats(33), y])
+    np.testing.assert_array_equal(y[:32], floats(33)[:32])
+
+
+def test_at_most_once_for_each_line_and_kind_and_not_too_many(program):
+    text = 'extern "C" __global__ void many(float* y) {\n'
+    text += "".join(f"  y[{i}] = threadIdx.x;\n  y[{i}] = threadIdx.x;\n" for i in range(30)) + "}\n"
+    result = sim.run(text, "many", 1, 64, [empty(30)])
+    places = [(finding.line, finding.kind) for finding in result.findings]
+    assert len(places) == len(set(places)) == 20
+
+
+def test_a_header_of_the_kernel_is_named(tmp_path):
+    (tmp_path / "rows.cuh").write_text("__device__ float first(const float* x) {\n  return x[-1];\n}\n", "utf-8")
+    text = '#include "rows.cuh"\nextern "C" __global__ void k(const float* x, float* y) { y[0] = first(x); }\n'
+    (finding,) = sim.run(text, "k", 1, 1, [floats(4), empty(4)], include=[tmp_path]).findings
+    assert (finding.file, finding.line, finding.source) == ("rows.cuh", 2, "return x[-1];")
+    assert [(call.file, call.line) for call in finding.called_from] == [("kernel.cu", 2)]
+
+
+def test_results_are_those_of_a_plain_launch():
+    results = []
+    for check in (False, True):
+        y = empty(256)
+        sim.compile(CORRECT, ["two_sums"], check=check).launch("two_sums", 2, 128, [floats(128), y])
+        results.append(y)
+    np.testing.assert_allclose(*results, rtol=1e-6)
+
+
+def test_seeds_are_reproducible_and_show_what_depends_on_the_order():
+    kernel = sim.compile(CORRECT, ["last_one_wins"])
+
+    def winner(seed):
+        y = np.zeros(1, i32)
+        kernel.launch("last_one_wins", 1, 256, [y], seed=seed)
+        return int(y[0])
+
+    winners = [winner(seed) for seed in range(10)]
+    assert winners == [winner(seed) for seed in range(10)]
+    assert len(set(winners)) > 3 and winner(None) == 255
+    checked = sim.compile(CORRECT, ["last_one_wins"], check=True)
+    for seed in (3, 4):
+        y = np.zeros(1, i32)
+        (finding, *_) = checked.launch("last_one_wins", 1, 256, [y], seed=seed).findings
+        again = checked.launch("last_one_wins", 1, 256, [np.zeros(1, i32)], seed=seed).findings[0]
+        assert int(y[0]) == winners[seed] and finding == again
+
+
+def test_the_checker_can_be_compiled_for_a_kernel_that_watch_does_not_understand():
+    text = """template <typename T> struct Odd { T a; T twice() { T b; b = a + a; return b; } };
+    extern "C" __global__ void k(float* y) {
+        Odd<float> odd; odd.a = 2; auto add = [&](float v) { float w; w = v; return w + odd.twice(); };
+        switch (threadIdx.x) { case 0: float z; z = add(1); y[0] = z; break; default: break; }
+        for (int i = 0, j = 1; i < 1; i++) { int a, b = j, c(3), *p = &b; a = *p; y[1] = a + b + c; }
+    }"""
+    y = empty(2)
+    assert not sim.run(text, "k", 1, 1, [y]).findings
+    np.testing.assert_array_equal(y, [5, 5])
