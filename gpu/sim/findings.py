@@ -106,6 +106,8 @@ class Counters:
     The accesses of the lanes of a warp count as one access of the warp if they come from one instruction, reached by
     the same calls, for the n-th time since the last __syncthreads, with the same n.
 
+    A read of what the same thread has just read counts once, as in x[i] * x[i].
+
     Attributes:
         global_reads, global_read_bytes, global_writes, global_write_bytes: of the arrays.
         shared_reads, shared_read_bytes, shared_writes, shared_write_bytes: of shared memory.
@@ -226,7 +228,7 @@ class _Reader:
             return self.names[raw["argument"]], index
         if raw["space"] == "dynamic shared":
             return "dynamic shared memory", (offset // size,)
-        if raw["space"] == "static shared":
+        if raw["space"] in ("static shared", "variable"):
             for static in symbols.statics(self.library):
                 if static.address <= offset < static.address + static.size:
                     return static.name, ((offset - static.address) // size,)

@@ -80,6 +80,8 @@ def statics(library: Path) -> list[Static]:
         parts = [part.strip() for part in row.split("|")]  # name, address, class, type, size, line, section
         if len(parts) < 7 or parts[6] not in (".bss", ".data") or parts[3] != "OBJECT" or not int(parts[4] or "0", 16):
             continue
+        if parts[0].startswith(("DW.", "__", "completed.")):  # of the compiler itself
+            continue
         # A variable in a function is called _ZZ, the function, E, and its own name after the number of its letters.
         local = re.match(r"_ZZ.*E(\d+)([A-Za-z_]\w*)$", parts[0])
         plain = local[2][: int(local[1])] if local else re.sub(r"^_ZL?\d+|\.\d+$", "", parts[0])

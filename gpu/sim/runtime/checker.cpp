@@ -188,11 +188,17 @@ struct Maybe {
   Byte before[16];
 };
 
+// Shared memory is read that nobody has written. If somebody does before the next barrier, it is a race, and found as one.
+struct Unwritten {
+  Raw raw;
+  const Cell* cell;
+};
+
 struct ThreadState {
   uint32_t calls;         // the site that called the function which runs now
   bool fenced;            // it has executed __threadfence
   uint32_t known[32];     // times of the lanes of its warp up to which it knows what they did
-  size_t low, high;       // local bytes that are watched, as offsets into its part of `unwritten`
+  size_t low, high;       // local bytes that are watched, as offsets into its part of `unset`
 };
 
 struct Checker {
@@ -204,16 +210,20 @@ struct Checker {
   std::vector<Raw> findings;
   std::unordered_set<std::string> seen;
   std::vector<Maybe> maybes;
+  std::vector<Unwritten> unwritten;
 
   uint32_t epoch = 0, block_epoch = 0, block = 0;  // block: number + 1 of the block that runs
   std::vector<ThreadState> threads;
   uint32_t warp_time[32];
+  // The next thread may go on with the stack of the one that has finished, inside the same calls of the runtime's.
+  const Byte* left_stack = nullptr;
+  uint32_t left_calls = 0;
 
   // __threadfence, then an atomic operation on an address: whoever uses that address atomically later knows this block.
   std::unordered_map<uintptr_t, std::unordered_set<uint32_t>> released;
   std::unordered_set<uint32_t> known_blocks;
 
-  Lazy<Byte> unwritten;  // one for each byte of the stacks: a local variable that nobody has written yet
+  Lazy<Byte> unset;  // one for each byte of the stacks: a local variable that nobody has written yet
   size_t stack_bytes = 0;
   Byte pattern[16];
 
@@ -289,6 +299,13 @@ void settle_all() {
   check.maybes.clear();
 }
 
+// All threads have met, or the block has ended.
+void settle_unwritten() {
+  for (const Unwritten& one : check.unwritten)
+    if (one.cell->write_epoch != check.epoch || one.cell->write_kind == nothing) add(one.raw);
+  check.unwritten.clear();
+}
+
 // ---- races
 
 // Has `other`, a thread of this block, in this epoch, done what it did at `time` before the running thread goes on?
@@ -351,7 +368,7 @@ bool visit(Region& region, Cell& cell, const Access& access) {
   } else if (access.kind != write && cell.write_epoch < check.block_epoch) {
     Raw raw = here("uninitialised-shared", access.kind, access.site, access.size);
     locate(raw, region, access.address);
-    add(std::move(raw));
+    if (check.unwritten.size() < 16 * most_findings) check.unwritten.push_back({std::move(raw), &cell});
     cell.write_epoch = check.block_epoch, cell.write_kind = nothing;
     found = true;
   }
@@ -458,18 +475,18 @@ void visit(Region& region, const Access& access) {
 }
 
 // A local variable is read that still holds the pattern it was filled with and that nobody has written.
-void look_at_local(const Access& access, Byte* unwritten) {
+void look_at_local(const Access& access, Byte* unset) {
   if (access.kind == read) {
     bool all = true;
     for (size_t i = 0; i < access.size; i++)
-      all = all && unwritten[i] == 1 + (access.address + i) % 4 &&
-            reinterpret_cast<const Byte*>(access.address)[i] == check.pattern[unwritten[i] - 1];
+      all = all && unset[i] == 1 + (access.address + i) % 4 &&
+            reinterpret_cast<const Byte*>(access.address)[i] == check.pattern[unset[i] - 1];
     if (!all) return;
     Raw raw = here("uninitialised-local", access.kind, access.site, access.size);
     raw.space = Space::local;
     add(std::move(raw));
   }
-  memset(unwritten, 0, access.size);
+  memset(unset, 0, access.size);
 }
 
 // In the program, and not behind one of its __shared__ variables: a table of the compiler's, a string.
@@ -492,7 +509,7 @@ void look(uintptr_t address, size_t size, Kind kind, uintptr_t pc, Place place =
     const size_t offset = address - reinterpret_cast<uintptr_t>(sim_current.stack_low);
     if (offset + size > thread.low && offset < thread.high)
       look_at_local({address, size, kind, check.sites.of(thread.calls, pc, place), self},
-                    &check.unwritten[self * check.stack_bytes + offset]);
+                    &check.unset[self * check.stack_bytes + offset]);
     return;
   }
   Region* region = check.last_region;
@@ -609,6 +626,7 @@ void chk_launch_begin(const Launch* launch) {
   check.findings.clear();
   check.seen.clear();
   check.maybes.clear();
+  check.unwritten.clear();
   check.released.clear();
   check.sites.clear();
   check.launch = launch;
@@ -665,6 +683,7 @@ void chk_launch_begin(const Launch* launch) {
 
 void chk_launch_end() {
   settle_all();
+  settle_unwritten();
   check.counters.flush_all();
   for (const Region* region : check.regions) {
     if (!region->host || region->low == region->host) continue;
@@ -690,11 +709,13 @@ void chk_launch_end() {
 
 void chk_block_begin() {
   settle_all();
+  settle_unwritten();
   check.counters.flush_all();
   const uint3 grid = check.launch->grid, b = sim_current.block;
   check.block = b.x + grid.x * (b.y + grid.y * b.z) + 1;
   check.block_epoch = ++check.epoch;
   check.known_blocks.clear();
+  check.left_stack = nullptr;
   for (uint32_t& time : check.warp_time) time = 1;
   for (auto& thread : check.threads) memset(thread.known, 0, sizeof thread.known), thread.fenced = false;
   for (Region* region : check.regions) {
@@ -707,6 +728,7 @@ void chk_block_begin() {
 }
 
 void chk_barrier() {
+  settle_unwritten();
   check.epoch++;
   check.counters.barrier();
   check.counters.flush_all();
@@ -730,16 +752,17 @@ void chk_warp(unsigned warp, unsigned mask, bool orders_memory) {
 
 void chk_thread_begin() {
   ThreadState& thread = check.threads[sim_current.linear];
-  thread.calls = 0;
+  thread.calls = check.left_stack == sim_current.stack_low ? check.left_calls : 0;
   thread.fenced = false;
   if (thread.high > thread.low)
-    memset(&check.unwritten[sim_current.linear * check.stack_bytes + thread.low], 0, thread.high - thread.low);
+    memset(&check.unset[sim_current.linear * check.stack_bytes + thread.low], 0, thread.high - thread.low);
   thread.low = ~size_t{0}, thread.high = 0;
 }
 
-void chk_thread_end() { settle_all(); }
-
-void chk_wait() { settle_all(); }
+void chk_thread_end() {
+  settle_all();
+  check.left_stack = sim_current.stack_low, check.left_calls = check.threads[sim_current.linear].calls;
+}
 
 void chk_fence() { check.threads[sim_current.linear].fenced = true; }
 
@@ -759,21 +782,21 @@ void chk_access(const void* address, size_t bytes, enum chk_Access access, Place
 // written. Both must agree before a finding is made: a library function may have written it unseen.
 void chk_local(void* address, size_t bytes) {
   const size_t stack_bytes = static_cast<size_t>(sim_current.stack_high - sim_current.stack_low);
-  if (check.unwritten.size() < stack_bytes * check.threads.size() || check.stack_bytes != stack_bytes) {
+  if (check.unset.size() < stack_bytes * check.threads.size() || check.stack_bytes != stack_bytes) {
     check.stack_bytes = stack_bytes;
-    check.unwritten.reserve(stack_bytes * std::max<size_t>(check.threads.size(), 32));
+    check.unset.reserve(stack_bytes * std::max<size_t>(check.threads.size(), 32));
     for (auto& thread : check.threads) thread.low = ~size_t{0}, thread.high = 0;
   }
-  if (!check.unwritten) return;
+  if (!check.unset) return;
   ThreadState& thread = check.threads[sim_current.linear];
   const auto start = reinterpret_cast<uintptr_t>(address);
   const size_t offset = start - reinterpret_cast<uintptr_t>(sim_current.stack_low);
   if (offset + bytes > stack_bytes) return;
-  Byte* unwritten = &check.unwritten[sim_current.linear * stack_bytes + offset];
+  Byte* unset = &check.unset[sim_current.linear * stack_bytes + offset];
   for (size_t i = 0; i < bytes; i++) {
     const size_t phase = (start + i) % 4;
     static_cast<Byte*>(address)[i] = check.pattern[phase];
-    unwritten[i] = static_cast<Byte>(1 + phase);
+    unset[i] = static_cast<Byte>(1 + phase);
   }
   thread.low = std::min(thread.low, offset), thread.high = std::max(thread.high, offset + bytes);
 }

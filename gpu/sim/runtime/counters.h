@@ -5,6 +5,8 @@
 // access of the warp if they come from one instruction (reached by the same calls), and it is the n-th time for each of
 // these lanes since the last __syncthreads, with the same n. So a loop that the lanes leave at different times is
 // grouped turn by turn.
+//
+// A read of what the same thread has just read, and nothing in between, is no access: the value is still there.
 #pragma once
 #include <stdint.h>
 
@@ -42,12 +44,18 @@ class Counters {
     warps_.assign((threads + 31) / 32, {});
     for (auto& log : logs_) log.clear();
     logged_warp_ = none;
+    last_ = {0, 0, 0, -1, 0};
     barriers_ = ungrouped_ = 0;
   }
 
   // kind: 0 read, 1 write, 2 atomic
   void add(unsigned thread, uint32_t site, uintptr_t address, size_t bytes, int kind, bool shared) {
     auto& own = threads_[thread].value;
+    // x[i] * x[i] is one load. (And g++ looks at the x[i] in a[x[i]] once more, to compare it with the size of a.)
+    const Last last{address, site, bytes, kind, thread};
+    const bool again = kind == 0 && last.same_as(last_) && site != last_.site;
+    last_ = last;
+    if (again) return;
     if (kind == 2) {
       own[shared ? shared_atomics : global_atomics]++;
       return;
@@ -66,7 +74,10 @@ class Counters {
     log.push_back({address, site, static_cast<uint16_t>(bytes), static_cast<uint8_t>(kind), shared});
   }
 
-  void barrier() { barriers_++; }
+  void barrier() {
+    barriers_++;
+    last_.kind = -1;
+  }
   void warp_operation(unsigned warp, bool orders_memory) { warps_[warp].value[orders_memory ? warp_syncs : shuffles]++; }
 
   // Put together what the lanes of the warp did since the last time.
@@ -112,6 +123,16 @@ class Counters {
     uint16_t bytes;
     uint8_t kind;
     bool shared;
+  };
+  struct Last {
+    uintptr_t address;
+    uint32_t site;
+    size_t bytes;
+    int kind;
+    unsigned thread;
+    bool same_as(const Last& other) const {
+      return address == other.address && bytes == other.bytes && kind == other.kind && thread == other.thread;
+    }
   };
   struct Entry {
     uint64_t key;
@@ -199,6 +220,7 @@ class Counters {
   std::vector<Values<per_warp_count>> warps_;
   std::vector<Logged> logs_[32];
   unsigned logged_warp_ = none;
+  Last last_{};
   uint64_t barriers_ = 0, ungrouped_ = 0;
   std::vector<Entry> grouped_;
   std::unordered_map<uint32_t, uint32_t> visits_;

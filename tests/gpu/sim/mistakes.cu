@@ -2,8 +2,8 @@
 
 extern "C" __global__ void no_barrier(float* y) {
   __shared__ float s[128];
-  s[threadIdx.x] = threadIdx.x;
-  y[threadIdx.x] = s[127 - threadIdx.x];  // race-in-block s, uninitialised-shared s
+  s[threadIdx.x] = threadIdx.x;  // race-in-block s
+  y[threadIdx.x] = s[127 - threadIdx.x];  // race-in-block s
 }
 
 extern "C" __global__ void no_barrier_in_loop(const float* x, float* y) {
@@ -25,13 +25,13 @@ extern "C" __global__ void write_write(float* y) {
 }
 
 __device__ float read_of(const float* s, int i) {
-  return s[i];  // race-in-block s
+  return s[i];  // race-in-block dynamic shared memory
 }
 extern "C" __global__ void race_in_a_function(float* y) {
   extern __shared__ float s[];
   s[threadIdx.x] = 1;
   __syncthreads();
-  s[threadIdx.x] = 2;
+  s[threadIdx.x] = 2;  // race-in-block dynamic shared memory
   y[threadIdx.x] = read_of(s, threadIdx.x ^ 32);
 }
 
@@ -44,8 +44,8 @@ extern "C" __global__ void atomic_then_read(int* y) {
   __shared__ int count;
   if (threadIdx.x == 0) count = 0;
   __syncthreads();
-  atomicAdd(&count, 1);
-  y[threadIdx.x] = count;  // race-in-block count, missing-syncwarp count
+  atomicAdd(&count, 1);  // race-in-block count, missing-syncwarp count
+  y[threadIdx.x] = count;
 }
 
 extern "C" __global__ void same_element(const float* x, float* y) {
@@ -117,7 +117,7 @@ extern "C" __global__ void shared_outside(float* y) {
   s[threadIdx.x / 16][threadIdx.x % 16] = 1;
   t[threadIdx.x / 16][threadIdx.x % 16] = 1;
   __syncthreads();
-  y[threadIdx.x] = s[threadIdx.x / 16][threadIdx.x % 16 + 2];  // out-of-bounds, uninitialised-shared
+  y[threadIdx.x] = s[threadIdx.x / 16][threadIdx.x % 16 + 2];  // out-of-bounds, uninitialised-shared s
 }
 
 extern "C" __global__ void local_outside(float* y, int n) {
@@ -157,7 +157,7 @@ extern "C" __global__ void shared_of_another_block(float* y) {
 
 extern "C" __global__ void branches(float* y) {
   if (threadIdx.x < 64) {
-    __syncthreads();  // divergent-barrier
+    __syncthreads();
   } else {
     __syncthreads();  // divergent-barrier
   }
@@ -190,7 +190,7 @@ extern "C" __global__ void no_syncwarp(float* y) {
   __shared__ float s[32];
   s[threadIdx.x] = threadIdx.x;
   __syncwarp();
-  float v = s[threadIdx.x ^ 1];
+  float v = s[threadIdx.x ^ 1];  // missing-syncwarp s
   s[threadIdx.x] = v + 1;  // missing-syncwarp s
   __syncwarp();
   y[threadIdx.x] = s[threadIdx.x ^ 1];
@@ -201,13 +201,13 @@ extern "C" __global__ void shuffle_is_no_syncwarp(float* y) {
   __shared__ float s[32];
   s[threadIdx.x] = threadIdx.x;
   float v = __shfl_xor_sync(0xffffffffu, 1.0f, 1);
-  y[threadIdx.x] = v + s[threadIdx.x ^ 1];  // missing-syncwarp s, uninitialised-shared s
+  y[threadIdx.x] = v + s[threadIdx.x ^ 1];  // missing-syncwarp s
 }
 
 // Lanes 0 to 15 have met, and lanes 16 to 31: not the one half and the other.
 extern "C" __global__ void half_a_warp(float* y) {
   __shared__ float s[32];
-  s[threadIdx.x] = threadIdx.x;
+  s[threadIdx.x] = threadIdx.x;  // missing-syncwarp s
   __syncwarp(threadIdx.x < 16 ? 0x0000ffffu : 0xffff0000u);
   y[threadIdx.x] = s[threadIdx.x ^ 16];  // missing-syncwarp s
 }

@@ -1,0 +1,85 @@
+"""What a person sees of a finding."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from minilinear.errors import BackendError
+from minilinear.gpu import sim
+from minilinear.gpu.sim import report, symbols
+from minilinear.gpu.sim.findings import read
+
+TEXT = """__device__ float other(const float* s, int i) { return s[i]; }
+
+extern "C" __global__ void reverse(float* y) {
+  __shared__ float s[64];
+  s[threadIdx.x] = threadIdx.x;
+  //
+  //
+  //
+  //
+  y[threadIdx.x] = other(s, 63 - threadIdx.x);
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def findings():
+    return sim.run(TEXT, "reverse", 1, 64, [np.zeros(64, np.float32)]).findings
+
+
+def test_the_report_shows_both_lines_and_says_what_to_look_for(findings):
+    text = report.plain(findings, TEXT)
+    assert "kernel.cu:5: race-in-block" in text
+    assert " >    5 |   s[threadIdx.x] = threadIdx.x;" in text
+    assert " +    1 | __device__ float other" in text
+    assert "thread (32, 0, 0)" in text and "Look for: Put __syncthreads() between the two" in text
+    assert "Called from kernel.cu:10." in text
+    assert "\x1b" not in text
+    for finding in findings:
+        assert finding.words in " ".join(text.split())
+
+
+def test_rich_prints_the_same(findings):
+    console = Console(file=io.StringIO(), width=100, force_terminal=True)
+    console.print(report.report(findings, TEXT))
+    assert "race-in-block" in console.file.getvalue() and "\x1b[" in console.file.getvalue()
+
+
+def test_nothing_found_says_so():
+    assert report.plain([]) == "check mode: nothing found\n"
+
+
+def test_counters_in_words():
+    text = (Path(__file__).parent / "correct.cu").read_text("utf-8")
+    arguments = [np.zeros(512, np.float32), np.zeros(64, np.float32), np.int32(8)]
+    counters = sim.run(text, "strided", 1, 64, arguments).counters
+    words = report.counted(counters)
+    assert "64 accesses, 256 bytes, 64 sectors of 32 bytes where 8 could do" in words
+    assert "0 replays in 0 accesses of warps" in words and "atomics" not in words
+
+
+def test_without_a_tool_for_lines_it_says_which_one_to_install(monkeypatch):
+    monkeypatch.setattr(symbols.shutil, "which", lambda name: None)
+    symbols.tool.cache_clear()
+    with pytest.raises(BackendError, match="Check mode names lines"):
+        symbols.tool("addr2line")
+    symbols.tool.cache_clear()
+
+
+def test_the_symbolizer_of_llvm_reads_the_same_lines(monkeypatch, findings):
+    if not symbols.shutil.which("llvm-symbolizer"):
+        pytest.skip("there is no llvm-symbolizer")
+    program = sim.compile(TEXT, ["reverse"], check=True)
+    variables = symbols.statics(program.path)
+    assert [(v.name, v.size, v.shared) for v in variables] == [("s", 256, True)]
+    which = symbols.shutil.which
+    monkeypatch.setattr(symbols.shutil, "which", lambda name: which(name) if name.startswith("llvm") else None)
+    symbols.tool.cache_clear()
+    report = program._runtime.chk_report()
+    assert read(report, program, [np.zeros(64, np.float32)], ["y"])[0] == findings
+    assert symbols.statics(program.path) == variables
+    symbols.tool.cache_clear()
