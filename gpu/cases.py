@@ -31,8 +31,9 @@ def chosen(names: tuple[str, ...] | list[str]) -> list[Kernel]:
 
 
 def largest(kernel: Kernel) -> dict[str, Any]:
-    """The case with the most elements."""
-    return max(kernel.cases, key=lambda case: math.prod(case.get(axis, 1) for axis in kernel.axes))
+    """The case with the most elements in its arrays."""
+    arrays = lambda case: [p.name for p in kernel.pointers if case.get(p.name, 0) is not None]
+    return max(kernel.cases, key=lambda case: sum(math.prod(kernel.shape(name, case)) for name in arrays(case)))
 
 
 def inputs(kernel: Kernel, case: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:

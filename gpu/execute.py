@@ -25,7 +25,7 @@ def executor(name: str, arrays: dict[str, Any]) -> Any:
     for argument, x in arrays.items():
         if not hasattr(x, "__array_function__") or isinstance(x, Tensor):
             got, fix = type(x).__name__, "t.data of a Tensor, np.asarray of numbers"
-            raise TypeError(explain(f"{argument} of {name} is a NumPy or a CuPy array.", got=got, fix=fix))
+            raise TypeError(explain(f"{argument} of {name} must be a NumPy or a CuPy array.", got=got, fix=fix))
     mixed = mixed_devices(name, list(arrays.values()))
     if mixed:
         raise mixed
@@ -95,7 +95,7 @@ class Cupy:
             if x.device.id != self.device.id:
                 raise BackendError(
                     explain(
-                        f"The arrays of {name} are on the current GPU, {self.device.id}.",
+                        f"The arrays of {name} must be on the current GPU, {self.device.id}.",
                         got=f"{argument} on GPU {x.device.id}",
                         fix=f"with cupy.cuda.Device({x.device.id}):",
                     )

@@ -311,7 +311,7 @@ class Kernel:
         wanted = [name for name in (*parameters, *self.choices) if name not in found]
         if wanted:
             fix = ", ".join(f"{name}=None" if name in self.shapes and self.optional(name) else name for name in wanted)
-            raise TypeError(explain(f"{self.name} is given every input.", got=f"no {', '.join(wanted)}", fix=fix))
+            raise TypeError(explain(f"{self.name} must be given every input.", got=f"no {', '.join(wanted)}", fix=fix))
         for name, value in given.items():
             if value is None and not (name in self.shapes and self.optional(name)):
                 none = [n for n in self.shapes if self.optional(n)]
@@ -327,14 +327,14 @@ class Kernel:
                 sizes[axis] = int(source.cast(given[axis], np.dtype(np.int64), f"{axis} of {self.name}"))
                 bound[axis] = f"{axis}={sizes[axis]}"
                 if sizes[axis] < 0:
-                    raise ShapeError(explain(f"{axis} of {self.name} is a length.", got=sizes[axis]))
+                    raise ShapeError(explain(f"{axis} of {self.name} must be a length.", got=sizes[axis]))
         present = {name: x for name, x in arrays.items() if x is not None}
         for name, x in present.items():
             letters = self.letters(name)
             if len(x.shape) != len(letters):
                 fix = "reshape it to these axes: a kernel has no others"
                 raise ShapeError(
-                    explain(f"{name} of {self.name} has the shape ({', '.join(letters)}).", got=x.shape, fix=fix)
+                    explain(f"{name} of {self.name} must have the shape ({', '.join(letters)}).", got=x.shape, fix=fix)
                 )
             for token, length in zip(letters, x.shape):
                 if token.isidentifier():
@@ -349,7 +349,9 @@ class Kernel:
             differ = [token for token, n, length in zip(self.letters(name), expected, x.shape) if n != length]
             if differ:
                 says = "".join(f", {token} as {bound[token]} has it" for token in differ if token in bound)
-                rule = f"{name} of {self.name} has the shape ({', '.join(self.letters(name))}) = {expected}{says}."
+                rule = (
+                    f"{name} of {self.name} must have the shape ({', '.join(self.letters(name))}) = {expected}{says}."
+                )
                 raise ShapeError(explain(rule, got=x.shape, fix=f"check how {name} was made and reshaped"))
         return sizes
 
@@ -367,26 +369,28 @@ class Kernel:
         what = f"{p.name} of {self.name}"
         if x.dtype != dtype or not x.dtype.isnative:
             fix = f"x.astype(np.{dtype})"
-            raise TypeError(explain(f"{what} is an array of {dtype}.", got=f"{x.dtype}{x.shape}", fix=fix))
+            raise TypeError(explain(f"{what} must be an array of {dtype}.", got=f"{x.dtype}{x.shape}", fix=fix))
         if not x.flags.c_contiguous:
             raise ValueError(
                 explain(
-                    f"{what} is contiguous: the kernel steps through memory, and knows no strides.",
+                    f"{what} must be contiguous: the kernel steps through memory, and knows no strides.",
                     got=f"shape {x.shape}, strides {x.strides} bytes",
                     fix="np.ascontiguousarray(x)" if executor.name == "sim" else "cupy.ascontiguousarray(x)",
                 )
             )
         if not p.const and executor.read_only(x):
-            raise ValueError(explain(f"{what} is written to.", got="a read-only array", fix="a copy: x.copy()"))
+            raise ValueError(
+                explain(f"{what} is written to, and must allow it.", got="a read-only array", fix="a copy: x.copy()")
+            )
         align = self.align.get(p.name, dtype.itemsize)
         if x.size and executor.address(x) % align:
             got = f"an address that is {executor.address(x) % align} too far"
-            raise ValueError(explain(f"{what} begins at a multiple of {align} bytes.", got=got, fix="x.copy()"))
+            raise ValueError(explain(f"{what} must begin at a multiple of {align} bytes.", got=got, fix="x.copy()"))
         self._check_count(p.name, x.shape)
 
     def _check_count(self, name: str, shape: tuple[int, ...]) -> None:
         if self.int32 and math.prod(shape) >= 2**31:
-            rule = f"{name} of {self.name} has fewer than 2^31 elements: the kernel counts them in an int."
+            rule = f"{name} of {self.name} must have fewer than 2^31 elements: the kernel counts them in an int."
             raise ValueError(explain(rule, got=shape, fix="split the batch"))
 
     def _check_overlaps(self, arrays: dict[str, Any], given: dict[str, Any], executor: Any) -> None:
@@ -401,7 +405,7 @@ class Kernel:
                 if other != name and name in ends and ends[name][0] < end and begin < ends[name][1]:
                     raise ValueError(
                         explain(
-                            f"{name} of {self.name} is written to, and shares no memory with another argument.",
+                            f"{name} of {self.name} is written to, and must share no memory with another argument.",
                             got=f"{other} overlaps it",
                             fix=f"{name}.copy()",
                         )
@@ -445,7 +449,7 @@ class Kernel:
             for axis, n, limit in zip("xyz", lengths, limits):
                 if not 1 <= n <= limit:
                     fix = "empty=, what the outputs hold then" if n == 0 else "more work for each thread, or a loop"
-                    rule = f"{word}.{axis} of {self.name} is from 1 to {limit}."
+                    rule = f"{word}.{axis} of {self.name} must be from 1 to {limit}."
                     raise ValueError(explain(rule, got=f"{word} {lengths}", fix=fix))
         if math.prod(block) > THREADS:
             raise ValueError(explain(f"A block of {self.name} has {THREADS} threads at most.", got=f"block {block}"))

@@ -179,22 +179,22 @@ def cast(value: Any, dtype: np.dtype, what: str) -> np.generic:
     A kernel takes its arguments as bytes: a Python float, which has 64 bits, would arrive in a float as 0.
     """
     if isinstance(value, np.ndarray) or hasattr(value, "__cuda_array_interface__"):
-        raise TypeError(explain(f"{what} is a number.", got=f"an array of shape {value.shape}", fix="x.item()"))
+        raise TypeError(explain(f"{what} must be a number.", got=f"an array of shape {value.shape}", fix="x.item()"))
     is_bool = isinstance(value, (bool, np.bool_))
     if is_bool != (dtype.kind == "b") or not isinstance(value, (bool, int, float, np.generic)):
         fix = "True or False" if dtype.kind == "b" else "int(...) or float(...), if that is meant"
-        raise TypeError(explain(f"{what} is a number, {dtype} in the kernel.", got=repr(value), fix=fix))
+        raise TypeError(explain(f"{what} must be a number, {dtype} in the kernel.", got=repr(value), fix=fix))
     plain = value.item() if isinstance(value, np.generic) else value
     if dtype.kind in "iu":
         limits = np.iinfo(dtype)
         whole = isinstance(plain, int) or (isinstance(plain, float) and plain.is_integer())
         if not whole or not limits.min <= plain <= limits.max:
-            rule = f"{what} is a whole number from {limits.min} to {limits.max}: {dtype} in the kernel."
+            rule = f"{what} must be a whole number from {limits.min} to {limits.max}: {dtype} in the kernel."
             raise ValueError(explain(rule, got=repr(plain), fix="// divides whole numbers"))
         return dtype.type(int(plain))
     if dtype.kind == "f":
         if not isinstance(plain, (int, float)):
-            raise TypeError(explain(f"{what} is a real number, {dtype} in the kernel.", got=repr(value)))
+            raise TypeError(explain(f"{what} must be a real number, {dtype} in the kernel.", got=repr(value)))
         with np.errstate(over="ignore", under="ignore"):
             result = dtype.type(plain if isinstance(plain, float) or abs(plain) < 2**1023 else np.inf)
         # Rounding is what floats do. A number that becomes infinite or 0, and a count that becomes another, is lost.

@@ -44,6 +44,8 @@ def test_whole_numbers_are_not_guessed(monkeypatch):
 def test_the_largest_case_has_most_elements():
     many = replace(scale, cases=({"N": 3, "D": 3}, {"N": 2, "D": 9}, {"N": 5, "D": 1}))
     assert cases.largest(many) == {"N": 2, "D": 9}
+    many = replace(weighted, cases=({"N": 3, "D": 3}, {"N": 4, "D": 3, "y": None}))
+    assert cases.largest(many) == {"N": 3, "D": 3}
 
 
 @pytest.mark.parametrize("shuffle", [0, 3])

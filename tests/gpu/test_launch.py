@@ -130,26 +130,26 @@ def test_without_elements_nothing_is_launched(shape):
 
 def test_a_sum_over_nothing_is_what_the_kernel_says():
     np.testing.assert_array_equal(column_total(x=ones(0, 3)), np.zeros(3))
-    with pytest.raises(ValueError, match=r"grid\.x of weighted is from 1 .*\n  got: grid \(0,\)\n  fix: empty="):
+    with pytest.raises(ValueError, match=r"grid\.x of weighted must be from 1 .*\n  got: grid \(0,\)\n  fix: empty="):
         replace(weighted, grid=lambda D: D)(x=ones(2, 0), weight=None)
 
 
 # Wrong calls, one thing at a time
 
 WRONG_ARRAYS = {
-    "float64": (lambda x: x.astype(np.float64), TypeError, "is an array of float32"),
+    "float64": (lambda x: x.astype(np.float64), TypeError, "must be an array of float32"),
     "int32": (lambda x: x.astype(np.int32), TypeError, r"astype\(np.float32\)"),
     "float16": (lambda x: x.astype(np.float16), TypeError, "got: float16"),
     "complex": (lambda x: x.astype(np.complex64), TypeError, "got: complex64"),
-    "big-endian": (lambda x: x.astype(">f4"), TypeError, "is an array of float32"),
+    "big-endian": (lambda x: x.astype(">f4"), TypeError, "must be an array of float32"),
     "objects": (lambda x: x.astype(object), TypeError, "got: object"),
-    "list": (lambda x: x.tolist(), TypeError, "is a NumPy or a CuPy array"),
+    "list": (lambda x: x.tolist(), TypeError, "must be a NumPy or a CuPy array"),
     "Tensor": (lambda x: ml.tensor(x), TypeError, "t.data"),
-    "number": (lambda x: 3.0, TypeError, "is a NumPy or a CuPy array"),
-    "NumPy scalar": (lambda x: f32(3), TypeError, "is a NumPy or a CuPy array"),
+    "number": (lambda x: 3.0, TypeError, "must be a NumPy or a CuPy array"),
+    "NumPy scalar": (lambda x: f32(3), TypeError, "must be a NumPy or a CuPy array"),
     "None": (lambda x: None, TypeError, "cannot be None"),
-    "flat": (lambda x: x.reshape(-1), ShapeError, r"has the shape \(N, D\)"),
-    "deep": (lambda x: x[None], ShapeError, r"has the shape \(N, D\)"),
+    "flat": (lambda x: x.reshape(-1), ShapeError, r"must have the shape \(N, D\)"),
+    "deep": (lambda x: x[None], ShapeError, r"must have the shape \(N, D\)"),
 }
 VIEWS = {
     "transposed": lambda x: np.ascontiguousarray(x.T).T,
@@ -173,7 +173,9 @@ def test_another_kind_of_array_is_refused_by_name(which, N, D):
 @given(st.sampled_from(sorted(VIEWS)), st.integers(2, 5), st.integers(2, 5))
 def test_a_view_with_strides_of_its_own_is_refused(which, N, D):
     x = VIEWS[which](ones(N, D))
-    with pytest.raises(ValueError, match=r"x of scale is contiguous.*\n.*strides .*\n  fix: np\.ascontiguousarray"):
+    with pytest.raises(
+        ValueError, match=r"x of scale must be contiguous.*\n.*strides .*\n  fix: np\.ascontiguousarray"
+    ):
         scale(x=x, factor=1)
     np.testing.assert_array_equal(scale(x=np.ascontiguousarray(x), factor=1), 2 * x)
 
@@ -184,21 +186,23 @@ def test_lengths_that_contradict_each_other_are_refused(N, D, other):
     if other == D:
         call()
     else:
-        with pytest.raises(ShapeError, match=rf"weight of weighted has the shape \(D\) = \({D},\), D as x has it"):
+        with pytest.raises(
+            ShapeError, match=rf"weight of weighted must have the shape \(D\) = \({D},\), D as x has it"
+        ):
             call()
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({}, "is given every input.\n  got: no x, weight\n  fix: x, weight=None"),
+        ({}, "must be given every input.\n  got: no x, weight\n  fix: x, weight=None"),
         ({"x": ones(2, 2)}, "got: no weight\n  fix: weight=None"),
         ({"x": ones(2, 2), "weight": None, "wieght": None}, "got: wieght=\n  fix: did you mean weight?"),
         ({"x": ones(2, 2), "weight": None, "stream": 0}, "weighted takes x, weight, y, total, N, D"),
         ({"x": ones(2, 2), "weight": None, "total": None}, "total of weighted cannot be None"),
         ({"x": ones(2, 2), "weight": None, "N": 3}, "N as N=3 has it"),
         ({"x": ones(2, 2), "weight": None, "N": None}, "N of weighted cannot be None"),
-        ({"x": ones(2, 2), "weight": None, "N": -1}, "N of weighted is a length"),
+        ({"x": ones(2, 2), "weight": None, "N": -1}, "N of weighted must be a length"),
     ],
 )
 def test_missing_unknown_and_contradicting_arguments_are_named(arguments, words):
@@ -263,7 +267,7 @@ def test_a_whole_number_arrives_as_it_is_or_not_at_all(value, dtype):
         found = source.cast(value, np.dtype(dtype), "n")
         assert int(found) == value and found.dtype == dtype
     else:
-        with pytest.raises(ValueError, match=f"n is a whole number from {limits.min} to {limits.max}"):
+        with pytest.raises(ValueError, match=f"n must be a whole number from {limits.min} to {limits.max}"):
             source.cast(value, np.dtype(dtype), "n")
 
 
@@ -279,7 +283,9 @@ def test_a_bool_is_a_bool(value):
 def test_what_is_written_overlaps_nothing():
     both = ones(60)
     for p, g in [(both, both), (both[:40], both[20:]), (both[20:], both[:40]), (both[10:50], both[9:49])]:
-        with pytest.raises(ValueError, match=r"p of descend is written to, and shares no memory.*\n  got: g overlaps"):
+        with pytest.raises(
+            ValueError, match=r"p of descend is written to, and must share no memory.*\n  got: g overlaps"
+        ):
             descend(p=p, g=g, lr=1)
     descend(p=both[:30], g=both[30:], lr=1)
     np.testing.assert_array_equal(both, [0] * 30 + [1] * 30)
@@ -297,7 +303,9 @@ def test_inputs_may_be_one_array():
 def test_read_only_memory_is_not_written_to():
     p = ones(4)
     p.flags.writeable = False
-    with pytest.raises(ValueError, match=r"p of descend is written to.\n  got: a read-only array\n  fix: a copy"):
+    with pytest.raises(
+        ValueError, match=r"p of descend is written to, and must allow it.\n  got: a read-only array\n  fix: a copy"
+    ):
         descend(p=p, g=ones(4), lr=1)
 
 
@@ -310,14 +318,14 @@ def test_vectors_begin_at_their_own_multiples(shift):
     if shift % 4 == 0:
         by_vectors(x=x, factor=1)
     else:
-        with pytest.raises(ValueError, match="x of scale begins at a multiple of 16 bytes"):
+        with pytest.raises(ValueError, match="x of scale must begin at a multiple of 16 bytes"):
             by_vectors(x=x, factor=1)
     scale(x=x, factor=1)
 
 
 def test_misaligned_floats_are_refused():
     x = np.frombuffer(bytearray(4 * 6 + 1), np.uint8)[1:].view(f32).reshape(2, 3)
-    with pytest.raises(ValueError, match="x of scale begins at a multiple of 4 bytes"):
+    with pytest.raises(ValueError, match="x of scale must begin at a multiple of 4 bytes"):
         scale(x=x, factor=1)
 
 
@@ -338,20 +346,20 @@ def test_outputs_are_not_filled_otherwise(monkeypatch):
 
 
 def test_int_indices_end_at_2_to_the_31():
-    with pytest.raises(ValueError, match=r"y of all_but_one has fewer than 2\^31 elements"):
+    with pytest.raises(ValueError, match=r"y of all_but_one must have fewer than 2\^31 elements"):
         all_but_one(n=2**31 - 1 + 1)
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"grid": (1, 65536)}, r"grid\.y of scale is from 1 to 65535"),
-        ({"grid": (1, 1, 65536)}, r"grid\.z of scale is from 1 to 65535"),
-        ({"grid": 2**31}, r"grid\.x of scale is from 1 to 2147483647"),
-        ({"block": 1025}, r"block\.x of scale is from 1 to 1024"),
+        ({"grid": (1, 65536)}, r"grid\.y of scale must be from 1 to 65535"),
+        ({"grid": (1, 1, 65536)}, r"grid\.z of scale must be from 1 to 65535"),
+        ({"grid": 2**31}, r"grid\.x of scale must be from 1 to 2147483647"),
+        ({"block": 1025}, r"block\.x of scale must be from 1 to 1024"),
         ({"block": (32, 33)}, "A block of scale has 1024 threads at most"),
-        ({"block": (1, 1, 65)}, r"block\.z of scale is from 1 to 64"),
-        ({"block": 0}, r"block\.x of scale is from 1"),
+        ({"block": (1, 1, 65)}, r"block\.z of scale must be from 1 to 64"),
+        ({"block": 0}, r"block\.x of scale must be from 1"),
         ({"shared": 48 * 1024 + 1}, "has 49152 bytes of shared memory at most.*\n  got: 49153 bytes\n.*large_shared"),
         ({"shared": 228 * 1024, "large_shared": True}, "has 232448 bytes of shared memory.*\n.*\n.*227 KB on sm_90"),
     ],
@@ -446,7 +454,7 @@ def test_const_is_a_word_and_not_part_of_one():
 
 def test_an_array_is_no_number_even_with_one_element():
     for value in (np.array(1), np.array([1])):
-        with pytest.raises(TypeError, match=r"n is a number.\n  got: an array of shape .*\n  fix: x\.item\(\)"):
+        with pytest.raises(TypeError, match=r"n must be a number.\n  got: an array of shape .*\n  fix: x\.item\(\)"):
             source.cast(value, np.dtype(np.int32), "n")
 
 
