@@ -1,7 +1,9 @@
 """Every kernel in gpu/kernels is registered, has a twin, cases and a planted fault; it is clean, the fault is not."""
 
+import re
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +21,11 @@ def test_every_global_function_is_registered():
 
 def test_every_kernel_belongs_to_a_twin():
     assert not {kernel.name: kernel.twin for kernel in KERNELS.values() if kernel.twin not in twins.TABLE}
+
+
+def test_every_twin_is_compared_with_its_text_by_some_test():
+    tests = "\n".join(path.read_text("utf-8") for path in Path(__file__).parent.glob("test_*.py"))
+    assert not [name for name in twins.TABLE if not re.search(rf"\b{name}\b", tests)]
 
 
 def test_every_kernel_has_cases_a_register_budget_and_every_instantiation_a_case():
