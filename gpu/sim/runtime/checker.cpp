@@ -475,18 +475,15 @@ void visit(Region& region, const Access& access) {
 }
 
 // A local variable is read that still holds the pattern it was filled with and that nobody has written.
-void look_at_local(const Access& access, Byte* unset) {
-  if (access.kind == read) {
-    bool all = true;
-    for (size_t i = 0; i < access.size; i++)
-      all = all && unset[i] == 1 + (access.address + i) % 4 &&
-            reinterpret_cast<const Byte*>(access.address)[i] == check.pattern[unset[i] - 1];
-    if (!all) return;
-    Raw raw = here("uninitialised-local", access.kind, access.site, access.size);
+void look_at_local(uintptr_t address, size_t size, Kind kind, uintptr_t pc, Place place, Byte* unset) {
+  if (kind == read) {
+    for (size_t i = 0; i < size; i++)
+      if (!unset[i] || reinterpret_cast<const Byte*>(address)[i] != check.pattern[unset[i] - 1]) return;
+    Raw raw = here("uninitialised-local", kind, check.sites.of(check.threads[sim_current.linear].calls, pc, place), size);
     raw.space = Space::local;
     add(std::move(raw));
   }
-  memset(unset, 0, access.size);
+  memset(unset, 0, size);
 }
 
 // In the program, and not behind one of its __shared__ variables: a table of the compiler's, a string.
@@ -508,8 +505,7 @@ void look(uintptr_t address, size_t size, Kind kind, uintptr_t pc, Place place =
     const ThreadState& thread = check.threads[self];
     const size_t offset = address - reinterpret_cast<uintptr_t>(sim_current.stack_low);
     if (offset + size > thread.low && offset < thread.high)
-      look_at_local({address, size, kind, check.sites.of(thread.calls, pc, place), self},
-                    &check.unset[self * check.stack_bytes + offset]);
+      look_at_local(address, size, kind, pc, place, &check.unset[self * check.stack_bytes + offset]);
     return;
   }
   Region* region = check.last_region;

@@ -13,7 +13,6 @@
 #include <algorithm>
 #include <cstdio>
 #include <string>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -83,19 +82,25 @@ class Counters {
   // Put together what the lanes of the warp did since the last time.
   void flush_all() {
     if (logged_warp_ == none) return;
-    grouped_.clear();
-    for (unsigned lane = 0; lane < 32; lane++) {
-      visits_.clear();
-      for (const Logged& one : logs_[lane]) grouped_.push_back({uint64_t{one.site} << 32 | visits_[one.site]++, one});
-      logs_[lane].clear();
-    }
-    // Stable: the accesses of one group stay in the order of the lanes.
-    std::stable_sort(grouped_.begin(), grouped_.end(), [](const Entry& a, const Entry& b) { return a.key < b.key; });
-    for (size_t first = 0, end; first < grouped_.size(); first = end) {
-      for (end = first + 1; end < grouped_.size() && grouped_[end].key == grouped_[first].key; end++) {
+    if (!flush_in_step()) {
+      grouped_.clear();
+      for (const auto& log : logs_) {
+        visits_.assign(visits_.size(), 0);
+        for (const Logged& one : log) {
+          if (one.site >= visits_.size()) visits_.resize(one.site + 64);
+          grouped_.push_back({uint64_t{one.site} << 32 | visits_[one.site]++, one});
+        }
       }
-      count_group(&grouped_[first], &grouped_[first] + (end - first));
+      // Stable: the accesses of one group stay in the order of the lanes.
+      std::stable_sort(grouped_.begin(), grouped_.end(), [](const Entry& a, const Entry& b) { return a.key < b.key; });
+      for (size_t first = 0, end; first < grouped_.size(); first = end) {
+        group_.clear();
+        for (end = first; end < grouped_.size() && grouped_[end].key == grouped_[first].key; end++)
+          group_.push_back(grouped_[end].access);
+        count_group();
+      }
     }
+    for (auto& log : logs_) log.clear();
     logged_warp_ = none;
   }
 
@@ -164,29 +169,48 @@ class Counters {
     out += "}";
   }
 
-  void count_group(const Entry* first, const Entry* end) {
+  // The usual case, without sorting: all lanes that did anything have done the same, one thing after another.
+  bool flush_in_step() {
+    const std::vector<Logged>* model = nullptr;
+    for (const auto& log : logs_) {
+      if (log.empty()) continue;
+      if (!model) model = &log;
+      if (log.size() != model->size()) return false;
+      for (size_t i = 0; i < log.size(); i++)
+        if (log[i].site != (*model)[i].site) return false;
+    }
+    for (size_t i = 0; model && i < model->size(); i++) {
+      group_.clear();
+      for (const auto& log : logs_)
+        if (!log.empty()) group_.push_back(log[i]);
+      count_group();
+    }
+    return true;
+  }
+
+  void count_group() {
     auto& warp = warps_[logged_warp_].value;
-    if (first->access.shared) {
+    if (group_[0].shared) {
       warp[shared_accesses]++;
-      warp[shared_replays] += replays(first, end);
+      warp[shared_replays] += replays();
       return;
     }
     // Sectors of 32 bytes that are touched, and how few could hold as many different bytes.
     sectors_.clear();
     stretches_.clear();
-    for (const Entry* e = first; e != end; e++) {
-      const uintptr_t low = e->access.address, high = low + e->access.bytes;
+    for (const Logged& one : group_) {
+      const uintptr_t low = one.address, high = low + one.bytes;
       for (uintptr_t sector = low / 32; sector * 32 < high; sector++) sectors_.push_back(sector);
       stretches_.push_back({low, high});
     }
-    std::sort(stretches_.begin(), stretches_.end());
+    if (!std::is_sorted(stretches_.begin(), stretches_.end())) std::sort(stretches_.begin(), stretches_.end());
     size_t bytes = 0;
     uintptr_t counted = 0;  // the bytes below this address have been counted
     for (const auto& [low, high] : stretches_) {
       if (high > counted) bytes += high - std::max(low, counted);
       counted = std::max(counted, high);
     }
-    const int of = first->access.kind == 0 ? global_read_sectors : global_write_sectors;
+    const int of = group_[0].kind == 0 ? global_read_sectors : global_write_sectors;
     warp[of] += distinct(sectors_);
     warp[of + 1] += (bytes + 31) / 32;
   }
@@ -194,13 +218,13 @@ class Counters {
   // Shared memory has 32 banks, of one word of four bytes each at a time. Lanes that want different words of one bank
   // have to wait for one another: each further turn is a replay. Accesses of 8 bytes are made by half a warp at a time,
   // of 16 bytes by a quarter, and are no replays for that.
-  uint64_t replays(const Entry* first, const Entry* end) {
-    const size_t lanes_at_once = std::max<size_t>(32 * 4 / std::max<size_t>(first->access.bytes, 4), 1);
+  uint64_t replays() {
+    const size_t lanes_at_once = std::max<size_t>(32 * 4 / std::max<size_t>(group_[0].bytes, 4), 1);
     uint64_t total = 0;
-    for (const Entry* part = first; part < end; part += lanes_at_once) {
+    for (size_t first = 0; first < group_.size(); first += lanes_at_once) {
       words_.clear();
-      for (const Entry* e = part; e < end && e < part + lanes_at_once; e++)
-        for (uintptr_t word = e->access.address / 4; word * 4 < e->access.address + e->access.bytes; word++)
+      for (size_t i = first; i < std::min(group_.size(), first + lanes_at_once); i++)
+        for (uintptr_t word = group_[i].address / 4; word * 4 < group_[i].address + group_[i].bytes; word++)
           words_.push_back(word);
       distinct(words_);
       unsigned turns[32] = {}, most = 0;
@@ -211,7 +235,7 @@ class Counters {
   }
 
   static size_t distinct(std::vector<uintptr_t>& values) {
-    std::sort(values.begin(), values.end());
+    if (!std::is_sorted(values.begin(), values.end())) std::sort(values.begin(), values.end());
     values.erase(std::unique(values.begin(), values.end()), values.end());
     return values.size();
   }
@@ -223,7 +247,8 @@ class Counters {
   Last last_{};
   uint64_t barriers_ = 0, ungrouped_ = 0;
   std::vector<Entry> grouped_;
-  std::unordered_map<uint32_t, uint32_t> visits_;
+  std::vector<Logged> group_;      // the accesses of the lanes that are one access of the warp
+  std::vector<uint32_t> visits_;  // by site
   std::vector<uintptr_t> sectors_, words_;
   std::vector<std::pair<uintptr_t, uintptr_t>> stretches_;
 };
