@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from ..errors import BackendError, CompileError, ConfigError, explain
+from ..errors import BackendError, CompileError, ConfigError, explain, nearest
 from .console import AsJson, Plain, make_console, print_json, say, show_table
 
 kernels = typer.Typer(no_args_is_help=True, help="The CUDA kernels: list, compile, check and time them.")
@@ -223,7 +223,9 @@ def bench_kernels(
             raise ConfigError(explain("NumPy runs no kernels.", got="--backend numpy", fix="--backend cpucuda"))
         importlib.import_module("minilinear.backend").use(backend)  # says what is missing
         raise BackendError(explain("This backend does not run here.", got=backend))
-    changed = _lengths(sizes)
+    changed, axes = _lengths(sizes), {axis for kernel in chosen for axis in kernel.axes}
+    for axis in changed.keys() - axes:
+        raise ConfigError(explain("--set is for an axis of these kernels.", got=axis, fix=nearest(axis, axes)))
     results = []
     for kernel in chosen:
         if kernel.cases:

@@ -193,6 +193,11 @@ def test_a_length_is_a_whole_number(setting):
         kernels("bench", "--set", setting)
 
 
+def test_an_axis_that_no_kernel_has_is_refused(only_rms_norm):
+    with pytest.raises(ConfigError, match=r"--set is for an axis of these kernels.\n  got: T"):
+        kernels("bench", "--set", "T=3")
+
+
 def test_bench_refuses_backends_that_run_no_kernels_here(monkeypatch, capsys):
     assert exit_code(monkeypatch, "bench", "--backend", "numpy") == 2
     assert exit_code(monkeypatch, "bench", "--backend", "fortran") == 3
