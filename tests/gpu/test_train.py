@@ -32,7 +32,7 @@ def draw(*shape):
 
 @pytest.mark.parametrize(
     ("mixer", "more"),
-    [("delta_product", {}), ("mamba2", {"norm": "layer_norm", "ffn": "geglu"}), ("softmax", {"ffn": "kat"})],
+    [("delta_product", {}), ("mamba2", {"norm": "layer_norm", "ffn": "geglu"}), ("softmax", {"ffn": "gr_kan"})],
 )
 def test_losses_with_kernels_are_those_of_numpy(mixer, more):
     made = task("s3", lengths=(4, 6))
