@@ -46,10 +46,19 @@ struct Entry<kernel, void (*)(T...)> {
   SIM_INLINE static void run(void** given) { run(given, typename UpTo<sizeof...(T)>::type()); }
 };
 
+// Allocates this library's thread-local memory, in which __shared__ arrays lie, before a kernel computes. It is allocated
+// when it is first touched, and there older versions of glibc (its bug 31372) lose vector registers, which
+// -mtls-dialect=gnu2 relies on: the first thread of the first block would go on with other numbers than it had.
+__attribute__((noinline, no_sanitize("thread"))) static void touch_thread_locals() {
+  static __thread char first;
+  asm volatile("" : : "r"(&first) : "memory");
+}
+
 }  // namespace sim
 
 #define SIM_ENTRY(number, kernel)                                                                       \
   extern "C" __attribute__((no_sanitize("thread"))) void sim_entry_##number(void** given) {             \
+    sim::touch_thread_locals();                                                                         \
     sim::Entry<&(kernel)>::run(given);                                                                  \
   }                                                                                                     \
   extern "C" const sim::Parameter* sim_parameters_##number() { return sim::Entry<&(kernel)>::parameters; }
