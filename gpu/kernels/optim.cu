@@ -20,10 +20,11 @@ extern "C" __global__ void adamw(const long long* __restrict__ chunks, const flo
                                  float* __restrict__ v, float* __restrict__ y, float b1, float rest1, float b2,
                                  float rest2, float root, float eps)
 {
-    const long long *own = chunks + 3 * blockIdx.x;
-    const float rate = rates[2 * own[2]], kept = rates[2 * own[2] + 1];
+    const long long first = chunks[3 * blockIdx.x], end = chunks[3 * blockIdx.x + 1];
+    const long long tensor = chunks[3 * blockIdx.x + 2];
+    const float rate = rates[2 * tensor], kept = rates[2 * tensor + 1];
 #pragma unroll 4
-    for (long long i = own[0] + threadIdx.x; i < own[1]; i += THREADS) {
+    for (long long i = first + threadIdx.x; i < end; i += THREADS) {
         const float g_i = g[i];
         const float m_i = b1 * m[i] + rest1 * g_i;
         const float v_i = b2 * v[i] + rest2 * (g_i * g_i);
@@ -37,10 +38,10 @@ extern "C" __global__ void adamw(const long long* __restrict__ chunks, const flo
 extern "C" __global__ void sums_of_squares(const long long* __restrict__ chunks, const float* __restrict__ g,
                                            float* __restrict__ sums)
 {
-    const long long *own = chunks + 3 * blockIdx.x;
+    const long long first = chunks[3 * blockIdx.x], end = chunks[3 * blockIdx.x + 1];
     float sum = 0.0f;
 #pragma unroll 4
-    for (long long i = own[0] + threadIdx.x; i < own[1]; i += THREADS) sum += g[i] * g[i];
+    for (long long i = first + threadIdx.x; i < end; i += THREADS) sum += g[i] * g[i];
     sum = block_sum<THREADS>(sum);
     if (threadIdx.x == 0) sums[blockIdx.x] = sum;
 }

@@ -14,8 +14,8 @@
 //     |   | tile 0 | tile 1 |          grid = ceil(B tiles C / 128) blocks of 128 threads; scan_carries: a warp for each
 //     v   +--------+--------+-----     channel, 4 in a block
 //
-// Bytes for each number of b: 8 + 12, twice those of the definition's 12; 3 + 2 flops. With one tile only the last
-// launch is needed, and its 12 bytes: that is for wide states, which fill the machine without tiles.
+// Bytes for each number of b: forward 8 + 12, backward 8 + 20; 3 + 2 and 3 + 3 flops. With one tile only the last launch
+// is needed, and the 8 bytes are saved: that is for wide states, which fill the machine without tiles.
 //
 // Steps are counted in the order of the scan: step s is time s, or, reversed, time T - 1 - s. The gradient is the same
 // scan in the other order, where step s has the factor of the step before it (shift = 1):

@@ -143,7 +143,8 @@ TILES = {*ONE_TILE, "scan_tiles", "scan_carries"}
 
 
 def recurrence(rng, B, T, C, size=1.0, start=True):
-    a = size * np.tanh(rng.standard_normal((B, T, C)))
+    """Some factors forget, most of them hardly do: what is at the start is felt after a hundred steps."""
+    a = size * rng.choice([-1, 1], (B, T, C)) * (1 - rng.random((B, T, C)) ** 20)
     return a, rng.standard_normal((B, T, C)), rng.standard_normal((B, C)) if start else None
 
 
@@ -168,7 +169,9 @@ def test_scans_of_any_width(C, reverse):
 @pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
 def test_more_tiles_than_a_warp_has_lanes(reverse, monkeypatch):
     monkeypatch.setattr(gpu_scan, "tile_of", lambda T, channels: 3)
-    compare(scan(reverse), recurrence(np.random.default_rng(0), 2, 250, 3), TILES)
+    a, b, h0 = recurrence(np.random.default_rng(0), 2, 250, 3)
+    a = 1 - 0.02 * abs(a)
+    compare(scan(reverse), (a, b, h0), TILES)
 
 
 def test_wide_states_take_one_launch(monkeypatch):
@@ -184,8 +187,7 @@ def test_a_factor_of_0_keeps_sequences_apart(reverse):
 
 
 def test_states_that_grow():
-    """|a| up to 1.5: what the last steps forget is nothing, and rounding grows with the states."""
-    compare(scan(), recurrence(np.random.default_rng(0), 1, 100, 3, size=1.5), TILES)
+    compare(scan(), recurrence(np.random.default_rng(0), 1, 100, 3, size=1.2), TILES)
 
 
 @pytest.mark.parametrize("shape", [(2, 0, 3), (0, 4, 3), (2, 4, 0)], ids=str)
