@@ -282,7 +282,7 @@ class Kernel:
         meaning = self.signature.meaning(template)
         for parameter in self.pointers:
             if arrays.get(parameter.name) is not None:
-                self._check_array(parameter, arrays[parameter.name], parameter.dtype(meaning), sizes, executor)
+                self._check_array(parameter, arrays[parameter.name], parameter.dtype(meaning), executor)
         for p in self.pointers:
             if p.name in self.outputs and p.name not in arrays:
                 shape = self.shape(p.name, sizes)
@@ -365,7 +365,7 @@ class Kernel:
         """Of an array, by the lengths of the axes; "2*E" is computed."""
         return eval(self._shape_code[name], {}, sizes)
 
-    def _check_array(self, p: Parameter, x: Any, dtype: np.dtype, sizes: dict[str, int], executor: Any) -> None:
+    def _check_array(self, p: Parameter, x: Any, dtype: np.dtype, executor: Any) -> None:
         what = f"{p.name} of {self.name}"
         if x.dtype != dtype or not x.dtype.isnative:
             fix = f"x.astype(np.{dtype})"

@@ -214,6 +214,9 @@ def bench_kernels(
     """
     cases = _gpu("cases")
     chosen = cases.chosen(names or [])
+    changed, axes = _lengths(sizes), {axis for kernel in chosen for axis in kernel.axes}
+    for axis in changed.keys() - axes:
+        raise ConfigError(explain("--set is for an axis of these kernels.", got=axis, fix=nearest(axis, axes)))
     places = cases.places()
     if backend is None and not places:
         importlib.import_module("minilinear.gpu").check_available("cpucuda")  # says what is missing
@@ -223,9 +226,6 @@ def bench_kernels(
             raise ConfigError(explain("NumPy runs no kernels.", got="--backend numpy", fix="--backend cpucuda"))
         importlib.import_module("minilinear.backend").use(backend)  # says what is missing
         raise BackendError(explain("This backend does not run here.", got=backend))
-    changed, axes = _lengths(sizes), {axis for kernel in chosen for axis in kernel.axes}
-    for axis in changed.keys() - axes:
-        raise ConfigError(explain("--set is for an axis of these kernels.", got=axis, fix=nearest(axis, axes)))
     results = []
     for kernel in chosen:
         if kernel.cases:
