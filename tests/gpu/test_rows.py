@@ -147,9 +147,10 @@ def test_a_gain_over_many_rows_is_the_sum_of_all_parts():
 
 
 @pytest.mark.parametrize("D", [33, 1025])
-def test_layer_norm_of_rows_far_from_zero(D):
+@pytest.mark.parametrize("spread", [1, 0.01])
+def test_layer_norm_of_rows_far_from_zero(D, spread):
     """The mean is kept in two numbers: one float would leave an error of 5e-4 here, and E[x^2] no digit at all."""
-    inputs = in_float32((lambda rng, shape: 1e4 + rng.standard_normal(shape), gain, gain), (3, D))
+    inputs = in_float32((lambda rng, shape: 1e4 + spread * rng.standard_normal(shape), gain, gain), (3, D))
     function = lambda x, w, b: layer_norm(x, w, b)
     got, _ = on_kernels(lambda: values_and_gradients(function, inputs, np.float32))
     for ours, theirs in zip(got, values_and_gradients(function, inputs, np.float64), strict=True):
@@ -160,6 +161,13 @@ def test_layer_norm_of_equal_numbers_is_the_bias():
     x, bias = np.full((3, 40), 1e4 / 3, np.float32), np.arange(40, dtype=np.float32)
     got, _ = on_kernels(lambda: layer_norm(x, None, bias))
     assert np.array_equal(got, np.broadcast_to(bias, x.shape))
+
+
+def test_layer_norm_of_equal_large_numbers_is_finite():
+    """Their variance is the difference of two equal numbers, which may come out below 0."""
+    x = np.repeat(np.float32(10) ** np.arange(4, 14, 0.25, dtype=np.float32)[:, None], 37, 1)
+    got, _ = on_kernels(lambda: layer_norm(x))
+    assert np.isfinite(got).all()
 
 
 def test_a_row_of_zeros_stays_zero_with_a_finite_gradient():
