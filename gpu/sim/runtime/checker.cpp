@@ -228,10 +228,10 @@ struct Checker {
   Byte pattern[16];
 
   Counters counters;
-  std::string json;
 };
 
 Checker check;
+thread_local std::string json;  // of the last launch of this thread of the operating system
 
 uint3 thread_index(unsigned linear) {
   const uint3 size = check.launch->block;
@@ -690,7 +690,7 @@ void chk_launch_end() {
       if (check.launch->arguments[i].index == argument.index)
         *static_cast<Byte**>(check.launch->parameters[argument.index]) = check.launch->arguments[i].address;
 
-  std::string& out = check.json = "{\"findings\": [";
+  std::string& out = json = "{\"findings\": [";
   for (size_t i = 0; i < check.findings.size(); i++) {
     if (i) out += ",\n";
     put_finding(out, check.findings[i]);
@@ -797,7 +797,7 @@ void chk_local(void* address, size_t bytes) {
   thread.low = std::min(thread.low, offset), thread.high = std::max(thread.high, offset + bytes);
 }
 
-const char* chk_report() { return check.json.c_str(); }
+const char* chk_report() { return json.c_str(); }
 
 // ---- what the compiler calls before each access
 

@@ -212,6 +212,17 @@ extern "C" __global__ void half_a_warp(float* y) {
   y[threadIdx.x] = s[threadIdx.x ^ 16];  // missing-syncwarp s
 }
 
+extern "C" __global__ void two_halves(float* y) {
+  __shared__ float s[32];
+  if (threadIdx.x < 16) {
+    s[threadIdx.x] = threadIdx.x;
+    __syncwarp(0x0000ffffu);
+  } else {
+    __syncwarp(0xffff0000u);
+    y[threadIdx.x] = s[threadIdx.x - 16];  // missing-syncwarp s
+  }
+}
+
 extern "C" __global__ void misaligned_read(const float* x, float* y) {
   const float4* rows = reinterpret_cast<const float4*>(x + 1);
   float4 v = rows[threadIdx.x];  // misaligned x
