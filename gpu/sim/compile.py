@@ -112,6 +112,7 @@ SHARED = re.compile(
     r"extern\s+(?:__align__\s*\(\s*\d+\s*\)\s*)?__shared__\s+(?:(?:__align__|alignas)\s*\(\s*\d+\s*\)\s*)?"
     r"(?P<type>[\w:<>]+(?:\s+\w+)*?)\s+(?P<name>\w+)\s*\[\s*\]\s*;"
 )
+ASSEMBLER = re.compile(r"\b__asm(?:__)?\b")
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*"([^"\n]+)"', re.MULTILINE)
 
 
@@ -140,7 +141,8 @@ def prepared(text: str, file: str, check: bool) -> str:
         pointer = f"{kind}* {name} = reinterpret_cast<{kind}*>(sim_current.dynamic_shared);"
         parts += [text[at : found.start()], pointer, "\n" * found[0].count("\n")]
         at = found.end()
-    return f'#line 1 "{file}"\n' + "".join(parts) + text[at:] + "\n"
+    # cudasim.h makes of `asm` an error that says why; its other spellings are those of the C library too.
+    return f'#line 1 "{file}"\n' + ASSEMBLER.sub("asm", "".join(parts) + text[at:]) + "\n"
 
 
 def included(text: str, folders: Sequence[Path]) -> dict[str, Path]:

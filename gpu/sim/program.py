@@ -14,6 +14,7 @@ from ...backend import threads
 from ...errors import LaunchError, explain
 from ..source import signatures
 from . import findings as reports
+from .apart import Apart
 from .findings import Counters, Finding
 from .symbols import statics
 
@@ -124,6 +125,8 @@ class Program:
         self.text, self.names, self.file, self.path, self.check = text, tuple(names), file, path, check
         self.headers = headers
         self._library, self._runtime = ctypes.CDLL(str(path)), ctypes.CDLL(str(runtime))
+        if check:
+            self._runtime.chk_report.restype = ctypes.c_char_p
         self._entries = {name: self._entry(i) for i, name in enumerate(names)}
         self._signatures = signatures(text)
         self._image = self._checked_image() if check else None
@@ -188,9 +191,13 @@ class Program:
         _check_arguments(name, args, parameters)
         if workers is None:
             workers = threads() if g[0] * g[1] * g[2] * threads_in_block >= WORTH_SHARING else 1
-        arrays = [(i, a) for i, a in enumerate(args) if isinstance(a, np.ndarray)]
-        table = (Argument * max(len(arrays), 1))(*(Argument(a.ctypes.data, a.nbytes, a.itemsize, i) for i, a in arrays))
-        values = [_value(a) for a in args]
+        arrays = {i: a for i, a in enumerate(args) if isinstance(a, np.ndarray)}
+        apart = None if timeout is None else Apart(arrays)
+        addresses = apart.addresses if apart else {i: a.ctypes.data for i, a in arrays.items()}
+        table = (Argument * max(len(arrays), 1))(
+            *(Argument(addresses[i], a.nbytes, a.itemsize, i) for i, a in arrays.items())
+        )
+        values = [_value(addresses.get(i, a)) for i, a in enumerate(args)]
         slots = (ctypes.c_void_p * max(len(args), 1))(*(ctypes.addressof(v) for v in values))
         launch = Launch(
             entry=entry,
@@ -204,14 +211,20 @@ class Program:
             grid=Index(*g),
             block=Index(*b),
         )
-        self._runtime.sim_launch(ctypes.byref(launch))
+        report = b""
+        if apart:
+            launch, report = apart.run(name, self._runtime, launch, timeout or 0.0)
+        else:
+            self._runtime.sim_launch(ctypes.byref(launch))
         if launch.failed:
             raise LaunchError(f"{name}: {launch.error.decode(errors='replace')}")
+        if apart:
+            apart.copy_back([i for i in arrays if parameters[i][1] == "w"])
         if not self.check:
             return Result(launch.seconds, launch.switches)
-        self._runtime.chk_report.restype = ctypes.c_char_p
+        report = report or self._runtime.chk_report()
         names = names or self._argument_names(name, len(args))
-        found, counters = reports.read(self._runtime.chk_report(), self, args, names)
+        found, counters = reports.read(report, self, args, names)
         return Result(launch.seconds, launch.switches, found, counters)
 
     def _known(self, name: str) -> str:
@@ -279,9 +292,9 @@ def _check_arguments(name: str, args: Sequence[Any], parameters: list[tuple[int,
 
 
 def _value(a: Any) -> ctypes.Array[ctypes.c_char]:
-    """The bytes of an argument, with zeros behind them: a kernel that declares more finds those."""
-    if isinstance(a, np.ndarray):
-        data = a.ctypes.data.to_bytes(8, "little")
+    """The bytes of an argument, or of an address, with zeros behind them: a kernel that declares more finds those."""
+    if isinstance(a, int):
+        data = a.to_bytes(8, "little")
     elif a is None:
         data = bytes(8)
     else:

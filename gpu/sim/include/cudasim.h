@@ -21,3 +21,9 @@
 #include "cudasim/warp.h"
 #include "cudasim/atomics.h"
 #include "cudasim/entry.h"
+
+// After the last header that has assembler of its own.
+#define asm                                                                                                 \
+  static_assert(false, "inline PTX never runs on the CPU; put it into #ifndef MINILINEAR_SIM, and plain C++ " \
+                       "that does the same into the #else");                                                \
+  __asm__

@@ -1,5 +1,6 @@
 // One launch: its blocks are shared out among the workers, and a fault of the kernel becomes an error, not a crash.
 #include <signal.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -8,6 +9,7 @@
 #include <cstring>
 #include <memory>
 #include <mutex>
+#include <numeric>
 #include <thread>
 
 #include "worker.h"
@@ -44,7 +46,10 @@ void on_fault(int signal, siginfo_t* info, void*) {
     if (worker->is_guard_page(info->si_addr))
       worker->abandon("stack overflow: a thread has 64 KB for its local variables and calls");
     char words[120];
-    snprintf(words, sizeof words, "illegal memory access at address %p, which belongs to no argument", info->si_addr);
+    if (info->si_addr)
+      snprintf(words, sizeof words, "illegal memory access: address %p belongs to no argument", info->si_addr);
+    else  // a null pointer, or an address that is none
+      snprintf(words, sizeof words, "illegal memory access: a null pointer, or one that is no address");
     worker->abandon(words);
   }
   // Not the kernel's: whoever was responsible before takes it when the same instruction fails again.
@@ -130,7 +135,7 @@ struct Run {
   uint64_t shuffled(uint64_t i, uint64_t blocks) const {
     if (!launch.seed || blocks < 2) return i;
     uint64_t step = 1 + launch.seed * 0x9e3779b97f4a7c15u % (blocks - 1);
-    while (std::__gcd(step, blocks) != 1) step++;
+    while (std::gcd(step, blocks) != 1) step++;
     return static_cast<uint64_t>((static_cast<unsigned __int128>(i) * step + launch.seed) % blocks);
   }
 };
@@ -163,4 +168,29 @@ int sim_launch(sim::Launch* launch) {
   chk_launch_end();
 #endif
   return run.failed;
+}
+
+int sim_launch_apart(sim::Launch* launch, char* report, size_t capacity) {
+  fflush(nullptr);  // what the kernel prints is printed once
+  // The new process has this thread only: a lock that another one holds now would never be released there.
+  sim::idle_lock.lock();
+  sim::catching_lock.lock();
+#ifdef SIM_CHECK
+  sim::one_check_at_a_time.lock();
+#endif
+  const pid_t child = fork();
+#ifdef SIM_CHECK
+  sim::one_check_at_a_time.unlock();
+#endif
+  sim::catching_lock.unlock();
+  sim::idle_lock.unlock();
+  if (child != 0) return child;
+  sim_launch(launch);
+#ifdef SIM_CHECK
+  snprintf(report, capacity, "%s", chk_report());
+#else
+  static_cast<void>(report), static_cast<void>(capacity);
+#endif
+  fflush(nullptr);
+  _exit(0);
 }

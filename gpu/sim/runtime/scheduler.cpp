@@ -324,6 +324,7 @@ bool Worker::run_block(uint3 block) {
   sim_current.block = block;
   abandoned_ = false;
   at_barrier_ = 0;
+  copies_.clear();
   for (unsigned i = 0; i < count_; i++) threads_[i].status = Status::fresh;
   std::fill(std::begin(waiting_lanes_), std::end(waiting_lanes_), 0u);
   if (launch_->seed) shuffle(launch_->seed + block.x + 65537ull * (block.y + 65537ull * block.z));

@@ -97,10 +97,19 @@ void sim_warp(unsigned mask, sim::Work work, void* operand, sim::Place place);
 void sim_sync_lanes(void** operand, unsigned mask);  // the Work of __syncwarp: nothing, but it orders memory
 bool sim_next_thread();  // this thread has finished; whether the caller should run another one, now the current one
 
+// Asynchronous copies of the current thread (async.cpp).
+void sim_copy_later(void* to, const void* from, size_t bytes, size_t zeros, sim::Place place);
+void sim_commit_copies();
+void sim_wait_for_copies(unsigned batches);  // until at most so many of the last batches are under way
+
 // Give the block up: the running thread does not go on, nor do the others of its block.
 [[noreturn]] void runtime_abandon();
 
 int sim_launch(sim::Launch* launch);
+
+// The same in a process of its own, whose number it gives. `launch` and all that it points to lie in shared memory; in
+// check mode so does `report`, which takes what chk_report has to say.
+int sim_launch_apart(sim::Launch* launch, char* report, size_t capacity);
 
 #ifdef SIM_CHECK
 // Check mode. The compiler reports each load and store of the kernel to the checker (-fsanitize=thread calls

@@ -1,6 +1,8 @@
 // A worker runs blocks, one after another: it owns the stacks and the states of the threads of one block.
 #pragma once
 
+#include <deque>
+#include <map>
 #include <vector>
 
 #include "fiber.h"
@@ -31,6 +33,20 @@ struct Thread {
   unsigned char* low;   // the stack it runs on
 };
 
+// A copy from global to shared memory that has been ordered and not yet made.
+struct Copy {
+  unsigned char* to;
+  const unsigned char* from;
+  size_t bytes, zeros;  // of these bytes the last `zeros` are not copied but set to zero
+  unsigned batch;
+  Place place;
+};
+
+struct Copies {
+  std::deque<Copy> ordered;
+  unsigned batch = 0;  // that is being filled
+};
+
 class Worker {
  public:
   ~Worker();
@@ -48,6 +64,8 @@ class Worker {
   [[noreturn]] void run_threads();  // the life of a fiber
   [[noreturn]] void abandon(const char* why);
 
+  Copies& copies() { return copies_[running()]; }  // of the running thread
+
   bool runs_a_thread() const { return running_; }
   bool is_guard_page(const void* address) const;
 
@@ -60,6 +78,7 @@ class Worker {
   std::vector<Thread> threads_;  // by linear index
   std::vector<unsigned> order_;  // the order in which threads run; each 32 belong to one warp
   std::vector<unsigned char> shared_;
+  std::map<unsigned, Copies> copies_;  // by linear index
   unsigned waiting_lanes_[most_threads / warp_size];  // of each warp, those in a warp operation
   unsigned char* stacks_ = nullptr;
   size_t stack_count_ = 0;

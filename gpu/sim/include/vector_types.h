@@ -1,0 +1,1 @@
+// All that this has under CUDA is there already: see cudasim.h.
