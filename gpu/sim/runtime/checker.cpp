@@ -821,6 +821,7 @@ void __tsan_vptr_read(void**) {}
 
 void __tsan_func_entry(void* caller) {
   if (!check.launch) return;
+  sim_check_stack();
   uint32_t& calls = check.threads[sim_current.linear].calls;
   calls = check.sites.of(calls, reinterpret_cast<uintptr_t>(caller));
 }

@@ -37,14 +37,15 @@ void give_back(std::unique_ptr<Worker> free) {
 
 // ---- faults: a stack that runs over onto its guard page, an address that belongs to nobody
 
+constexpr const char* stack_overflow = "stack overflow: a thread has 64 KB for its local variables and calls";
+
 struct sigaction before_segv, before_bus;
 int catching = 0;  // how many launches are under way
 std::mutex catching_lock;
 
 void on_fault(int signal, siginfo_t* info, void*) {
   if (worker && worker->runs_a_thread()) {
-    if (worker->is_guard_page(info->si_addr))
-      worker->abandon("stack overflow: a thread has 64 KB for its local variables and calls");
+    if (worker->is_guard_page(info->si_addr)) worker->abandon(stack_overflow);
     char words[120];
     if (info->si_addr)
       snprintf(words, sizeof words, "illegal memory access: address %p belongs to no argument", info->si_addr);
@@ -169,6 +170,14 @@ int sim_launch(sim::Launch* launch) {
 #endif
   return run.failed;
 }
+
+#ifdef SIM_CHECK
+void sim_check_stack() {
+  constexpr ptrdiff_t enough = 12 * 1024;
+  const auto* here = static_cast<unsigned char*>(__builtin_frame_address(0));
+  if (here - sim_current.stack_low < enough) sim::worker->abandon(sim::stack_overflow);
+}
+#endif
 
 int sim_launch_apart(sim::Launch* launch, char* report, size_t capacity) {
   fflush(nullptr);  // what the kernel prints is printed once

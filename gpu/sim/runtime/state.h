@@ -112,6 +112,10 @@ int sim_launch(sim::Launch* launch);
 int sim_launch_apart(sim::Launch* launch, char* report, size_t capacity);
 
 #ifdef SIM_CHECK
+// The checker works on the stack of the thread it looks at, and must not run over it in the middle of its own accounts:
+// give the launch up if little is left.
+void sim_check_stack();
+
 // Check mode. The compiler reports each load and store of the kernel to the checker (-fsanitize=thread calls
 // __tsan_read4 and so on, which checker.cpp defines). The runtime reports the rest:
 void chk_launch_begin(const sim::Launch* launch);
