@@ -14,7 +14,7 @@ ALIGNED = "aligned16(a) && aligned16(b) && aligned16(y) ? n / 4 : 0"
 ROWS: list[tuple[str, str, str, str]] = [
     ("softmax_forward", BOUND, "", "out-of-bounds"),
     ("softmax_forward", "i < D", "i <= D", "out-of-bounds"),
-    ("softmax_forward", *FIRST_BARRIER, "uninitialised-shared"),  # that of block_max
+    ("softmax_forward", *FIRST_BARRIER, "race-in-block"),  # that of block_max
     ("softmax_backward", BOUND, "", "out-of-bounds"),
     ("softmax_backward", "float along = 0.0f;", "float along;", "uninitialised-local"),
     ("log_softmax_forward", BOUND, "", "out-of-bounds"),
@@ -47,10 +47,11 @@ ROWS: list[tuple[str, str, str, str]] = [
         "if (threadIdx.x % 32 == 0) {\n of_warp[threadIdx.x / 32] = v;\n __syncthreads();\n } else __syncthreads();",
         "divergent-barrier",
     ),
-    ("layer_norm_backward", *FIRST_BARRIER, "uninitialised-shared"),
+    ("layer_norm_backward", *FIRST_BARRIER, "race-in-block"),
     ("gated_rms_norm_forward", "y += row * D", "y += row", "race-in-block"),
     ("gated_rms_norm_backward", BOUND, "", "out-of-bounds"),
-    ("gain_partial", "    __syncthreads();\n", "", "uninitialised-shared"),
+    ("gain_partial", "    __syncthreads();\n", "", "race-in-block"),
+    ("gain_partial", "gain[k][lane] = dw,", "if (k < 7) gain[k][lane] = dw;\n   ", "uninitialised-shared"),
     ("gain_partial", "if (column < D) {", "{", "out-of-bounds"),
     ("gain_partial", "if (k > 0 || column >= D) return;", "if (column >= D) return;", "race-in-block"),
     (
