@@ -91,7 +91,8 @@ def twin(name: str, backend: str, inputs: tuple[Any, ...], static: dict[str, Any
 def _elsewhere(backend: str, inputs: tuple[Any, ...]) -> str | None:
     """Why arrays that live elsewhere keep the kernels of a backend from running on them."""
     wanted = "cupy" if backend == "cupy" else "numpy"
-    for x in inputs:
+    each = [part for given in inputs for part in (given if isinstance(given, (list, tuple)) else [given])]
+    for x in each:
         if isinstance(x, Tensor) or hasattr(x, "__array_function__"):
             here = home(unwrap(x))
             if here != wanted:

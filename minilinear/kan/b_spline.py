@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Array, unwrap
-from ..backend import mirrored
+from ..backend import beside, mirrored, to_numpy
 from ..errors import ConfigError, ShapeError, explain
 from ..nn import Buffer, Parameter
 from ..nn.activations import relu
@@ -192,13 +192,16 @@ class BSplineLayer(KANLayer):
         super().__init__(D_in, D_out, basis, std=noise * (3 * D_in) ** -0.5, rng=rng)
 
     def refit(self, grid: np.ndarray, x: np.ndarray) -> None:
-        """Take another grid, and the coefficients that change the splines least at x (N, D_in), in least squares."""
-        C = self.coefficients.weight.data.reshape(self.D_in, self.basis.K, self.D_out)
+        """Take another grid, and the coefficients that change the splines least at x (N, D_in), in least squares. This
+        is computed in NumPy's memory, and brought to where the layer is.
+        """
+        C = to_numpy(self.coefficients.weight.data).reshape(self.D_in, self.basis.K, self.D_out)
+        home, self.basis.grid.data = self.basis.grid.data, to_numpy(self.basis.grid.data)
         values = np.einsum("nik,iko->ino", self.basis(x), C.astype(np.float64), optimize=True)
         self.basis.grid.data = grid
         B = np.moveaxis(self.basis(x), 1, 0)
         fitted = np.concatenate([np.linalg.lstsq(B_i, y_i)[0] for B_i, y_i in zip(B, values)])
-        fitted = fitted.astype(C.dtype)
+        fitted, self.basis.grid.data = beside(fitted.astype(C.dtype), home), beside(grid, home)
         if fitted.shape == self.coefficients.weight.shape:
             self.coefficients.weight.assign_(fitted)
         else:  # another grid size is another Parameter
@@ -222,7 +225,7 @@ class BSplineLayer(KANLayer):
         Source:
             Liu et al. 2024, arXiv 2404.19756, appendix A; mixture and margin of the public efficient-kan.
         """
-        x = np.asarray(unwrap(x), np.float64)
+        x = to_numpy(unwrap(x)).astype(np.float64)
         G = self.basis.inner.shape[1] - 1
         if x.ndim != 2 or x.shape[1] != self.D_in or len(x) < self.basis.K:
             rule = f"A grid follows at least {self.basis.K} inputs of {self.D_in} numbers."
@@ -249,7 +252,7 @@ class BSplineLayer(KANLayer):
         """
         if G < 1:
             raise ConfigError(explain("A grid has 1 cell or more.", got=f"G={G}"))
-        old = self.basis.inner
+        old = to_numpy(self.basis.inner)
 
         def along(points):
             """Points of [0, 1], carried to each channel's [a, b] by its knots."""

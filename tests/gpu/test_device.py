@@ -14,6 +14,7 @@ from minilinear import backend
 from minilinear.autograd import cross_entropy, unwrap
 from minilinear.autograd.ops.indexing import _scatter_in_levels
 from minilinear.errors import ConfigError, MixedDevices
+from minilinear.kan import BSplineLayer
 from minilinear.models import ModelConfig, make_model
 from minilinear.models.tables import FEED_FORWARDS, MIXERS, NORMS, TRANSITIONS
 from minilinear.models.watch import watch
@@ -120,6 +121,16 @@ def test_a_feed_forward_layer_trains_a_step(name):
         lambda: FEED_FORWARDS[name](D, hidden=D, rng=stream(0, "weights")),
         lambda layer, place: trained(layer, lambda layer, x: layer(x), place(draw(B, T, D))),
     )
+
+
+@pytest.mark.parametrize("change", [lambda layer, x: layer.update_grid(x), lambda layer, x: layer.extend_grid(8)])
+def test_a_grid_follows_its_inputs(change):
+    def compute(layer, place):
+        x = place(draw(30, D))
+        change(layer, x)
+        return [layer(x), layer.basis.grid.data, *trained(layer, lambda layer, x: layer(x), x)]
+
+    both(lambda: BSplineLayer(D, 4, rng=stream(0, "weights")), compute)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
