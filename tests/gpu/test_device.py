@@ -6,6 +6,9 @@ that forgot which device it is on raises, a place that read an array back by acc
 
 from __future__ import annotations
 
+import io
+import json
+
 import numpy as np
 import pytest
 
@@ -13,6 +16,7 @@ import minilinear as ml
 from minilinear import backend
 from minilinear.autograd import cross_entropy, unwrap
 from minilinear.autograd.ops.indexing import _scatter_in_levels
+from minilinear.cli import main
 from minilinear.errors import ConfigError, MixedDevices
 from minilinear.kan import BSplineLayer
 from minilinear.models import ModelConfig, make_model
@@ -344,6 +348,32 @@ def test_what_a_model_can_do_is_found_out_on_the_gpu_too():
     assert written == expected[2]
     for there, here in ((scores, expected[0]), (bits[0], expected[1][0]), (bits[1], expected[1][1])):
         np.testing.assert_allclose(numbers(there), numbers(here), rtol=1e-5)
+
+
+def test_every_command_that_computes_takes_a_backend(tmp_path, monkeypatch, capsys):
+    """Train on one device; go on, write, play and look on the other."""
+    monkeypatch.setattr("minilinear.training.evaluation.AT_MOST", (1, 1))
+    small = ("--steps", "2", "--batch", "2", "--set", "D=8", "--set", "heads=2", "--set", "layers=1")
+    text, words, table = (str(tmp_path / name) for name in ("text", "words", "table"))
+    monkeypatch.setattr("sys.stdin", io.StringIO("1\n0\nshow\n"))
+    for words_ in (
+        ("train", "text", "--length", "16", "--set", "ema=0.5", *small, "--backend", "cupy", "--out", text),
+        ("train", "parity", "--length", "4", *small, "--backend", "numpy", "--out", words),
+        ("train", "--resume", words, "--backend", "cupy"),
+        ("generate", text, "--tokens", "3", "--backend", "cupy"),
+        ("play", words, "--backend", "cupy"),
+        ("inspect", words),
+        ("compare", "parity", "--over", "mixer=gla,softmax", "--seeds", "1", "--set", "steps=2", "--set", "batch=2",
+         "--set", "D=8", "--set", "heads=2", "--set", "layers=1", "--backend", "cupy", "--out", table),
+    ):  # fmt: skip
+        monkeypatch.setenv("MINILINEAR_BACKEND", "cupy")  # inspect has no use for it, and is not led astray
+        monkeypatch.setattr("sys.argv", ["minilinear", *words_, "--json"])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        said = capsys.readouterr()
+        assert not stopped.value.code, (words_, said.err)
+        if words_[0] == "train":
+            assert json.loads(said.out)["backend"] == words_[words_.index("--backend") + 1]
 
 
 @pytest.mark.parametrize("mixer", TRANSITIONS)
