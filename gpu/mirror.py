@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Primitive, Tensor
+from ..autograd import Primitive, unwrap
 
 
 class Twin:
@@ -56,10 +56,7 @@ class Twin:
 
     def _definition(self, *inputs: Any, **static: Any) -> tuple:
         """The public outputs only, which come first: nobody sees the others, so they have no cotangents."""
-        definition = self.reference
-        if isinstance(definition, Primitive):
-            definition = definition.reference or definition
-        out = definition(*inputs, **static)
+        out = self.reference(*inputs, **static)
         return tuple(out) if isinstance(out, (tuple, list)) else (out,)
 
     def _bound(self, inputs: tuple, static: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
@@ -74,7 +71,7 @@ class Twin:
             inputs, static = self._bound(inputs, static)
         except TypeError as error:
             return str(error)
-        inputs = tuple(x._array if isinstance(x, Tensor) else x for x in inputs)
+        inputs = tuple(map(unwrap, inputs))
         names = list(self._signature.parameters)
         for name, x in zip(names, inputs):
             if hasattr(x, "dtype") and x.dtype.kind in "fc" and x.dtype != np.float32:
