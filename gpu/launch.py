@@ -32,16 +32,10 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ShapeError, explain, nearest
-from . import execute, source
+from ..errors import explain, nearest
+from . import checks, execute, source
 from .source import Parameter, Signature
 
-THREADS = 1024  # in a block
-GRID = (2**31 - 1, 65535, 65535)  # blocks along x, y, z
-BLOCK = (1024, 1024, 64)
-SHARED = 48 * 1024  # bytes a block may have without asking
-# Bytes a block may have if it asks, by compute capability: CUDA C Programming Guide, table of technical specifications.
-SHARED_AT_MOST = {"75": 64, "80": 163, "86": 99, "89": 99, "90": 227, "100": 227, "120": 99}
 OPTIONS = ("-std=c++17",)  # of the compiler. CuPy adds two by itself, for every kernel: denormals count as 0, and
 ADDED_BY_CUPY = ("-ftz=true", "--device-as-default-execution-space")  # plain functions are __device__ functions
 
@@ -184,7 +178,7 @@ class Kernel:
     @cached_property
     def axes(self) -> tuple[str, ...]:
         """Names of all axes, in the order of the signature."""
-        return tuple(dict.fromkeys(axis for p in self.pointers for axis in _named(self.shapes[p.name])))
+        return tuple(dict.fromkeys(axis for p in self.pointers for axis in checks.named(self.shapes[p.name])))
 
     @cached_property
     def _shape_code(self) -> dict[str, Any]:
@@ -271,10 +265,10 @@ class Kernel:
             ShapeError: shapes that contradict each other.
             ValueError: an array that is not contiguous or aligned, arrays that overlap, a number out of range.
         """
-        self._check_names(given)
+        checks.check_names(self, given)
         arrays = {p.name: given[p.name] for p in self.pointers if p.name in given}
         executor = execute.executor(self.name, {name: x for name, x in arrays.items() if x is not None})
-        sizes = self._sizes(arrays, given)
+        sizes = checks.lengths(self, arrays, given)
         numbers = sizes | {n: v for n, v in given.items() if n not in self.shapes}
         template = evaluated(self.template, numbers) if self.template else ""
         if self.template and template not in self.templates:
@@ -282,13 +276,13 @@ class Kernel:
         meaning = self.signature.meaning(template)
         for parameter in self.pointers:
             if arrays.get(parameter.name) is not None:
-                self._check_array(parameter, arrays[parameter.name], parameter.dtype(meaning), executor)
+                checks.check_array(self, parameter, arrays[parameter.name], parameter.dtype(meaning), executor)
         for p in self.pointers:
             if p.name in self.outputs and p.name not in arrays:
                 shape = self.shape(p.name, sizes)
-                self._check_count(p.name, shape)
+                checks.check_count(self, p.name, shape)
                 arrays[p.name] = _filled(executor.empty(shape, p.dtype(meaning)))
-        self._check_overlaps(arrays, given, executor)
+        checks.check_overlaps(self, arrays, given, executor)
         scalars = {
             p.name: source.cast(numbers[p.name], p.dtype(meaning), f"{p.name} of {self.name}")
             for p in self.signature.parameters
@@ -300,116 +294,9 @@ class Kernel:
         results = tuple(arrays[name] for name in self.outputs)
         return results[0] if len(results) == 1 else results or None
 
-    def _check_names(self, given: dict[str, Any]) -> None:
-        parameters = {parameter.name: parameter for parameter in self.signature.parameters}
-        known = dict.fromkeys([*parameters, *self.axes, *self.choices])
-        for name in given:
-            if name not in known:
-                rule = f"{self.name} takes {', '.join(known)}."
-                raise TypeError(explain(rule, got=f"{name}=", fix=nearest(name, known)))
-        found = {*self.outputs, *self.axes, *given}
-        wanted = [name for name in (*parameters, *self.choices) if name not in found]
-        if wanted:
-            fix = ", ".join(f"{name}=None" if name in self.shapes and self.optional(name) else name for name in wanted)
-            raise TypeError(explain(f"{self.name} must be given every input.", got=f"no {', '.join(wanted)}", fix=fix))
-        for name, value in given.items():
-            if value is None and not (name in self.shapes and self.optional(name)):
-                none = [n for n in self.shapes if self.optional(n)]
-                fix = f"None is for {', '.join(none)}" if none else "an array or a number for each"
-                raise TypeError(explain(f"{name} of {self.name} cannot be None.", got="None", fix=fix))
-
-    def _sizes(self, arrays: dict[str, Any], given: dict[str, Any]) -> dict[str, int]:
-        """The length of every axis: given as a number, or from the arrays."""
-        sizes: dict[str, int] = {}
-        bound: dict[str, str] = {}  # which argument said so
-        for axis in self.axes:
-            if axis in given:
-                sizes[axis] = int(source.cast(given[axis], np.dtype(np.int64), f"{axis} of {self.name}"))
-                bound[axis] = f"{axis}={sizes[axis]}"
-                if sizes[axis] < 0:
-                    raise ShapeError(explain(f"{axis} of {self.name} must be a length.", got=sizes[axis]))
-        present = {name: x for name, x in arrays.items() if x is not None}
-        for name, x in present.items():
-            letters = self.letters(name)
-            if len(x.shape) != len(letters):
-                fix = "reshape it to these axes: a kernel has no others"
-                raise ShapeError(
-                    explain(f"{name} of {self.name} must have the shape ({', '.join(letters)}).", got=x.shape, fix=fix)
-                )
-            for token, length in zip(letters, x.shape):
-                if token.isidentifier():
-                    sizes.setdefault(token, length)
-                    bound.setdefault(token, name)
-        unknown = [axis for axis in self.axes if axis not in sizes and self._needed(axis, arrays)]
-        if unknown:
-            rule = f"No array of {self.name} says how long {', '.join(unknown)} is."
-            raise TypeError(explain(rule, fix=f"{unknown[0]}=..., a number"))
-        for name, x in present.items():
-            expected = self.shape(name, sizes)
-            differ = [token for token, n, length in zip(self.letters(name), expected, x.shape) if n != length]
-            if differ:
-                says = "".join(f", {token} as {bound[token]} has it" for token in differ if token in bound)
-                rule = (
-                    f"{name} of {self.name} must have the shape ({', '.join(self.letters(name))}) = {expected}{says}."
-                )
-                raise ShapeError(explain(rule, got=x.shape, fix=f"check how {name} was made and reshaped"))
-        return sizes
-
-    def _needed(self, axis: str, arrays: dict[str, Any]) -> bool:
-        """Not if it belongs to an array that is None alone, and the kernel does not ask for it."""
-        if any(p.name == axis for p in self.signature.parameters):
-            return True
-        return any(axis in _named(self.shapes[p.name]) for p in self.pointers if arrays.get(p.name, 0) is not None)
-
     def shape(self, name: str, sizes: dict[str, int]) -> tuple[int, ...]:
         """Of an array, by the lengths of the axes; "2*E" is computed."""
         return eval(self._shape_code[name], {}, sizes)
-
-    def _check_array(self, p: Parameter, x: Any, dtype: np.dtype, executor: Any) -> None:
-        what = f"{p.name} of {self.name}"
-        if x.dtype != dtype or not x.dtype.isnative:
-            fix = f"x.astype(np.{dtype})"
-            raise TypeError(explain(f"{what} must be an array of {dtype}.", got=f"{x.dtype}{x.shape}", fix=fix))
-        if not x.flags.c_contiguous:
-            raise ValueError(
-                explain(
-                    f"{what} must be contiguous: the kernel steps through memory, and knows no strides.",
-                    got=f"shape {x.shape}, strides {x.strides} bytes",
-                    fix="np.ascontiguousarray(x)" if executor.name == "sim" else "cupy.ascontiguousarray(x)",
-                )
-            )
-        if not p.const and executor.read_only(x):
-            raise ValueError(
-                explain(f"{what} is written to, and must allow it.", got="a read-only array", fix="a copy: x.copy()")
-            )
-        align = self.align.get(p.name, dtype.itemsize)
-        if x.size and executor.address(x) % align:
-            got = f"an address that is {executor.address(x) % align} too far"
-            raise ValueError(explain(f"{what} must begin at a multiple of {align} bytes.", got=got, fix="x.copy()"))
-        self._check_count(p.name, x.shape)
-
-    def _check_count(self, name: str, shape: tuple[int, ...]) -> None:
-        if self.int32 and math.prod(shape) >= 2**31:
-            rule = f"{name} of {self.name} must have fewer than 2^31 elements: the kernel counts them in an int."
-            raise ValueError(explain(rule, got=shape, fix="split the batch"))
-
-    def _check_overlaps(self, arrays: dict[str, Any], given: dict[str, Any], executor: Any) -> None:
-        """What is written overlaps nothing else. A fresh output cannot."""
-        written = [p.name for p in self.pointers if not p.const and p.name in given]
-        ends = {}
-        for name, x in arrays.items() if written else ():
-            if x is not None and x.size:
-                ends[name] = executor.address(x), executor.address(x) + x.nbytes
-        for name in written:
-            for other, (begin, end) in ends.items():
-                if other != name and name in ends and ends[name][0] < end and begin < ends[name][1]:
-                    raise ValueError(
-                        explain(
-                            f"{name} of {self.name} is written to, and must share no memory with another argument.",
-                            got=f"{other} overlaps it",
-                            fix=f"{name}.copy()",
-                        )
-                    )
 
     def _something_to_do(self, arrays: dict[str, Any], sizes: dict[str, int], executor: Any) -> bool:
         """Not without elements to write. Outputs of a sum over nothing are filled."""
@@ -426,7 +313,7 @@ class Kernel:
     def _launch(self, executor: Any, template: str, numbers: dict, arrays: dict, arguments: list[Any]) -> None:
         grid, block = (_dimensions(evaluated(amount, numbers)) for amount in (self.grid, self.block))
         shared = int(evaluated(self.shared, numbers))
-        self._check_limits(grid, block, shared, executor)
+        checks.check_limits(self, grid, block, shared, executor)
         moved = sum(arrays[p.name].nbytes for p in self.pointers if arrays[p.name] is not None)
         moved += sum(arrays[name].nbytes for name in self.inout if arrays[name] is not None)  # read, and written
         name = self.name + template
@@ -444,22 +331,6 @@ class Kernel:
                 Launch(name, grid, block, shared, moved, seconds, tuple(findings or ()), counters)
             )
 
-    def _check_limits(self, grid: tuple[int, ...], block: tuple[int, ...], shared: int, executor: Any) -> None:
-        for word, lengths, limits in (("grid", grid, GRID), ("block", block, BLOCK)):
-            for axis, n, limit in zip("xyz", lengths, limits):
-                if not 1 <= n <= limit:
-                    fix = "empty=, what the outputs hold then" if n == 0 else "more work for each thread, or a loop"
-                    rule = f"{word}.{axis} of {self.name} must be from 1 to {limit}."
-                    raise ValueError(explain(rule, got=f"{word} {lengths}", fix=fix))
-        if math.prod(block) > THREADS:
-            raise ValueError(explain(f"A block of {self.name} has {THREADS} threads at most.", got=f"block {block}"))
-        limit = executor.most_shared() if self.large_shared else SHARED
-        if not 0 <= shared <= limit:
-            by_arch = ", ".join(f"{kb} KB on sm_{arch}" for arch, kb in SHARED_AT_MOST.items())
-            fix = f"smaller tiles{'' if self.large_shared else '; or large_shared=True'}: {by_arch}"
-            rule = f"A block of {self.name} has {limit} bytes of shared memory at most."
-            raise ValueError(explain(rule, got=f"{shared} bytes", fix=fix))
-
 
 def _filled(x: Any) -> Any:
     """Under test a fresh output holds NaN, or the least integer: what a kernel forgets to write does not look right."""
@@ -467,11 +338,6 @@ def _filled(x: Any) -> Any:
     if os.environ.get("MINILINEAR_FILL_OUTPUTS") == "1" or (recording and recording.check):
         x.fill(np.nan if x.dtype.kind == "f" else np.iinfo(x.dtype).min if x.dtype.kind == "i" else 0)
     return x
-
-
-def _named(shape: str) -> list[str]:
-    """The axes that a shape names: N and E in "N 2*E"."""
-    return re.findall(r"[A-Za-z_]\w*", shape)
 
 
 def evaluated(amount: Any, numbers: dict[str, Any]) -> Any:

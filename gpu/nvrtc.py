@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 
 from ..errors import BackendError, CompileError, explain
 from . import cuda, source
-from .launch import ADDED_BY_CUPY, OPTIONS, SHARED, SHARED_AT_MOST, Kernel
+from .checks import SHARED, SHARED_AT_MOST
+from .launch import ADDED_BY_CUPY, OPTIONS, Kernel
 
 ARCHITECTURES = ("75", "80", "86", "89", "90", "120")
 REGISTERS = 64 * 1024  # of a multiprocessor, of all these architectures: a block of 1024 threads has 64 for each

@@ -66,6 +66,11 @@ def test_a_fault_is_found():
     assert found.findings[0].file == "rules.cu"
 
 
+def test_clean_is_without_findings_and_with_numbers_alone():
+    clean = [cases.Checked("k", {}, f, n, None).clean for f in ((), ("race",)) for n in ((), ("y",))]
+    assert clean == [True, False, False, False]
+
+
 def test_measuring_on_the_simulator_says_so():
     found = cases.measure(scale, {"N": 8, "D": 8, "factor": 1.0}, "cpucuda", seconds=0)
     assert found.where == "simulated on a CPU" and found.launches == 1 and found.seconds > 0

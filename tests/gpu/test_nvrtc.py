@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from minilinear.errors import BackendError, CompileError
-from minilinear.gpu import cuda, launch, nvrtc, source
+from minilinear.gpu import checks, cuda, nvrtc, source
 from minilinear.gpu.launch import Kernel
 from minilinear.gpu.nvrtc import Resources
 
@@ -92,7 +92,7 @@ def test_a_kernel_keeps_to_its_budget(taken, change, words):
     assert all(word in problem for word, problem in zip(words, report.problems))
 
 
-@pytest.mark.parametrize(("arch", "kilobytes"), launch.SHARED_AT_MOST.items())
+@pytest.mark.parametrize(("arch", "kilobytes"), checks.SHARED_AT_MOST.items())
 def test_architectures_differ_in_shared_memory(arch, kilobytes):
     large = replace(plain, large_shared=True, shared=kilobytes * 1024)
     assert not nvrtc._report(large, "reversed", arch, Resources(1, 0, 0, 0)).problems
