@@ -99,9 +99,10 @@ def parts(row: Any, like: list[Any]) -> list[Any]:
     return [row[end - x.size : end].reshape(x.shape) for x, end in zip(like, ends)]
 
 
-def updates(xs, gs, ms, vs, t, *, lr, betas, eps, decay):
-    """All new xs; ms and vs in place."""
+def updates(parameters, gs, ms, vs, t, *, lr, betas, eps, decay):
+    """The new values of all parameters; ms and vs in place."""
     b1, b2 = betas
+    xs = [p.data for p in parameters]
     m, v = whole(ms), whole(vs)
     rates = np.array([(r / (1 - b1**t), 1 - r * d) for r, d in zip(lr, decay)], np.float32)
     y = adamw(
@@ -148,7 +149,7 @@ TWINS = {
         adamw_updates.__wrapped__,
         updates,
         no_gradient,
-        refuses=lambda xs, gs, ms, vs, t, **static: refuses_lists(xs, gs, ms, vs),
+        refuses=lambda parameters, gs, ms, vs, t, **static: refuses_lists([p.data for p in parameters], gs, ms, vs),
     ),
     "clip_by_global_norm": Twin(
         "clip_by_global_norm",

@@ -28,7 +28,7 @@ def adamw_update(x, g, m, v, t, *, lr, betas, eps, decay):
 
 @mirrored("adamw")
 def adamw_updates(
-    xs: Sequence[Any],
+    parameters: Sequence[Parameter],
     gs: Sequence[Any],
     ms: Sequence[Any],
     vs: Sequence[Any],
@@ -39,9 +39,9 @@ def adamw_updates(
     eps: float,
     decay: Sequence[float],
 ) -> Iterable[Any]:
-    """One step for each of several arrays, each with its lr and decay: the new xs, one after the other."""
-    for x, g, m, v, its_lr, its_decay in zip(xs, gs, ms, vs, lr, decay):
-        yield adamw_update(x, g, m, v, t, lr=its_lr, betas=betas, eps=eps, decay=its_decay)
+    """One step for each of several Parameters, each with its lr and decay: their new values, one after the other."""
+    for p, g, m, v, its_lr, its_decay in zip(parameters, gs, ms, vs, lr, decay):
+        yield adamw_update(p.data, g, m, v, t, lr=its_lr, betas=betas, eps=eps, decay=its_decay)
 
 
 class AdamW(Adam):
@@ -73,6 +73,5 @@ class AdamW(Adam):
         super().__init__(parameters, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
 
     def new_values(self, gradients, rates):
-        xs = [p.data for p in self.parameters]
-        lr, decay = ([of[name] for of in rates] for name in ("lr", "decay"))
-        return adamw_updates(xs, gradients, self.m, self.v, self.t, lr=lr, betas=self.betas, eps=self.eps, decay=decay)
+        options = {"betas": self.betas, "eps": self.eps} | {n: [of[n] for of in rates] for n in ("lr", "decay")}
+        return adamw_updates(self.parameters, gradients, self.m, self.v, self.t, **options)

@@ -128,8 +128,9 @@ class Optimizer:
             {"lr": lr * lr_factor, "decay": self.weight_decay * decay_factor if p.decay else 0.0}
             for p, (lr_factor, decay_factor) in zip(self.parameters, self.factors)
         ]
-        for p, value in zip(self.parameters, self.new_values(gradients, rates)):
-            p.assign_(value)
+        values = iter(self.new_values(gradients, rates))
+        for p in self.parameters:
+            p.assign_(next(values))  # nobody holds on to a value, so the next one may have its memory
 
     def _arrays(self) -> dict[str, Any]:
         named = ((f"{name}.{i}", x) for name in self.state for i, x in enumerate(getattr(self, name)))

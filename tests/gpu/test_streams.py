@@ -394,6 +394,13 @@ def test_the_state_is_updated_where_it_lies():
     assert all(np.array_equal(p.data, q.data) for p, q in zip(ps, apart.parameters))
 
 
+def test_arrays_are_one_row_only_if_they_lie_so():
+    row = np.arange(6, dtype=np.float32)
+    assert gpu_optim.whole([row[:2].reshape(1, 2), row[2:]]) is row
+    assert gpu_optim.whole([row[3:], row[:3]]).tolist() == [3, 4, 5, 0, 1, 2]
+    assert gpu_optim.whole([row[:2], row[1:3], row[4:]]).tolist() == [0, 1, 1, 2, 4, 5]
+
+
 def test_chunks_do_not_cross_a_border():
     chunks = gpu_optim.chunks_of((5, 0, 40000, 16384))
     assert chunks.tolist() == [
