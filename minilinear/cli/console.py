@@ -26,7 +26,7 @@ Plain = Annotated[bool, typer.Option("--plain", help="ASCII, no colours, no movi
 
 def _choose(context: typer.Context, name: str | None) -> str | None:
     """Put the backend in force for as long as the command runs."""
-    if name not in (None, *BACKENDS):
+    if name is not None and name not in BACKENDS:
         raise ConfigError(
             explain(f"--backend is one of {', '.join(BACKENDS)}.", got=repr(name), fix=nearest(name, BACKENDS))
         )
