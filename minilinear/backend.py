@@ -33,13 +33,13 @@ _chosen: ContextVar[str | None] = ContextVar("backend", default=None)
 
 
 def current_backend() -> str:
-    """The backend in force: the one chosen by `use`, else $MINILINEAR_BACKEND, else "numpy"."""
-    return _chosen.get() or _from_environment(os.environ.get("MINILINEAR_BACKEND"))
+    """The backend in force: the one chosen by `use`, else $MINILINEAR_BACKEND as it was at first, else "numpy"."""
+    return _chosen.get() or _from_environment()
 
 
-@cache
-def _from_environment(name: str | None) -> str:
-    return _checked(name or "numpy")
+@cache  # every mirrored call asks, and looking into the environment costs a microsecond
+def _from_environment() -> str:
+    return _checked(os.environ.get("MINILINEAR_BACKEND") or "numpy")
 
 
 class use:

@@ -18,9 +18,11 @@ from minilinear.errors import BackendError, ShapeError
 def nothing_chosen(monkeypatch):
     """No choice by the environment, and none left behind."""
     monkeypatch.delenv("MINILINEAR_BACKEND", raising=False)
+    backend._from_environment.cache_clear()
     token = backend._chosen.set(None)
     yield
     backend._chosen.reset(token)
+    backend._from_environment.cache_clear()
 
 
 @pytest.fixture
@@ -76,7 +78,6 @@ UNKNOWN = r"one of numpy, cupy, cpucuda\.\n  got: 'fortran'\n  fix: ml\.use\(\"n
 def test_an_unknown_backend_is_refused_by_use_and_from_the_environment(monkeypatch):
     with pytest.raises(BackendError, match=UNKNOWN):
         ml.use("fortran")
-    assert ml.current_backend() == "numpy"
     monkeypatch.setenv("MINILINEAR_BACKEND", "fortran")
     with pytest.raises(BackendError, match=UNKNOWN):
         ml.current_backend()
