@@ -26,7 +26,7 @@ asm(".set memcpy, chk_memcpy\n.set memmove, chk_memmove\n.set memset, chk_memset
 #define __grid_constant__
 #define __constant__ static
 #define __managed__ static
-#define __align__(n) alignas(n)
+#define __align__(n) __attribute__((aligned(n)))
 
 // One copy for the block that runs. (`extern __shared__ T name[];` has become a pointer before the compiler sees it.)
 #ifdef SIM_CHECK
