@@ -1,43 +1,175 @@
-"""A kernel on this processor does what it does on a GPU."""
+"""Launches: what they refuse, how blocks are shared out, and kernels that would bring a process down or keep it."""
+
+import time
 
 import numpy as np
 import pytest
 
+from minilinear.errors import LaunchError
 from minilinear.gpu import sim
 
+TEXT = """
+extern "C" __global__ void add(const float* x, float* y, int n) {
+    int i = blockIdx.x * blockDim.x + threadIdx.x;
+    if (i < n) y[i] += x[i];
+}
+extern "C" __global__ void forever(float* y) {
+    y[0] = 1;
+    for (volatile int i = 0; i == 0;) {}
+}
+__device__ __noinline__ int deep(int n, volatile int* p) {
+    volatile int a[16];
+    a[n % 16] = n;
+    return n == 0 ? 0 : deep(n - 1, p) + a[n % 16];
+}
+extern "C" __global__ void too_deep(int* y, int depth) { y[threadIdx.x] = deep(threadIdx.x == 5 ? depth : 1, y); }
+extern "C" __global__ void too_large(int* y) {
+    volatile int a[100000];
+    a[threadIdx.x] = 1;
+    y[0] = a[7];
+}
+extern "C" __global__ void wild(int* y) { y[1ll << 36] = 1; }
+extern "C" __global__ void waits_alone(float* y) {
+    if (threadIdx.x < 8) __syncwarp(0xffffu);
+    y[threadIdx.x] = 1;
+}
+extern "C" __global__ void two_barriers(float* y) {
+    if (threadIdx.x < 64) __syncthreads();
+    else __syncthreads_count(1);
+    y[threadIdx.x] = 1;
+}
+extern "C" __global__ void misaligned_copy(const float* x) {
+    __shared__ float s[8];
+    __pipeline_memcpy_async(s, x + 1, 16);
+}
+"""
+NAMES = ["add", "forever", "too_deep", "too_large", "wild", "waits_alone", "two_barriers", "misaligned_copy"]
+f32, i32 = np.float32, np.int32
 
-def test_a_kernel_runs_on_arrays_in_any_order():
-    text = """extern "C" __global__ void twice(const float* x, float* y, int n) {
-        int i = blockIdx.x * blockDim.x + threadIdx.x;
-        if (i < n) y[i] = 2 * x[i];
-    }"""
-    x = np.arange(1000, dtype=np.float32)
-    for seed in (None, 1, 2):
-        y = np.full_like(x, np.nan)
-        result = sim.run(text, "twice", 4, 256, [x, y, np.int32(1000)], seed=seed)
-        assert result.findings == []
-        np.testing.assert_array_equal(y, 2 * x)
+
+@pytest.fixture(scope="module")
+def program():
+    return sim.compile("#include <cuda_pipeline.h>\n" + TEXT, NAMES)
 
 
-@pytest.mark.parametrize("check", [False, True])
-def test_a_sum_over_the_block_through_warps_and_shared_memory(check):
-    text = """template <int THREADS> __global__ void row_sum(const float* x, float* y, int D) {
-        __shared__ float of_warp[THREADS / 32];
-        float v = 0;
-        for (int i = threadIdx.x; i < D; i += THREADS) v += x[blockIdx.x * D + i];
-        for (int away = 16; away; away /= 2) v += __shfl_xor_sync(0xffffffffu, v, away);
-        if (threadIdx.x % 32 == 0) of_warp[threadIdx.x / 32] = v;
-        __syncthreads();
-        if (threadIdx.x == 0) {
-            v = 0;
-            for (int w = 0; w < THREADS / 32; w++) v += of_warp[w];
-            y[blockIdx.x] = v;
-        }
-    }"""
-    x = np.random.default_rng(0).standard_normal((7, 333)).astype(np.float32)
-    program = sim.compile(text, ["row_sum<64>", "row_sum<256>"], check=check)
-    for threads in (64, 256):
-        y = np.full(7, np.nan, np.float32)
-        result = program.launch(f"row_sum<{threads}>", 7, threads, [x, y, np.int32(333)], seed=threads)
-        assert result.findings == []
-        np.testing.assert_allclose(y, x.astype(float).sum(1), rtol=1e-5, atol=1e-5)
+# ---- arguments
+
+
+def test_an_array_in_gaps_or_read_only_or_a_number_for_a_pointer(program):
+    x, y, n = np.ones(8, f32), np.ones(8, f32), i32(8)
+    refused = [
+        ([x[::2], y, n], "argument 0 must lie in memory without gaps"),
+        ([x, y], "takes 3 arguments"),
+        ([x, f32(1), n], "argument 1 is a pointer"),
+        ([x, y, x], "argument 2 is a number"),
+        ([x, y, None], "argument 2 is a number"),
+        ([x, y, 8], r"whose C type is known[^$]*np.int32\(n\)"),
+        ([x, y, 8.0], "whose C type is known"),
+    ]
+    for args, words in refused:
+        with pytest.raises(LaunchError, match=words):
+            program.launch("add", 1, 8, args)
+    x.flags.writeable = False
+    program.launch("add", 1, 8, [x, y, n])  # const: it is only read
+    with pytest.raises(LaunchError, match="argument 1 may be written to"):
+        program.launch("add", 1, 8, [y, x, n])
+
+
+def test_limits_of_grids_blocks_and_shared_memory(program):
+    args = [np.ones(8, f32), np.ones(8, f32), i32(8)]
+    refused = [
+        ((0, 8), {}, "no launch at all for an empty array"),
+        ((1, (32, 33)), {}, "a block has at most 1024 threads"),
+        ((1, (1, 1, 65)), {}, "the sizes of a block"),
+        (((1, 65536), 1), {}, "the sizes of a grid"),
+        (((1, 1, 1, 1), 1), {}, "one to three sizes"),
+        ((1, 1), {"shared": 1 << 20}, "bytes of dynamic shared memory"),
+    ]
+    for (grid, block), options, words in refused:
+        with pytest.raises(LaunchError, match=words):
+            program.launch("add", grid, block, args, **options)
+    with pytest.raises(LaunchError, match="was compiled for other kernels"):
+        program.launch("subtract", 1, 1, args)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_every_block_runs_once_whoever_runs_it(program, workers):
+    n = 100_001
+    x, y = np.arange(n, dtype=f32), np.ones(n, f32)
+    for seed in (None, 0, 11):
+        program.launch("add", -(-n // 256), 256, [x, y, i32(n)], workers=workers, seed=seed)
+    np.testing.assert_array_equal(y, 3 * x + 1)
+
+
+def test_a_kernel_without_barriers_is_a_loop_over_each_warp(program):
+    n = 4096
+    result = program.launch("add", 16, 256, [np.ones(n, f32), np.ones(n, f32), i32(n)])
+    assert result.switches == n // 32
+
+
+# ---- faults
+
+
+@pytest.mark.parametrize("timeout", [None, 60])
+def test_a_stack_that_runs_over_is_an_error(program, timeout):
+    y = np.zeros(32, i32)
+    for name, args in (("too_deep", [y, i32(10_000)]), ("too_large", [y])):
+        with pytest.raises(LaunchError, match=f"{name}: stack overflow"):
+            program.launch(name, 1, 32, args, timeout=timeout)
+    program.launch("too_deep", 1, 32, [y, i32(20)], timeout=timeout)  # and the next launch goes well
+    assert y[5] == sum(range(21))
+
+
+def test_a_stack_that_runs_over_is_an_error_in_check_mode():
+    checked = sim.compile("#include <cuda_pipeline.h>\n" + TEXT, NAMES, check=True)
+    with pytest.raises(LaunchError, match="stack overflow"):
+        checked.launch("too_deep", 1, 32, [np.zeros(32, i32), i32(10_000)])
+
+
+@pytest.mark.parametrize("timeout", [None, 60])
+def test_an_address_that_is_nobodys_is_an_error(program, timeout):
+    with pytest.raises(LaunchError, match="wild: illegal memory access"):
+        program.launch("wild", 1, 1, [np.zeros(1, i32)], timeout=timeout)
+
+
+def test_threads_that_wait_for_ever_are_an_error(program):
+    with pytest.raises(LaunchError, match="exited-lane: lane 0 of warp 0 waits .* lane 8 .* has already returned"):
+        program.launch("waits_alone", 1, 32, [np.zeros(32, f32)])
+    with pytest.raises(LaunchError, match=r"divergent-barrier: .* on lines 28 and 29"):
+        program.launch("two_barriers", 1, 128, [np.zeros(128, f32)])
+
+
+def test_an_asynchronous_copy_wants_aligned_addresses(program):
+    with pytest.raises(LaunchError, match="an asynchronous copy is of 4, 8 or 16 bytes"):
+        program.launch("misaligned_copy", 1, 1, [np.zeros(16, f32)])
+
+
+# ---- another process
+
+
+def test_a_loop_without_an_end_is_stopped(program):
+    y, began = np.zeros(1, f32), time.monotonic()
+    with pytest.raises(LaunchError, match=r"forever has not come to its end within the timeout of 0\.2 seconds"):
+        program.launch("forever", 1, 1, [y], timeout=0.2)
+    assert time.monotonic() - began < 30
+    assert y[0] == 0  # the arrays are as they were
+
+
+def test_a_launch_apart_gives_what_a_launch_here_gives(program):
+    x, y = np.arange(100, dtype=f32), np.ones(100, f32)
+    result = program.launch("add", 1, 128, [x, y, i32(100)], timeout=60)
+    assert result.switches == 4
+    np.testing.assert_array_equal(y, x + 1)
+    here, apart = np.arange(40, dtype=f32), np.arange(40, dtype=f32)
+    program.launch("add", 1, 32, [here[3:35], here[4:36], i32(32)])  # they overlap: so must the copies
+    program.launch("add", 1, 32, [apart[3:35], apart[4:36], i32(32)], timeout=60)
+    np.testing.assert_array_equal(apart, here)
+
+
+def test_check_mode_apart_finds_the_same():
+    text = TEXT.replace("if (i < n) ", "")
+    args = lambda: [np.ones(60, f32), np.ones(60, f32), i32(60)]
+    here, apart = (
+        sim.run("#include <cuda_pipeline.h>\n" + text, "add", 1, 64, args(), timeout=timeout) for timeout in (None, 60)
+    )
+    assert here.findings and here.findings == apart.findings
