@@ -192,7 +192,9 @@ def rows() -> list[Row]:
             Row("CuPy", names or "not installed", "wrong" if packages else "missing", _replace(packages, version))
         )
     library, gone = nvrtc(), [name for name, path in headers().items() if path is None]
-    found.append(Row("NVRTC", str(library)) if library else Row("NVRTC", "not installed", lacking, install(version)))
+    # Without a GPU NVRTC can still tell whether kernels compile: minilinear kernels compile.
+    bring = install(version) if packages or version is not None else "pip install 'minilinear[nvrtc]'"
+    found.append(Row("NVRTC", str(library)) if library else Row("NVRTC", "not installed", lacking, bring))
     if gone:
         found.append(Row("CUDA headers", f"without {', '.join(gone)}", lacking, install(version)))
     else:
