@@ -77,6 +77,7 @@ class Cupy:
 
     def __init__(self, cupy: Any, device: Any):
         self.cupy, self.device = cupy, device
+        self.shared = device.attributes["MaxSharedMemoryPerBlockOptin"]  # asks for all of them: not at each launch
         self.functions: dict[tuple[Any, ...], Any] = {}
 
     @classmethod
@@ -115,7 +116,7 @@ class Cupy:
 
     def most_shared(self) -> int:
         """Bytes of shared memory that a block of this GPU may have."""
-        return self.device.attributes["MaxSharedMemoryPerBlockOptin"]
+        return self.shared
 
     def launch(self, kernel: Any, name: str, grid, block, arguments, *, shared, wait, check, seed) -> None:
         """Launch on the stream that is current now: CuPy looks it up in each call. `check` is the simulator's."""
