@@ -2,7 +2,8 @@
 //
 //     z_t = bias + sum_{w < W} weight_w x_{t-w}                  y_t = z_t,  or  z_t sigmoid(z_t)
 //
-// x (B, T, D); past (B, P, D), the P = W - 1 inputs before the first, or none for zeros; weight (W, D); bias (D) or none.
+// x (B, T, D); past (B, P, D), the P = W - 1 inputs before the first, or none for zeros; weight (W, D); bias (D) or
+// none.
 //
 //     D  -->  one thread for each channel of each tile, so that neighbours read neighbouring numbers
 //     T   +--------+--------+-----     a tile is TILE tokens long; the thread walks down and keeps the last W inputs in
@@ -17,15 +18,17 @@
 __device__ __forceinline__ float sigmoid(float z) { return 1.0f / (1.0f + expf(-z)); }
 
 // x_{b,s,d}, where a negative s lies in the past.
-__device__ __forceinline__ float input(const float* x, const float* past, int b, int s, int d, int T, int P, int D) {
+__device__ __forceinline__ float input(const float *x, const float *past, int b, int s, int d, int T, int P, int D)
+{
     if (s >= 0) return x[((size_t)b * T + s) * D + d];
     return past == nullptr ? 0.0f : past[((size_t)b * P + P + s) * D + d];
 }
 
 template <int W>
-__global__ void convolution_forward(const float* __restrict__ x, const float* __restrict__ past,
-                                    const float* __restrict__ weight, const float* __restrict__ bias,
-                                    float* __restrict__ y, int B, int T, int D, int silu) {
+__global__ void convolution_forward(const float *__restrict__ x, const float *__restrict__ past,
+                                    const float *__restrict__ weight, const float *__restrict__ bias,
+                                    float *__restrict__ y, int B, int T, int D, int silu)
+{
     const int P = W - 1, tiles = (T + TILE - 1) / TILE;
     const unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= (unsigned)B * tiles * D) return;
@@ -53,14 +56,15 @@ __global__ void convolution_forward(const float* __restrict__ x, const float* __
 //     dz_t = g_t,  or  g_t (s + z_t s (1 - s)),  s = sigmoid(z_t)           z is computed again rather than kept
 //     dx_s = sum_w weight_w dz_{s+w},     dweight_w = sum_t dz_t x_{t-w},     dbias = sum_t dz_t
 //
-// A tile is TILE places s from -P to T - 1, the past included: its thread walks P tokens further than its end, and gives
-// dx_s when it knows dz_{s+P}. Every dz_t counts for the weights in one tile only. What a tile adds to them goes to
+// A tile is TILE places s from -P to T - 1, the past included: its thread walks P tokens further than its end, and
+// gives dx_s when it knows dz_{s+P}. Every dz_t counts for the weights in one tile only. What a tile adds to them goes to
 // partials (B tiles, W + 1, D), dbias last; they are summed afterwards, always in the same order.
 template <int W>
-__global__ void convolution_backward(const float* __restrict__ g, const float* __restrict__ x,
-                                     const float* __restrict__ past, const float* __restrict__ weight,
-                                     const float* __restrict__ bias, float* __restrict__ dx, float* __restrict__ dpast,
-                                     float* __restrict__ partials, int B, int T, int D, int silu) {
+__global__ void convolution_backward(const float *__restrict__ g, const float *__restrict__ x,
+                                     const float *__restrict__ past, const float *__restrict__ weight,
+                                     const float *__restrict__ bias, float *__restrict__ dx, float *__restrict__ dpast,
+                                     float *__restrict__ partials, int B, int T, int D, int silu)
+{
     const int P = W - 1, tiles = (P + T + TILE - 1) / TILE;
     const unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= (unsigned)B * tiles * D) return;

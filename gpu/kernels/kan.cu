@@ -18,7 +18,7 @@ template <int I, int J>
 struct Coefficients {
     float a[I], b[J];  // b without its sign
 
-    __device__ Coefficients(const float* all_a, const float* all_b, int d, int D, int A, int G) {
+    __device__ Coefficients(const float *all_a, const float *all_b, int d, int D, int A, int G) {
         for (int i = 0; i < I; i++) a[i] = all_a[d / (D / A) * I + i];
         for (int j = 0; j < J; j++) b[j] = fabsf(all_b[d / (D / G) * J + j]);
     }
@@ -37,8 +37,9 @@ struct Coefficients {
 };
 
 template <int I, int J>
-__global__ void rational_forward(const float* __restrict__ x, const float* __restrict__ a, const float* __restrict__ b,
-                                 float* __restrict__ y, int N, int D, int A, int G) {
+__global__ void rational_forward(const float *__restrict__ x, const float *__restrict__ a, const float *__restrict__ b,
+                                 float *__restrict__ y, int N, int D, int A, int G)
+{
     const unsigned thread = blockIdx.x * blockDim.x + threadIdx.x;
     const int d = thread % D, tile = thread / D;
     if (tile >= (N + ROWS - 1) / ROWS) return;
@@ -55,12 +56,13 @@ __global__ void rational_forward(const float* __restrict__ x, const float* __res
 //     dx = g (P' / Q - P Q' / Q^2)            P' = sum i a_i x^(i-1),     Q' = sign(x) sum j |b_j| |x|^(j-1)
 //     da_i = sum g x^i / Q                    db_j = -sign(b_j) sum g |x|^j P / Q^2,    where sign(0) counts as 1
 //
-// The sums of one thread go to partials (tiles, I + J, D), a's first; they are summed afterwards, over the tiles and the
-// channels of a group, always in the same order.
+// The sums of one thread go to partials (tiles, I + J, D), a's first; they are summed afterwards, over the tiles and
+// the channels of a group, always in the same order.
 template <int I, int J>
-__global__ void rational_backward(const float* __restrict__ g, const float* __restrict__ x,
-                                  const float* __restrict__ a, const float* __restrict__ b, float* __restrict__ dx,
-                                  float* __restrict__ partials, int N, int D, int A, int G) {
+__global__ void rational_backward(const float *__restrict__ g, const float *__restrict__ x,
+                                  const float *__restrict__ a, const float *__restrict__ b, float *__restrict__ dx,
+                                  float *__restrict__ partials, int N, int D, int A, int G)
+{
     const unsigned thread = blockIdx.x * blockDim.x + threadIdx.x;
     const int d = thread % D, tile = thread / D;
     if (tile >= (N + ROWS - 1) / ROWS) return;
@@ -108,14 +110,15 @@ __global__ void rational_backward(const float* __restrict__ g, const float* __re
 //     |       grid = ceil(N D K / 256) blocks of 256 threads
 //     v
 //
-// 4 bytes for each value, and 4 / K for x (the knots of all channels stay in the cache); 4 k (k + 1) flops, a fourth of them divisions. Where knots coincide, what
-// lies between them counts as nothing.
+// 4 bytes for each value, and 4 / K for x (the knots of all channels stay in the cache); 4 k (k + 1)
+// flops, a fourth of them divisions. Where knots coincide, what lies between them counts as nothing.
 
 __device__ __forceinline__ float over(float distance) { return distance > 0.0f ? 1.0f / distance : 0.0f; }
 
 // B_{0,k}(x) on the knots t_0 .. t_{k+1}.
 template <int k>
-__device__ __forceinline__ float bump(float x, const float* t) {
+__device__ __forceinline__ float bump(float x, const float *t)
+{
     float B[k + 1];
 #pragma unroll
     for (int i = 0; i <= k; i++) B[i] = x >= t[i] && x < t[i + 1] ? 1.0f : 0.0f;
@@ -129,13 +132,15 @@ __device__ __forceinline__ float bump(float x, const float* t) {
 }
 
 template <>
-__device__ __forceinline__ float bump<-1>(float x, const float* t) {
+__device__ __forceinline__ float bump<-1>(float x, const float *t)
+{
     return 0.0f;  // of degree -1 there is nothing: the slope of a constant
 }
 
 template <int k>
-__global__ void cox_de_boor_forward(const float* __restrict__ x, const float* __restrict__ knots, float* __restrict__ y,
-                                int N, int D, int K) {
+__global__ void cox_de_boor_forward(const float *__restrict__ x, const float *__restrict__ knots, float *__restrict__ y,
+                                    int N, int D, int K)
+{
     const unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= (unsigned)N * D * K) return;
     const unsigned number = i / K;
@@ -145,8 +150,9 @@ __global__ void cox_de_boor_forward(const float* __restrict__ x, const float* __
 }
 
 template <int k>
-__global__ void cox_de_boor_slope_forward(const float* __restrict__ x, const float* __restrict__ knots, float* __restrict__ y,
-                                int N, int D, int K) {
+__global__ void cox_de_boor_slope_forward(const float *__restrict__ x, const float *__restrict__ knots,
+                                          float *__restrict__ y, int N, int D, int K)
+{
     const unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= (unsigned)N * D * K) return;
     const unsigned number = i / K;
@@ -163,8 +169,10 @@ __global__ void cox_de_boor_slope_forward(const float* __restrict__ x, const flo
 //
 // low (D) and cells = 1 / h (D). Grid and bytes as above; about 10 flops, and no division.
 
-extern "C" __global__ void cubic_spline_forward(const float* __restrict__ x, const float* __restrict__ low,
-                                        const float* __restrict__ cells, float* __restrict__ y, int N, int D, int K) {
+extern "C" __global__ void cubic_spline_forward(const float *__restrict__ x, const float *__restrict__ low,
+                                                const float *__restrict__ cells, float *__restrict__ y, int N, int D,
+                                                int K)
+{
     const unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= (unsigned)N * D * K) return;
     const unsigned number = i / K, d = number % D;
@@ -173,8 +181,10 @@ extern "C" __global__ void cubic_spline_forward(const float* __restrict__ x, con
     y[i] = (far * far * far - 4.0f * near * near * near) * (1.0f / 6.0f);
 }
 
-extern "C" __global__ void cubic_spline_slope_forward(const float* __restrict__ x, const float* __restrict__ low,
-                                        const float* __restrict__ cells, float* __restrict__ y, int N, int D, int K) {
+extern "C" __global__ void cubic_spline_slope_forward(const float *__restrict__ x, const float *__restrict__ low,
+                                                      const float *__restrict__ cells, float *__restrict__ y, int N,
+                                                      int D, int K)
+{
     const unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= (unsigned)N * D * K) return;
     const unsigned number = i / K, d = number % D;

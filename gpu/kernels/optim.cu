@@ -15,9 +15,9 @@
 //     m = b1 m + (1 - b1) g        v = b2 v + (1 - b2) g^2        y = (1 - lr decay) x - lr m_hat / (sqrt(v_hat) + eps)
 //
 // 28 bytes and 13 flops for each number.
-extern "C" __global__ void adamw(const long long* __restrict__ chunks, const float* __restrict__ rates,
-                                 const float* __restrict__ x, const float* __restrict__ g, float* __restrict__ m,
-                                 float* __restrict__ v, float* __restrict__ y, float b1, float rest1, float b2,
+extern "C" __global__ void adamw(const long long *__restrict__ chunks, const float *__restrict__ rates,
+                                 const float *__restrict__ x, const float *__restrict__ g, float *__restrict__ m,
+                                 float *__restrict__ v, float *__restrict__ y, float b1, float rest1, float b2,
                                  float rest2, float root, float eps)
 {
     const long long first = chunks[3 * blockIdx.x], end = chunks[3 * blockIdx.x + 1];
@@ -35,8 +35,8 @@ extern "C" __global__ void adamw(const long long* __restrict__ chunks, const flo
 }
 
 // The sum of the squares of each chunk: sums (blocks). 4 bytes and 2 flops for each number.
-extern "C" __global__ void sums_of_squares(const long long* __restrict__ chunks, const float* __restrict__ g,
-                                           float* __restrict__ sums)
+extern "C" __global__ void sums_of_squares(const long long *__restrict__ chunks, const float *__restrict__ g,
+                                           float *__restrict__ sums)
 {
     const long long first = chunks[3 * blockIdx.x], end = chunks[3 * blockIdx.x + 1];
     float sum = 0.0f;

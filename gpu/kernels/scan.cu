@@ -11,11 +11,11 @@
 //
 //     C  -->  one thread for each channel of each tile; neighbours read neighbouring numbers
 //     T   +--------+--------+-----
-//     |   | tile 0 | tile 1 |          grid = ceil(B tiles C / 128) blocks of 128 threads; scan_carries: a warp for each
-//     v   +--------+--------+-----     channel, 4 in a block
+//     |   | tile 0 | tile 1 |          grid = ceil(B tiles C / 128) blocks of 128 threads; scan_carries: a warp for
+//     v   +--------+--------+-----     each channel, 4 in a block
 //
-// Bytes for each number of b: forward 8 + 12, backward 8 + 20; 3 + 2 and 3 + 3 flops. With one tile only the last launch
-// is needed, and the 8 bytes are saved: that is for wide states, which fill the machine without tiles.
+// Bytes for each number of b: forward 8 + 12, backward 8 + 20; 3 + 2 and 3 + 3 flops. With one tile only the last
+// launch is needed, and the 8 bytes are saved: that is for wide states, which fill the machine without tiles.
 //
 // Steps are counted in the order of the scan: step s is time s, or, reversed, time T - 1 - s. The gradient is the same
 // scan in the other order, where step s has the factor of the step before it (shift = 1):
@@ -28,7 +28,8 @@ struct Tile {
     size_t row;        // of (b, step 0, c)
 };
 
-__device__ __forceinline__ Tile tile_of(unsigned i, int T, int C, int tile, int tiles) {
+__device__ __forceinline__ Tile tile_of(unsigned i, int T, int C, int tile, int tiles)
+{
     Tile own;
     own.c = i % C, own.n = i / C % tiles, own.b = i / C / tiles;
     own.first = own.n * tile, own.end = min(own.first + tile, T);
@@ -40,14 +41,16 @@ __device__ __forceinline__ Tile tile_of(unsigned i, int T, int C, int tile, int 
 __device__ __forceinline__ size_t at(int s, int T, int C, int reverse) { return (size_t)(reverse ? T - 1 - s : s) * C; }
 
 // The factor of step s: a's own, or with shift that of the step before; the first one has none.
-__device__ __forceinline__ float factor(const float* a, int s, int T, int C, int reverse, int shift) {
+__device__ __forceinline__ float factor(const float *a, int s, int T, int C, int reverse, int shift)
+{
     return s < shift ? 0.0f : a[at(s - shift, T, C, reverse)];
 }
 
-extern "C" __global__ void scan_tiles(const float* __restrict__ a, const float* __restrict__ b,
-                                      const float* __restrict__ start, float* __restrict__ products,
-                                      float* __restrict__ states, int B, int T, int C, int tile, int tiles, int reverse,
-                                      int shift) {
+extern "C" __global__ void scan_tiles(const float *__restrict__ a, const float *__restrict__ b,
+                                      const float *__restrict__ start, float *__restrict__ products,
+                                      float *__restrict__ states, int B, int T, int C, int tile, int tiles, int reverse,
+                                      int shift)
+{
     const unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= (unsigned)B * tiles * C) return;
     const Tile own = tile_of(i, T, C, tile, tiles);
@@ -66,9 +69,10 @@ extern "C" __global__ void scan_tiles(const float* __restrict__ a, const float* 
 
 // Turns the last states of the tiles, each from zero, into the true ones, where they lie. Within a warp, the scan of
 // Hillis and Steele: after the step of distance 1, 2, 4, 8, 16 a lane covers 2, 4, ..., 32 tiles up to its own.
-extern "C" __global__ void scan_carries(const float* __restrict__ products, float* __restrict__ states, int B, int C,
-                                        int tiles) {
-    const unsigned i = blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32;  // one channel: the whole warp stays or leaves
+extern "C" __global__ void scan_carries(const float *__restrict__ products, float *__restrict__ states, int B, int C,
+                                        int tiles)
+{
+    const unsigned i = blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32;  // a warp stays or leaves as one
     if (i >= (unsigned)B * C) return;
     const int lane = threadIdx.x % 32;
     const size_t row = (size_t)(i / C) * tiles * C + i % C;
@@ -93,10 +97,11 @@ extern "C" __global__ void scan_carries(const float* __restrict__ products, floa
     }
 }
 
-extern "C" __global__ void scan_apply(const float* __restrict__ a, const float* __restrict__ b,
-                                      const float* __restrict__ start, const float* __restrict__ states,
-                                      float* __restrict__ h_all, int B, int T, int C, int tile, int tiles,
-                                      int reverse) {
+extern "C" __global__ void scan_apply(const float *__restrict__ a, const float *__restrict__ b,
+                                      const float *__restrict__ start, const float *__restrict__ states,
+                                      float *__restrict__ h_all, int B, int T, int C, int tile, int tiles,
+                                      int reverse)
+{
     const unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= (unsigned)B * tiles * C) return;
     const Tile own = tile_of(i, T, C, tile, tiles);
@@ -116,11 +121,12 @@ extern "C" __global__ void scan_apply(const float* __restrict__ a, const float* 
 
 // The gradient. `reverse` is the order of lam's scan, the other one than that of h: what comes before h_t is what lam
 // meets next, step s + 1.
-extern "C" __global__ void scan_gradient(const float* __restrict__ a, const float* __restrict__ dh,
-                                         const float* __restrict__ h_all, const float* __restrict__ start,
-                                         const float* __restrict__ states, float* __restrict__ da,
-                                         float* __restrict__ db, float* __restrict__ dstart, int B, int T, int C,
-                                         int tile, int tiles, int reverse) {
+extern "C" __global__ void scan_gradient(const float *__restrict__ a, const float *__restrict__ dh,
+                                         const float *__restrict__ h_all, const float *__restrict__ start,
+                                         const float *__restrict__ states, float *__restrict__ da,
+                                         float *__restrict__ db, float *__restrict__ dstart, int B, int T, int C,
+                                         int tile, int tiles, int reverse)
+{
     const unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= (unsigned)B * tiles * C) return;
     const Tile own = tile_of(i, T, C, tile, tiles);
