@@ -14,6 +14,7 @@ array([0., 2., 4., 6., 8.], dtype=float32)
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,8 @@ from .program import Program, Result
 
 __all__ = ["Counters", "Finding", "Program", "Result", "compile", "run"]
 
-_programs: dict[
-    tuple[Any, ...], tuple[tuple[Any, ...], Program]
-] = {}  # with the state of the headers they were made of
+DECIDING = ("MINILINEAR_CXX", "MINILINEAR_CACHE")  # the variables that say how and where to compile
+_programs: dict[tuple[Any, ...], tuple[dict[str, int], Program]] = {}  # and when the headers in them were written
 
 
 def compile(
@@ -52,22 +52,25 @@ def compile(
         CompileError: the text does not compile, with the lines in question.
         BackendError: there is no compiler, or no folder for what it makes.
     """
-    folders = tuple(Path(folder) for folder in include)
-    asked = (source, tuple(names), file, folders, check, _compile.find_compiler(compiler), _compile.cache_folder())
+    asked = (source, tuple(names), file, tuple(map(str, include)), check, compiler, *map(os.environ.get, DECIDING))
     known = _programs.get(asked)
-    if known and known[0] == _state(tuple(path for path, *_ in known[0])):
+    if known and known[0] == {path: _written(path) for path in known[0]}:
         return known[1]
-    headers = _compile.included(source, folders)
-    state = _state(tuple(headers.values()))
-    path, runtime = _compile.library(source, tuple(names), file, headers, check, asked[5])
+    headers = _compile.included(source, [Path(folder) for folder in include])
+    written = {path: _written(path) for path in map(str, headers.values())}
+    command = _compile.find_compiler(compiler)
+    path, runtime = _compile.library(source, tuple(names), file, headers, check, command)
     program = Program(source, names, file, path, runtime, headers, check)
-    _programs[asked] = state, program
+    _programs[asked] = written, program
     return program
 
 
-def _state(paths: Sequence[Path]) -> tuple[Any, ...]:
-    """When each file was last written."""
-    return tuple((path, path.stat().st_mtime_ns if path.exists() else 0) for path in paths)
+def _written(path: str) -> int:
+    """When a file was last written, 0 if it is gone."""
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return 0
 
 
 def run(

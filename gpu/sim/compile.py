@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -253,14 +254,14 @@ def _texts(*patterns: str) -> str:
 def runtime(compiler: tuple[str, ...], check: bool) -> Path:
     """The library that every kernel is linked with."""
     sources = [path for path in _files("runtime/*.cpp", "runtime/*.S") if check or path.stem != "checker"]
-    chosen = [*flags(compiler, check), "-O2", "-g", "-Wall", "-Wextra", "-pthread"]
+    chosen = [*flags(compiler, check), "-O2", "-Wall", "-Wextra", "-pthread"]
     if not check:
         chosen.append("-fvisibility=hidden")  # only what state.h declares is seen from outside: quicker to call
 
     def build(work: Path, final: Path) -> None:
         commands = [[*chosen, "-c", str(path), "-o", str(work / f"{path.stem}.o")] for path in sources]
-        for command in commands:
-            _run(compiler, command)
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(lambda command: _run(compiler, command), commands))
         _link(compiler, [str(work / f"{path.stem}.o") for path in sources], work, final)
 
     name = key(_texts("runtime/*", "include/**/*.h"), *compiler, version(compiler), processor(), *chosen)

@@ -150,7 +150,7 @@ assert y[0] == 3.5
 def test_a_cache_that_cannot_be_written_says_which_variable_moves_it(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("", "utf-8")
     monkeypatch.setenv("MINILINEAR_CACHE", str(tmp_path / "file" / "cache"))
-    with pytest.raises(BackendError, match="cannot be written[^$]*set MINILINEAR_CACHE"):
+    with pytest.raises(BackendError, match=r"cannot be written[^$]*set MINILINEAR_CACHE"):
         sim.compile(TEXT.replace("VALUE", "0"), ["fill"])
 
 

@@ -133,7 +133,7 @@ def test_an_address_that_is_nobodys_is_an_error(program, timeout):
 
 
 def test_threads_that_wait_for_ever_are_an_error(program):
-    with pytest.raises(LaunchError, match="exited-lane: lane 0 of warp 0 waits .* lane 8 .* has already returned"):
+    with pytest.raises(LaunchError, match=r"exited-lane: lane 0 of warp 0 waits .* lane 8 .* has already returned"):
         program.launch("waits_alone", 1, 32, [np.zeros(32, f32)])
     with pytest.raises(LaunchError, match=r"divergent-barrier: .* on lines 28 and 29"):
         program.launch("two_barriers", 1, 128, [np.zeros(128, f32)])
