@@ -29,7 +29,7 @@ FLOORS = {
 }
 TOP_LEVEL = {"pyproject.toml", "minilinear", "gpu", "exercises", "tests", "docs", "mkdocs.yml", "README.md", "LICENSE"}
 TERMINAL = {"rich", "typer"}  # and where they may be used:
-WITH_TERMINAL = ["minilinear/cli/*", "minilinear/training/display.py"]
+WITH_TERMINAL = ["minilinear/cli/*", "minilinear/training/display.py", "gpu/sim/report.py"]
 EXTRAS = {"torch", "jax", "cupy", "matplotlib", "mpi4py"}
 PICKLERS = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve"}
 
@@ -101,7 +101,7 @@ def test_every_room_has_a_floor():
     assert rooms - {"__init__", "__main__"} <= FLOORS.keys()
 
 
-def test_only_the_command_line_and_the_display_of_training_draw_on_the_terminal():
+def test_only_the_command_line_and_two_displays_draw_on_the_terminal():
     for path, tree in library().items():
         if not any(fnmatch(path, pattern) for pattern in WITH_TERMINAL):
             found = TERMINAL & {name.split(".")[0] for name in imports(path, ast.walk(tree))}
