@@ -7,6 +7,7 @@
 #define MINILINEAR_SIM 1  // for the few lines of a kernel that must differ: inline PTX
 
 // The standard headers come first: in those of libc++ `__noinline__` is a word of its own, which CUDA redefines.
+#include <assert.h>
 #include <limits.h>
 #include <math.h>
 #include <stddef.h>
@@ -21,6 +22,11 @@
 #include "cudasim/warp.h"
 #include "cudasim/atomics.h"
 #include "cudasim/entry.h"
+
+// CUDA's assert stops the kernel and reports; C's would end Python.
+#undef assert
+#define assert(condition) \
+  ((condition) ? static_cast<void>(0) : sim_fail("assertion failed: " #condition, {__FILE__, __LINE__}))
 
 // After the last header that has assembler of its own.
 #define asm                                                                                                 \

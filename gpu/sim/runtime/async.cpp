@@ -9,12 +9,12 @@ using sim::worker;
 void sim_copy_later(void* to, const void* from, size_t bytes, size_t zeros, sim::Place place) {
   const auto fits = [bytes](const void* p) { return reinterpret_cast<uintptr_t>(p) % bytes == 0; };
   if ((bytes != 4 && bytes != 8 && bytes != 16) || zeros > bytes || !fits(to) || !fits(from)) {
-    char words[300];
+    char words[200];
     snprintf(words, sizeof words,
-             "%s:%d: an asynchronous copy is of 4, 8 or 16 bytes, between addresses that are multiples of that; "
-             "this one is of %zu bytes, to %p, from %p",
-             place.file, place.line, bytes, to, from);
-    worker->abandon(words);
+             "an asynchronous copy is of 4, 8 or 16 bytes, between addresses that are multiples of that; this one is "
+             "of %zu bytes, to %p, from %p",
+             bytes, to, from);
+    sim_fail(words, place);
   }
   sim::Copies& copies = worker->copies();
   copies.ordered.push_back({static_cast<unsigned char*>(to), static_cast<const unsigned char*>(from), bytes, zeros,

@@ -190,8 +190,9 @@ void Worker::wait_for_lanes(unsigned mask, Work work, void* operand, Place place
   thread.operand = operand;
   thread.place = place;
   thread.status = Status::in_warp;
-  waiting_lanes_[running() / warp_size] |= 1u << running() % warp_size;
-  if (!release_lanes(mask, work)) wait();
+  const unsigned own = 1u << running() % warp_size;
+  waiting_lanes_[running() / warp_size] |= own;
+  if (!(mask & own) || !release_lanes(mask, work)) wait();
 }
 
 // If all lanes of the mask have come for this work, do it, and let them go on. The running thread is one of them.
@@ -360,5 +361,11 @@ void sim_warp(unsigned mask, sim::Work work, void* operand, sim::Place place) {
 void sim_sync_lanes(void**, unsigned) {}
 
 bool sim_next_thread() { return worker->next_fresh_thread(); }
+
+void sim_fail(const char* words, sim::Place place) {
+  char text[600];
+  snprintf(text, sizeof text, "%s:%d: %s", place.file, place.line, words);
+  worker->abandon(text);
+}
 
 void runtime_abandon() { worker->abandon(nullptr); }

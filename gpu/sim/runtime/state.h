@@ -102,6 +102,9 @@ void sim_copy_later(void* to, const void* from, size_t bytes, size_t zeros, sim:
 void sim_commit_copies();
 void sim_wait_for_copies(unsigned batches);  // until at most so many of the last batches are under way
 
+// The launch fails: the kernel itself says so (a failed assert, __trap), or asks for what cannot be.
+[[noreturn]] void sim_fail(const char* words, sim::Place place);
+
 // Give the block up: the running thread does not go on, nor do the others of its block.
 [[noreturn]] void runtime_abandon();
 

@@ -38,12 +38,16 @@ extern "C" __global__ void two_barriers(float* y) {
     else __syncthreads_count(1);
     y[threadIdx.x] = 1;
 }
+extern "C" __global__ void asserts(int* y) { assert(y[0] == 1); }
+extern "C" __global__ void traps() { __trap(); }
+extern "C" __global__ void not_in_its_mask() { if (threadIdx.x == 3) __syncwarp(6u); }
 extern "C" __global__ void misaligned_copy(const float* x) {
     __shared__ float s[8];
     __pipeline_memcpy_async(s, x + 1, 16);
 }
 """
 NAMES = ["add", "forever", "too_deep", "too_large", "wild", "waits_alone", "two_barriers", "misaligned_copy"]
+NAMES += ["asserts", "traps", "not_in_its_mask"]
 f32, i32 = np.float32, np.int32
 
 
@@ -137,6 +141,17 @@ def test_threads_that_wait_for_ever_are_an_error(program):
         program.launch("waits_alone", 1, 32, [np.zeros(32, f32)])
     with pytest.raises(LaunchError, match=r"divergent-barrier: .* on lines 28 and 29"):
         program.launch("two_barriers", 1, 128, [np.zeros(128, f32)])
+
+    with pytest.raises(LaunchError, match="lane 3 is not in the mask 0x00000006 of its own warp operation"):
+        program.launch("not_in_its_mask", 1, 4, [])
+
+
+def test_a_kernel_can_refuse_to_go_on(program):
+    with pytest.raises(LaunchError, match=r"asserts: kernel.cu:\d+: assertion failed: y\[0\] == 1"):
+        program.launch("asserts", 1, 32, [np.zeros(1, i32)])
+    program.launch("asserts", 1, 32, [np.ones(1, i32)])
+    with pytest.raises(LaunchError, match=r"traps: kernel.cu:\d+: __trap"):
+        program.launch("traps", 1, 32, [])
 
 
 def test_an_asynchronous_copy_wants_aligned_addresses(program):

@@ -64,5 +64,4 @@ SIM_INLINE void __threadfence() {
 SIM_INLINE void __threadfence_block() {}
 SIM_INLINE void __threadfence_system() { __threadfence(); }
 
-// A failed assertion ends the kernel on a GPU; here it ends the block.
-[[noreturn]] SIM_INLINE void __trap() { runtime_abandon(); }
+[[noreturn]] SIM_INLINE void __trap(sim::Place place = SIM_PLACE) { sim_fail("__trap()", place); }
