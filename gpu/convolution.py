@@ -34,7 +34,7 @@ convolution_forward = kernel(
     "convolution_forward",
     shapes={"x": "B T D", "past": "B P D?", "weight": "W D", "bias": "D?", "y": "B T D"},
     grid=lambda B, T, D: blocks(T, B, D),
-    registers=56,
+    registers=64,
     flops=lambda B, T, D, W: 2 * B * T * D * W,
     cases=(*CASES, ONE_TAP),
     twin="causal_convolution",

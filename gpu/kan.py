@@ -31,7 +31,7 @@ BY_TILES: dict[str, Any] = {
     "templates": tuple(f"<{I}, {J}>" for I, J in SIZES),
     "grid": lambda N, D: -(-((N + ROWS - 1) // ROWS) * D // 128),
     "block": 128,
-    "registers": 64,
+    "registers": 72,
     "twin": "group_rational",
 }
 CASES = (
@@ -104,7 +104,7 @@ def refuses_rational(x, a, b):
 
 HIGHEST = 5  # degree: a thread keeps its triangle of the recursion in registers
 
-BY_VALUES: dict[str, Any] = {"grid": lambda N, D, K: -(-N * D * K // 256), "block": 256, "registers": 48}
+BY_VALUES: dict[str, Any] = {"grid": lambda N, D, K: -(-N * D * K // 256), "block": 256, "registers": 56}
 OF_DEGREE: dict[str, Any] = {
     "template": lambda degree: f"<{degree}>",
     "templates": tuple(f"<{degree}>" for degree in range(HIGHEST + 1)),

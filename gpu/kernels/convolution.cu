@@ -57,8 +57,8 @@ __global__ void convolution_forward(const float *__restrict__ x, const float *__
 //     dx_s = sum_w weight_w dz_{s+w},     dweight_w = sum_t dz_t x_{t-w},     dbias = sum_t dz_t
 //
 // A tile is TILE places s from -P to T - 1, the past included: its thread walks P tokens further than its end, and
-// gives dx_s when it knows dz_{s+P}. Every dz_t counts for the weights in one tile only. What a tile adds to them goes to
-// partials (B tiles, W + 1, D), dbias last; they are summed afterwards, always in the same order.
+// gives dx_s when it knows dz_{s+P}. Every dz_t counts for the weights in one tile only. What a tile adds to them goes
+// to partials (B tiles, W + 1, D), dbias last; they are summed afterwards, always in the same order.
 template <int W>
 __global__ void convolution_backward(const float *__restrict__ g, const float *__restrict__ x,
                                      const float *__restrict__ past, const float *__restrict__ weight,
