@@ -83,5 +83,5 @@ def refuses(x, past, weight, bias, *, activation):
 
 
 TWINS = {
-    "causal_convolution": Twin("causal_convolution", convolved.__wrapped__, forward, backward, refuses=refuses),
+    "causal_convolution": Twin("causal_convolution", convolved, forward, backward, refuses=refuses),
 }

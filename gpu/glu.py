@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 from ..mlp import glu
@@ -76,7 +75,7 @@ def halves(x: Any) -> Any:
 def glu_twin(name: str, reference: Any) -> Twin:
     return Twin(
         name,
-        inspect.unwrap(reference),
+        reference,
         lambda x: FORWARD[name](x=halves(x)).reshape(*x.shape[:-1], x.shape[-1] // 2),
         lambda gs, outs, inputs, needs: [BACKWARD[name](g=rows(gs[0]), x=halves(inputs[0])).reshape(inputs[0].shape)],
         refuses=lambda x: not_rows(x) or ("an odd last axis" if x.shape[-1] % 2 else None),
@@ -96,7 +95,7 @@ def times_refuses(a: Any, b: Any) -> str | None:
 TWINS = {
     "silu_times": Twin(
         "silu_times",
-        inspect.unwrap(silu_times),
+        silu_times,
         lambda a, b: silu_times_forward(a=a.reshape(-1), b=b.reshape(-1)).reshape(a.shape),
         times_backward,
         refuses=times_refuses,

@@ -20,7 +20,7 @@ class Twin:
     """The kernels of one mirrored function.
 
     Args:
-        reference: the NumPy text, `rms_norm.__wrapped__`, or a Primitive.
+        reference: the mirrored function or Primitive; its NumPy text is what counts.
         forward: `forward(*inputs, **static)` on contiguous arrays; gives the outputs, and behind them, what backward
             wants to keep.
         backward: `backward(gs, outs, inputs, needs, **static)`, as of a Primitive; gs are contiguous, or None for
@@ -41,6 +41,7 @@ class Twin:
         refuses: Callable[..., str | None] | None = None,
         outputs: int = 1,
     ):
+        reference = inspect.unwrap(reference)
         self.name, self.reference, self.outputs = name, reference, outputs
         self._limits = refuses
         text = reference.forward if isinstance(reference, Primitive) else reference

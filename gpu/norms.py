@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 from ..norms import gated_rms_norm, l2_norm, layer_norm, rms_norm
@@ -185,7 +184,7 @@ def gate_fits(x: Any, z: Any, weight: Any = None, **static: Any) -> str | None:
 
 
 TWINS = {
-    name: Twin(name, inspect.unwrap(reference), forward, backward, refuses=limits)
+    name: Twin(name, reference, forward, backward, refuses=limits)
     for name, reference, forward, backward, limits in (
         ("rms_norm", rms_norm, rms_forward, rms_backward, weights_fit),
         ("l2_norm", l2_norm, l2_forward, l2_backward, weights_fit),

@@ -146,14 +146,14 @@ def no_gradient(*args: Any, **static: Any) -> None:
 TWINS = {
     "adamw": Twin(
         "adamw",
-        adamw_updates.__wrapped__,
+        adamw_updates,
         updates,
         no_gradient,
         refuses=lambda parameters, gs, ms, vs, t, **static: refuses_lists([p.data for p in parameters], gs, ms, vs),
     ),
     "clip_by_global_norm": Twin(
         "clip_by_global_norm",
-        clip.__wrapped__,
+        clip,
         clipped,
         no_gradient,
         refuses=lambda gradients, limit: refuses_lists(gradients),

@@ -119,5 +119,5 @@ def refuses(a, b, initial_state, *, reverse, method):
 
 
 TWINS = {
-    "diagonal_scan": Twin("diagonal_scan", diagonal.__wrapped__, forward, backward, refuses=refuses),
+    "diagonal_scan": Twin("diagonal_scan", diagonal, forward, backward, refuses=refuses),
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 from ..autograd import log_softmax, softmax
@@ -22,7 +21,7 @@ log_softmax_backward = kernel("softmax.cu", "log_softmax_backward", flops=lambda
 def twin(name: str, reference: Any, forward: Any, backward: Any) -> Twin:
     return Twin(
         name,
-        inspect.unwrap(reference),
+        reference,
         lambda x, axis: forward(x=rows(x)).reshape(x.shape),
         lambda gs, outs, inputs, needs: [backward(g=rows(gs[0]), y=rows(outs[0])).reshape(outs[0].shape), None],
         refuses=refuses,

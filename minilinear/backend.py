@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar, copy_context
 from functools import cache, partial, update_wrapper
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import scipy.linalg
@@ -29,6 +29,7 @@ BACKENDS = {
     "cupy": "arrays and CUDA kernels on a GPU",
     "cpucuda": "the CUDA kernels on this processor",
 }
+F = TypeVar("F", bound=Callable)
 _chosen: ContextVar[str | None] = ContextVar("backend", default=None)
 
 
@@ -99,21 +100,21 @@ def reset_account() -> None:
     _gpu().reset_account()
 
 
-def mirrored(name: str) -> Callable[[Callable], Callable]:
+def mirrored(name: str) -> Callable[[F], F]:
     """Decorate a function, or a Primitive, that has a twin of the same name and arguments in gpu/.
 
     With the backend "numpy" the decorated text runs. With another one its twin runs, a Primitive around CUDA kernels,
     if it takes these arguments; if it does not, the text runs, which also works on CuPy arrays.
     """
 
-    def decorate(reference: Callable) -> Callable:
+    def decorate(reference: F) -> F:
         def called(*inputs: Any, **static: Any) -> Any:
             chosen = current_backend()
             twin = None if chosen == "numpy" else _gpu().twin(name, chosen, inputs, static)
             return (twin or reference)(*inputs, **static)
 
         update_wrapper(called, reference)
-        return called
+        return cast(F, called)
 
     return decorate
 

@@ -193,8 +193,8 @@ class _Reader:
         other = None
         if "other_access" in raw:
             other_file, other_line, _ = self.place(raw["other_site"])
-            who = (_at(raw["other_thread"]), _at(raw["other_block"])) if "other_thread" in raw else (None, None)
-            other = Other(raw["other_access"], other_file, other_line, *who)
+            at = (_at(raw["other_thread"]), _at(raw["other_block"])) if "other_thread" in raw else (None, None)
+            other = Other(raw["other_access"], other_file, other_line, *at)
         words = getattr(self, "say_" + kind.replace("-", "_"))(raw, self.spell(array, element, raw), line, other)
         who = f"thread {thread}" + ("" if other and kind != "race-between-blocks" else f" of block {block}")
         words = words.replace("{who}", who)

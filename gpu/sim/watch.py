@@ -73,7 +73,8 @@ def _other_names_of_numbers(text: str) -> str:
 def _function_bodies(text: str) -> bytearray:
     """For each character 1 inside the body of a function, 0 outside and in the members of a struct."""
     inside = bytearray(len(text))
-    stack, start = [], 0  # of each open brace: is it a function's, or in one?
+    stack: list[bool] = []  # of each open brace: is it a function's, or in one?
+    start = 0
     for brace in re.finditer(r"[{}]", text):
         here = stack[-1] if stack else False
         if here:

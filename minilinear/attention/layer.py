@@ -29,7 +29,10 @@ from ..recurrence import with_signs
 from ..recurrence.chunks import check_cu_seqlens
 
 GAIN = 2**-2.5  # of the Xavier initialisation in the released implementations of these layers
-GATES = {"silu": silu_times, "sigmoid": lambda z, o: sigmoid(z) * o}  # what passes
+GATES: dict[str, Callable[[Array, Array], Array]] = {
+    "silu": silu_times,
+    "sigmoid": lambda z, o: sigmoid(z) * o,
+}  # what passes
 
 
 class MemoryState(NamedTuple):
@@ -140,7 +143,7 @@ class MemoryLayer(Module):
             raise ConfigError(explain('output_gate is "silu", "sigmoid" or none.', got=repr(output_gate)))
         E = self.heads * self.value_dim
         self.gate = Linear(self.D, E, bias=False, gain=self.gain, rng=rng) if output_gate else None
-        self.through_gate: Callable[[Array, Array], Array] = GATES[output_gate or "silu"]
+        self.through_gate = GATES[output_gate or "silu"]
         self.norm = norm
         self.output = Linear(E, self.D, bias=False, gain=self.gain, rng=rng)
 

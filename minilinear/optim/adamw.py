@@ -73,5 +73,6 @@ class AdamW(Adam):
         super().__init__(parameters, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
 
     def new_values(self, gradients, rates):
-        options = {"betas": self.betas, "eps": self.eps} | {n: [of[n] for of in rates] for n in ("lr", "decay")}
-        return adamw_updates(self.parameters, gradients, self.m, self.v, self.t, **options)
+        lr, decay = ([of[name] for of in rates] for name in ("lr", "decay"))
+        state = self.m, self.v, self.t
+        return adamw_updates(self.parameters, gradients, *state, lr=lr, decay=decay, betas=self.betas, eps=self.eps)
