@@ -82,7 +82,7 @@ const char* const kind_names[] = {"", "read", "write", "atomic"};
 
 struct Cell {
   // The last write. The epoch tells the block too, since epochs only grow: 0 is before all of them.
-  uint32_t write_epoch, write_time, write_site, write_block;  // block: its number + 1; time: see Order
+  uint32_t write_epoch, write_time, write_site, write_block;  // time: of the warp; block: its number + 1
   uint16_t write_thread;
   Kind write_kind;
   bool split;  // its four bytes have cells of their own
@@ -143,6 +143,7 @@ struct Region {
     if (reserved) munmap(reserved, reserved_bytes);
   }
   bool holds(uintptr_t address) const { return address - reinterpret_cast<uintptr_t>(low) < bytes; }
+  bool is_near(uintptr_t address) const { return address - reinterpret_cast<uintptr_t>(low) < bytes + 64; }
 
   void remember() {
     words.reserve(bytes / 4 + 2);
@@ -184,11 +185,12 @@ struct Raw {  // a finding, in numbers
 struct Maybe {
   Raw raw;
   uintptr_t address;
+  unsigned thread;
   enum { same_value, then_atomic } harmless_if;
   Byte before[16];
 };
 
-// Shared memory is read that nobody has written. If somebody does before the next barrier, it is a race, and found as one.
+// Shared memory is read that nobody has written. If somebody does before the next barrier, it is a race instead.
 struct Unwritten {
   Raw raw;
   const Cell* cell;
@@ -197,7 +199,7 @@ struct Unwritten {
 struct ThreadState {
   uint32_t calls;         // the site that called the function which runs now
   bool fenced;            // it has executed __threadfence
-  uint32_t known[32];     // times of the lanes of its warp up to which it knows what they did
+  uint32_t known[32];     // times of the lanes of its warp up to which it knows what they did (Checker::warp_time)
   size_t low, high;       // local bytes that are watched, as offsets into its part of `unset`
 };
 
@@ -214,7 +216,7 @@ struct Checker {
 
   uint32_t epoch = 0, block_epoch = 0, block = 0;  // block: number + 1 of the block that runs
   std::vector<ThreadState> threads;
-  uint32_t warp_time[32];
+  uint32_t warp_time[32];  // how many times lanes of the warp have met in a __syncwarp
   // The next thread may go on with the stack of the one that has finished, inside the same calls of the runtime's.
   const Byte* left_stack = nullptr;
   uint32_t left_calls = 0;
@@ -255,7 +257,8 @@ bool found_already(const char* kind, uint32_t site) {
 }
 
 void add(Raw raw) {
-  if (check.findings.size() < most_findings && !found_already(raw.kind, raw.site)) check.findings.push_back(std::move(raw));
+  if (check.findings.size() >= most_findings || found_already(raw.kind, raw.site)) return;
+  check.findings.push_back(std::move(raw));
 }
 
 Raw here(const char* kind, Kind access, uint32_t site, size_t size) {
@@ -327,7 +330,6 @@ void race(const Region& region, const Access& access, bool between_blocks, Kind 
   const char* kind = between_blocks ? "race-between-blocks"
                      : other_thread / 32 == access.thread / 32 ? "missing-syncwarp"
                                                                : "race-in-block";
-  if (check.seen.size() > 4 * most_findings) return;
   Raw raw = here(kind, access.kind, access.site, access.size);
   locate(raw, region, access.address);
   raw.other_access = other_kind, raw.other_site = other_site;
@@ -337,13 +339,13 @@ void race(const Region& region, const Access& access, bool between_blocks, Kind 
     raw.other_thread = thread_index(other_thread);
   }
   // Many threads may set one flag to one value; and a plain read may be the guess that a compare-and-swap then checks.
-  Maybe maybe{std::move(raw), access.address, Maybe::same_value, {}};
+  Maybe maybe{std::move(raw), access.address, access.thread, Maybe::same_value, {}};
   if (access.kind == write && other_kind == write && access.size <= 16) {
     memcpy(maybe.before, reinterpret_cast<const void*>(access.address), access.size);
     check.maybes.push_back(std::move(maybe));
   } else if (access.kind == read && other_kind == atomic) {
     maybe.harmless_if = Maybe::then_atomic;
-    check.maybes.push_back(std::move(maybe));
+    if (check.maybes.size() < 8) check.maybes.push_back(std::move(maybe));
   } else {
     add(std::move(maybe.raw));
   }
@@ -398,11 +400,12 @@ bool visit(Region& region, Cell& cell, const Access& access) {
     } else if (cell.read_thread / 32 != warp) {
       cell.read_several_warps = true, cell.read_other = cell.read_thread, cell.read_lanes = lane;
     } else if (cell.read_time != check.warp_time[warp]) {
-      cell.read_lanes = lane;  // earlier reads of this warp: whoever is ordered after this one is, as a rule, after them
+      cell.read_lanes = lane;  // what is ordered after this read is, as a rule, ordered after earlier ones too
     } else {
       cell.read_lanes |= lane;
     }
-    cell.read_thread = static_cast<uint16_t>(self), cell.read_time = check.warp_time[warp], cell.read_site = access.site;
+    cell.read_thread = static_cast<uint16_t>(self), cell.read_time = check.warp_time[warp];
+    cell.read_site = access.site;
     if (cell.read_block != check.block) cell.read_block = cell.read_block ? several : check.block;
     return found;
   }
@@ -420,7 +423,8 @@ bool visit(Region& region, Cell& cell, const Access& access) {
 }
 
 void visit(Region& region, const Access& access) {
-  const size_t first = access.address - reinterpret_cast<uintptr_t>(region.low) + reinterpret_cast<uintptr_t>(region.low) % 4;
+  const auto low_address = reinterpret_cast<uintptr_t>(region.low);
+  const size_t first = access.address - low_address / 4 * 4;
   const size_t end = first + access.size;
   bool found = false;
   for (size_t word = first / 4; word * 4 < end && !found; word++) {
@@ -458,16 +462,14 @@ void visit(Region& region, const Access& access) {
     if (region->reserved && access.address - reinterpret_cast<uintptr_t>(region->reserved) < region->reserved_bytes)
       nearest = region;
   for (const Region* region : check.regions)
-    if (!nearest && region->space == Space::static_shared &&
-        access.address - reinterpret_cast<uintptr_t>(region->low) < region->bytes + 64)
-      nearest = region;
+    if (!nearest && region->space == Space::static_shared && region->is_near(access.address)) nearest = region;
   Raw raw = here("out-of-bounds", access.kind, access.site, access.size);
   if (!nearest) {
     raw.offset = static_cast<int64_t>(access.address);
     if (access.address < gap) raw.kind = "null-argument";
   } else {
     locate(raw, *nearest, access.address);
-    if (raw.space == Space::dynamic_shared && raw.offset >= 0 && raw.offset + static_cast<int64_t>(access.size) <= static_cast<int64_t>(most_shared))
+    if (raw.space == Space::dynamic_shared && raw.offset >= 0 && static_cast<size_t>(raw.offset) + access.size <= most_shared)
       raw.kind = "dynamic-shared-too-small";
   }
   add(std::move(raw));
@@ -479,7 +481,8 @@ void look_at_local(uintptr_t address, size_t size, Kind kind, uintptr_t pc, Plac
   if (kind == read) {
     for (size_t i = 0; i < size; i++)
       if (!unset[i] || reinterpret_cast<const Byte*>(address)[i] != check.pattern[unset[i] - 1]) return;
-    Raw raw = here("uninitialised-local", kind, check.sites.of(check.threads[sim_current.linear].calls, pc, place), size);
+    const uint32_t calls = check.threads[sim_current.linear].calls;
+    Raw raw = here("uninitialised-local", kind, check.sites.of(calls, pc, place), size);
     raw.space = Space::local;
     add(std::move(raw));
   }
@@ -491,8 +494,7 @@ bool is_constant(uintptr_t address) {
   const Image& image = *check.launch->image;
   if (address - reinterpret_cast<uintptr_t>(image.base) >= static_cast<size_t>(image.end - image.base)) return false;
   for (const Region* region : check.regions)
-    if (region->space == Space::static_shared && address - reinterpret_cast<uintptr_t>(region->low) < region->bytes + 64)
-      return false;
+    if (region->space == Space::static_shared && region->is_near(address)) return false;
   return true;
 }
 
@@ -522,8 +524,10 @@ void look(uintptr_t address, size_t size, Kind kind, uintptr_t pc, Place place =
   if (!check.maybes.empty()) {
     std::vector<Maybe> later;
     for (Maybe& maybe : check.maybes) {
-      if (maybe.harmless_if == Maybe::same_value) settle(maybe);
-      else if (kind != atomic || maybe.address != address) later.push_back(std::move(maybe));
+      if (maybe.harmless_if == Maybe::same_value || maybe.thread != self)
+        settle(maybe);
+      else if (kind != atomic || maybe.address != address)
+        later.push_back(std::move(maybe));
     }
     check.maybes = std::move(later);
   }
@@ -867,10 +871,8 @@ struct OutOfBounds {
   const TypeDescriptor *array_type, *index_type;
 };
 
-[[noreturn]] static void static_fault(const char* kind, SourceLocation where, uintptr_t address, const char* words,
-                                      uintptr_t pc) {
+[[noreturn]] static void fault(const char* kind, SourceLocation where, uintptr_t address, const char* words) {
   const ThreadState& thread = check.threads[sim_current.linear];
-  (void)pc;
   Raw raw = here(kind, nothing, check.sites.of(thread.calls, 0, {where.file, static_cast<int>(where.line)}), 0);
   for (const Region* region : check.regions)
     if (region->holds(address)) locate(raw, *region, address);
@@ -884,7 +886,7 @@ void __ubsan_handle_type_mismatch_v1(TypeMismatch* data, uintptr_t address) {
   if (!check.launch || !address || address % alignment == 0) return;  // a null pointer is found when it is used
   char words[300];
   snprintf(words, sizeof words, "%s|%zu|%zu", data->type->name, alignment, static_cast<size_t>(address % alignment));
-  static_fault("misaligned", data->where, address, words, PC);
+  fault("misaligned", data->where, address, words);
 }
 
 void __ubsan_handle_out_of_bounds(OutOfBounds* data, uintptr_t index) {
@@ -893,10 +895,10 @@ void __ubsan_handle_out_of_bounds(OutOfBounds* data, uintptr_t index) {
   // An index of up to 64 bits comes by value, with the number of its bits and its sign in the type.
   const unsigned bits = 1u << (data->index_type->info >> 1);
   const bool is_signed = data->index_type->info & 1;
-  const auto value = static_cast<long long>(is_signed && bits < 64 ? static_cast<int64_t>(index << (64 - bits)) >> (64 - bits)
-                                                                   : static_cast<int64_t>(index));
+  const unsigned unused = is_signed && bits < 64 ? 64 - bits : 0;
+  const auto value = static_cast<long long>(static_cast<int64_t>(index << unused) >> unused);
   snprintf(words, sizeof words, "%s|%lld", data->array_type->name, value);
-  static_fault("out-of-bounds", data->where, 0, words, PC);
+  fault("out-of-bounds", data->where, 0, words);
 }
 }
 #pragma GCC visibility pop

@@ -77,7 +77,9 @@ class Counters {
     barriers_++;
     last_.kind = -1;
   }
-  void warp_operation(unsigned warp, bool orders_memory) { warps_[warp].value[orders_memory ? warp_syncs : shuffles]++; }
+  void warp_operation(unsigned warp, bool orders_memory) {
+    warps_[warp].value[orders_memory ? warp_syncs : shuffles]++;
+  }
 
   // Put together what the lanes of the warp did since the last time.
   void flush_all() {

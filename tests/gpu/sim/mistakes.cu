@@ -223,6 +223,21 @@ extern "C" __global__ void two_halves(float* y) {
   }
 }
 
+extern "C" __global__ void byte_of_a_word(float* y) {
+  __shared__ unsigned s[32];
+  s[threadIdx.x] = threadIdx.x;  // missing-syncwarp s
+  y[threadIdx.x] = reinterpret_cast<unsigned char*>(s)[4 * (threadIdx.x ^ 1)];  // missing-syncwarp s
+}
+
+extern "C" __global__ void read_by_two_warps(float* y) {
+  __shared__ float s[1];
+  if (threadIdx.x == 0) s[0] = 1;
+  __syncthreads();
+  y[threadIdx.x] = s[0];
+  __syncwarp();
+  if (threadIdx.x == 63) s[0] = 2;  // race-in-block s
+}
+
 extern "C" __global__ void misaligned_read(const float* x, float* y) {
   const float4* rows = reinterpret_cast<const float4*>(x + 1);
   float4 v = rows[threadIdx.x];  // misaligned x

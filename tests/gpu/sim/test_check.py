@@ -61,6 +61,8 @@ LAUNCHES = {
     "shuffle_is_no_syncwarp": (1, 32, lambda: [empty(32)], 0),
     "half_a_warp": (1, 32, lambda: [empty(32)], 0),
     "two_halves": (1, 32, lambda: [empty(32)], 0),
+    "byte_of_a_word": (1, 32, lambda: [empty(32)], 0),
+    "read_by_two_warps": (1, 64, lambda: [empty(64)], 0),
     "misaligned_read": (1, 8, lambda: [floats(64), empty(8)], 0),
     "misaligned_write": (1, 8, lambda: [empty(64)], 0),
     "misaligned_shared": (1, 32, lambda: [empty(32)], 128),
