@@ -98,7 +98,8 @@ def kernel_flags(compiler: tuple[str, ...], check: bool) -> list[str]:
         return [*chosen, "-O3"]
     # Every load and store becomes a call that the checker answers, and so do a vector at an address that does not suit
     # it and an index outside an array of known size. -O0 keeps each of them as it is written, at its line.
-    chosen += ["-O0", "-g1", "-fsanitize=thread,alignment,bounds"]
+    # A __shared__ array is a static variable; what g++ does there before a first use, for nothing, takes no lock.
+    chosen += ["-O0", "-g1", "-fsanitize=thread,alignment,bounds", "-fno-threadsafe-statics"]
     if "clang" in version(compiler):
         # clang leaves out a read that the same line overwrites, as in y[i] += x, unless it is asked not to; it makes
         # calls of atomic operations, which the simulator does itself and reports.

@@ -42,7 +42,7 @@ class Argument(ctypes.Structure):
 class Variable(ctypes.Structure):
     """A variable of the kernel's library: the struct of the same name in runtime/state.h."""
 
-    _fields_ = [("offset", ctypes.c_size_t), ("bytes", ctypes.c_size_t), ("shared", ctypes.c_int)]
+    _fields_ = [("offset", ctypes.c_size_t), ("bytes", ctypes.c_size_t), ("kind", ctypes.c_int)]
 
 
 class Image(ctypes.Structure):
@@ -135,7 +135,7 @@ class Program:
         self._library.sim_image.restype = ctypes.POINTER(Image)
         image = self._library.sim_image().contents
         variables = statics(self.path)
-        table = (Variable * max(len(variables), 1))(*(Variable(v.address, v.size, v.shared) for v in variables))
+        table = (Variable * max(len(variables), 1))(*(Variable(v.address, v.size, v.kind) for v in variables))
         return Image(image.base, image.end, table, len(variables))
 
     def _entry(self, i: int) -> tuple[int, list[tuple[int, str]]]:

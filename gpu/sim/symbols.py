@@ -22,12 +22,15 @@ class Line(NamedTuple):
 
 
 class Static(NamedTuple):
-    """A variable of the program, `address` from its beginning; `shared`: declared in a function, as __shared__ is."""
+    """A variable of the program, `address` from its beginning.
+
+    kind: 1 if it is declared in a function, as __shared__ is; 2 if it is the compiler's own; 0 otherwise.
+    """
 
     name: str
     address: int
     size: int
-    shared: bool
+    kind: int
 
 
 @cache
@@ -80,10 +83,11 @@ def statics(library: Path) -> list[Static]:
         parts = [part.strip() for part in row.split("|")]  # name, address, class, type, size, line, section
         if len(parts) < 7 or parts[6] not in (".bss", ".data") or parts[3] != "OBJECT" or not int(parts[4] or "0", 16):
             continue
-        if parts[0].startswith(("DW.", "__", "completed.")):  # of the compiler itself
-            continue
         # A variable in a function is called _ZZ, the function, E, and its own name after the number of its letters.
         local = re.match(r"_ZZ.*E(\d+)([A-Za-z_]\w*)$", parts[0])
         plain = local[2][: int(local[1])] if local else re.sub(r"^_ZL?\d+|\.\d+$", "", parts[0])
-        found.append(Static(plain, int(parts[1], 16), int(parts[4], 16), local is not None and parts[6] == ".bss"))
+        kind = 1 if local and parts[6] == ".bss" else 0
+        if parts[0].startswith(("DW.", "__", "completed.", "_ZGV")):
+            kind = 2
+        found.append(Static(plain, int(parts[1], 16), int(parts[4], 16), kind))
     return sorted(found, key=lambda row: row.address)

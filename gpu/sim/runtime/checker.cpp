@@ -469,7 +469,8 @@ void visit(Region& region, const Access& access) {
     if (access.address < gap) raw.kind = "null-argument";
   } else {
     locate(raw, *nearest, access.address);
-    if (raw.space == Space::dynamic_shared && raw.offset >= 0 && static_cast<size_t>(raw.offset) + access.size <= most_shared)
+    const auto behind = static_cast<size_t>(raw.offset) + access.size;  // huge, if the offset is negative
+    if (raw.space == Space::dynamic_shared && raw.offset >= 0 && behind <= most_shared)
       raw.kind = "dynamic-shared-too-small";
   }
   add(std::move(raw));
@@ -517,7 +518,7 @@ void look(uintptr_t address, size_t size, Kind kind, uintptr_t pc, Place place =
       if (candidate->holds(address)) region = candidate;
     if (region) check.last_region = region;
   }
-  if (!region && is_constant(address)) return;
+  if (region ? region->space == Space::nowhere : is_constant(address)) return;
   const Access access{address, size, kind, check.sites.of(check.threads[self].calls, pc, place), self};
   if (!region || address + size > reinterpret_cast<uintptr_t>(region->low) + region->bytes) out_of_bounds(access);
 
@@ -674,7 +675,9 @@ void chk_launch_begin(const Launch* launch) {
 
   for (size_t i = 0; i < launch->image->variable_count; i++) {
     const Variable& variable = launch->image->variables[i];
-    auto* region = new Region(variable.shared ? Space::static_shared : Space::variable);
+    auto* region = new Region(variable.kind == 1   ? Space::static_shared
+                              : variable.kind == 0 ? Space::variable
+                                                   : Space::nowhere);
     region->low = launch->image->base + variable.offset, region->bytes = variable.bytes;
     region->remember();
     check.regions.push_back(region);

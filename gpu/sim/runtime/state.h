@@ -49,10 +49,11 @@ struct Argument {
   int itemsize, index;
 };
 
-// A variable of the kernel's library, `offset` bytes from its base: __shared__, or else __device__ or __constant__.
+// A variable of the kernel's library, `offset` bytes from its base.
+// kind: 1 __shared__, 0 __device__ or __constant__, 2 the compiler's own.
 struct Variable {
   size_t offset, bytes;
-  int shared;
+  int kind;
 };
 
 // Where the kernel's library lies in memory. A code or data address minus `base` is what addr2line and nm call it.

@@ -1,4 +1,8 @@
 // Nothing is wrong with these.
+#include <cuda_bf16.h>
+#include <cuda_pipeline.h>
+#include <mma.h>
+using namespace nvcuda;
 
 extern "C" __global__ void copy(const float* x, float* y, int n) {
   int i = blockIdx.x * blockDim.x + threadIdx.x;
@@ -201,6 +205,36 @@ extern "C" __global__ void vectors_of_all_kinds(float2* y, int4* z) {
   four.x = (int)both.element[2];
   y[threadIdx.x] = pairs[threadIdx.x % 2];
   z[threadIdx.x] = four;
+}
+
+extern "C" __global__ void product_16(const float* x, float* y) {
+  __shared__ __nv_bfloat16 a[16 * 16];
+  __shared__ float c[16 * 16];
+  for (int i = threadIdx.x; i < 256; i += 32) a[i] = __float2bfloat16(x[i]);
+  __syncwarp();
+  wmma::fragment<wmma::matrix_a, 16, 16, 16, __nv_bfloat16, wmma::row_major> left;
+  wmma::fragment<wmma::matrix_b, 16, 16, 16, __nv_bfloat16, wmma::col_major> right;
+  wmma::fragment<wmma::accumulator, 16, 16, 16, float> sum;
+  wmma::fill_fragment(sum, 0.0f);
+  wmma::load_matrix_sync(left, a, 16);
+  wmma::load_matrix_sync(right, a, 16);
+  wmma::mma_sync(sum, left, right, sum);
+  wmma::store_matrix_sync(c, sum, 16, wmma::mem_row_major);
+  __syncwarp();
+  for (int i = threadIdx.x; i < 256; i += 32) y[i] = c[i];
+}
+
+extern "C" __global__ void copied_ahead(const float4* x, float* y) {
+  __shared__ float4 s[2][64];
+  __pipeline_memcpy_async(&s[0][threadIdx.x], &x[threadIdx.x], 16);
+  __pipeline_commit();
+  for (int tile = 0; tile < 2; tile++) {
+    if (tile == 0) __pipeline_memcpy_async(&s[1][threadIdx.x], &x[64 + threadIdx.x], 16);
+    __pipeline_commit();
+    __pipeline_wait_prior(1);
+    __syncthreads();
+    y[tile * 64 + threadIdx.x] = s[tile][63 - threadIdx.x].w;
+  }
 }
 
 // The result depends on which thread comes last.

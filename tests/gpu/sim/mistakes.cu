@@ -1,4 +1,8 @@
 // One mistake in each kernel, at the line whose comment names its kind and, after that, the array.
+#include <cuda_bf16.h>
+#include <cuda_pipeline.h>
+#include <mma.h>
+using namespace nvcuda;
 
 extern "C" __global__ void no_barrier(float* y) {
   __shared__ float s[128];
@@ -210,6 +214,24 @@ extern "C" __global__ void half_a_warp(float* y) {
   s[threadIdx.x] = threadIdx.x;  // missing-syncwarp s
   __syncwarp(threadIdx.x < 16 ? 0x0000ffffu : 0xffff0000u);
   y[threadIdx.x] = s[threadIdx.x ^ 16];  // missing-syncwarp s
+}
+
+extern "C" __global__ void no_syncwarp_before_fragment(const float* x, float* y) {
+  __shared__ __nv_bfloat16 a[16 * 16];
+  for (int i = threadIdx.x; i < 256; i += 32) a[i] = __float2bfloat16(x[i]);  // missing-syncwarp a
+  wmma::fragment<wmma::matrix_a, 16, 16, 16, __nv_bfloat16, wmma::row_major> left;
+  wmma::load_matrix_sync(left, a, 16);  // missing-syncwarp a
+  y[threadIdx.x] = __bfloat162float(left.x[0]);
+}
+
+extern "C" __global__ void copy_not_awaited(const float* x, float* y) {
+  __shared__ float s[32];
+  __pipeline_memcpy_async(&s[threadIdx.x], &x[threadIdx.x], 4);
+  __pipeline_commit();
+  __syncthreads();
+  y[threadIdx.x] = s[31 - threadIdx.x];  // uninitialised-shared s
+  __syncthreads();
+  __pipeline_wait_prior(0);
 }
 
 extern "C" __global__ void two_halves(float* y) {

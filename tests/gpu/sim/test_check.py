@@ -60,6 +60,8 @@ LAUNCHES = {
     "no_syncwarp": (1, 32, lambda: [empty(32)], 0),
     "shuffle_is_no_syncwarp": (1, 32, lambda: [empty(32)], 0),
     "half_a_warp": (1, 32, lambda: [empty(32)], 0),
+    "no_syncwarp_before_fragment": (1, 32, lambda: [floats(256), empty(32)], 0),
+    "copy_not_awaited": (1, 32, lambda: [floats(32), empty(32)], 0),
     "two_halves": (1, 32, lambda: [empty(32)], 0),
     "byte_of_a_word": (1, 32, lambda: [empty(32)], 0),
     "read_by_two_warps": (1, 64, lambda: [empty(64)], 0),
@@ -94,6 +96,8 @@ LAUNCHES = {
     "constants": (1, 32, lambda: [empty(32)], 0),
     "structs": (1, 32, lambda: [floats(32), empty(32)], 4 + 32 * 8),
     "vectors_of_all_kinds": (1, 32, lambda: [empty(64), empty(128, dtype=i32)], 0),
+    "product_16": (1, 32, lambda: [floats(256), empty(256)], 0),
+    "copied_ahead": (1, 64, lambda: [floats(512), empty(128)], 0),
     "last_one_wins": (1, 1, lambda: [empty(1, dtype=i32)], 0),
 }
 
