@@ -237,5 +237,13 @@ extern "C" __global__ void copied_ahead(const float4* x, float* y) {
   }
 }
 
+extern "C" __global__ void shared_vectors(const float4* x, float4* y, int stride) {
+  __shared__ float4 s[64];
+  s[threadIdx.x] = x[threadIdx.x];
+  s[32 + threadIdx.x] = x[threadIdx.x];
+  __syncwarp();
+  y[threadIdx.x] = s[threadIdx.x * stride];
+}
+
 // The result depends on which thread comes last.
 extern "C" __global__ void last_one_wins(int* y) { y[0] = threadIdx.x; }

@@ -46,7 +46,7 @@ LAUNCHES = {
     "far_away": (1, 32, lambda: [floats(100), empty(32)], 0),
     "unused_read": (1, 32, lambda: [floats(100), empty(32)], 0),
     "atomic_outside": (1, 32, lambda: [empty(100, dtype=i32)], 0),
-    "struct_outside": (1, 32, lambda: [empty(100)], 0),
+    "struct_outside": (1, 25, lambda: [empty(98)], 0),
     "shared_outside": (1, 256, lambda: [empty(256)], 0),
     "local_outside": (1, 32, lambda: [empty(32), i32(5)], 0),
     "dynamic_below": (1, 32, lambda: [empty(32)], 128),
@@ -98,6 +98,7 @@ LAUNCHES = {
     "vectors_of_all_kinds": (1, 32, lambda: [empty(64), empty(128, dtype=i32)], 0),
     "product_16": (1, 32, lambda: [floats(256), empty(256)], 0),
     "copied_ahead": (1, 64, lambda: [floats(512), empty(128)], 0),
+    "shared_vectors": (1, 32, lambda: [floats(128), empty(128), i32(2)], 0),
     "last_one_wins": (1, 1, lambda: [empty(1, dtype=i32)], 0),
 }
 
@@ -227,6 +228,15 @@ def test_at_most_once_for_each_line_and_kind_and_not_too_many(program):
     result = sim.run(text, "many", 1, 64, [empty(30)])
     places = [(finding.line, finding.kind) for finding in result.findings]
     assert len(places) == len(set(places)) == 20
+
+
+def test_a_mistake_that_is_made_often_hides_no_other():
+    text = """extern "C" __global__ void k(float* y) {
+  for (int i = 0; i < 512; i++) y[i] = threadIdx.x;
+  y[threadIdx.x + 481] = 1;
+}"""
+    found = sim.run(text, "k", 1, 32, [empty(512)]).findings
+    assert [(finding.line, finding.kind) for finding in found] == [(2, "missing-syncwarp"), (3, "out-of-bounds")]
 
 
 def test_a_header_of_the_kernel_is_named(tmp_path):

@@ -11,7 +11,7 @@ import pytest
 from minilinear.gpu import sim
 
 CORRECT = (Path(__file__).parent / "correct.cu").read_text("utf-8")
-NAMES = ["strided", "grid_stride", "two_sums", "warp_prefix", "histogram", "optional", "copy"]
+NAMES = ["shared_vectors", "strided", "grid_stride", "two_sums", "warp_prefix", "histogram", "optional", "copy"]
 NAMES += [f"transpose<{tile}, {pad}>" for tile in (16, 32) for pad in (0, 1)]
 
 f32, i32 = np.float32, np.int32
@@ -79,6 +79,13 @@ def test_a_column_of_a_tile_lies_in_one_bank_unless_it_is_padded(launch, tile, p
     assert counted.shared_replays == (writing + reading) * warps * blocks
     assert counted.shared_reads == counted.shared_writes == 1024
     assert counted.barriers == blocks
+
+
+@pytest.mark.parametrize(("stride", "replays"), [(1, 0), (2, 1)])
+def test_vectors_of_16_bytes_are_read_by_a_quarter_of_a_warp_at_a_time(launch, stride, replays):
+    counted = launch("shared_vectors", 1, 32, [floats(128), np.zeros(128, f32), i32(stride)])
+    # 8 lanes read 32 words: side by side in 32 banks, or with gaps between them in 16 banks, twice in each.
+    assert (counted.shared_accesses, counted.shared_replays) == (3, 4 * replays)
 
 
 def test_shuffles_and_barriers(launch):
