@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from minilinear.errors import BackendError
-from minilinear.gpu import sim
+from minilinear.gpu import nvrtc, sim, source
 from minilinear.gpu.sim.compile import MAC, find_compiler
 
 HERE = Path(__file__).parent
@@ -60,6 +60,17 @@ def launch(program):
                     np.testing.assert_array_equal(a, b, err_msg="another order of threads gives another result")
 
     return launched
+
+
+def test_the_same_text_compiles_for_a_gpu(tmp_path):
+    """That it is CUDA, and not only what the simulator takes for it."""
+    if not any((Path(folder) / "crt" / "mma.h").is_file() for folder in nvrtc.headers()):
+        pytest.skip("NVRTC, or its crt headers, are not installed")
+    for path in (HERE / "features.cu", KERNELS / "mma.cuh", KERNELS / "async_copy.cuh"):
+        shutil.copy(path, tmp_path)
+    text = source.expanded("features.cu", tmp_path)
+    for arch in ("80", "90"):
+        assert nvrtc.compile_text(text, tuple(NAMES), arch, folder=tmp_path).cubin
 
 
 def nan(*shape, dtype=f32):

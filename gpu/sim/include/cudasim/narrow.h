@@ -12,7 +12,7 @@ struct HalfFormat {
     const uint32_t bits = same_bits<uint32_t>(x), magnitude = bits & 0x7fffffffu;
     const uint16_t sign = uint16_t(bits >> 16 & 0x8000u);
     if (magnitude > 0x7f800000u) return 0x7fff;                  // NaN
-    if (magnitude >= 0x477ff000u) return uint16_t(sign | 0x7c00);  // from 65520 on: infinity
+    if (magnitude >= 0x47800000u) return uint16_t(sign | 0x7c00);  // from 2^16 on: infinity
     if (magnitude < 0x38800000u)  // below 2^-14 half has steps of 2^-24, as float has between 1/2 and 1
       return uint16_t(sign | (same_bits<uint32_t>(same_bits<float>(magnitude) + 0.5f) - 0x3f000000u));
     const uint32_t rebased = magnitude - (112u << 23);  // the exponent counts from another zero
