@@ -125,17 +125,25 @@ void Worker::start_or_resume(Context& from, unsigned position) {
   switch_to(from, thread.context);
 }
 
-// The first thread that can run at positions [from, to) of order_.
-bool Worker::find_runnable(unsigned from, unsigned to, unsigned& position) const {
-  for (unsigned p = from; p < to; p++)
-    if (threads_[order_[p]].status <= Status::runnable) return position = p, true;
-  return false;
+// The next thread of this warp that can run, from the current position onwards and around.
+bool Worker::next_runnable(unsigned& position) const {
+  const unsigned first = position_ / warp_size * warp_size, able = runnable_[first / warp_size];
+  if (!able) return false;
+  const unsigned later = able & ~1u << position_ % warp_size;  // ~1u << n: the bits above n
+  position = first + static_cast<unsigned>(__builtin_ctz(later ? later : able));
+  return true;
 }
 
-// The next other thread of this warp that can run, from the current position onwards and around.
-bool Worker::next_runnable(unsigned& position) const {
-  const unsigned first = position_ / warp_size * warp_size, end = std::min(first + warp_size, count_);
-  return find_runnable(position_ + 1, end, position) || find_runnable(first, position_, position);
+void Worker::set_runnable(unsigned linear) {
+  threads_[linear].status = Status::runnable;
+  const unsigned position = threads_[linear].position;
+  runnable_[position / warp_size] |= 1u << position % warp_size;
+}
+
+// The running thread waits for something, or has finished.
+void Worker::set_running(Status status) {
+  threads_[running()].status = status;
+  runnable_[position_ / warp_size] &= ~(1u << position_ % warp_size);
 }
 
 // The running thread has set its status; it goes on when it is runnable again.
@@ -159,7 +167,7 @@ void Worker::run_threads() {
 
 bool Worker::next_fresh_thread() {
   CHECKED(chk_thread_end());
-  threads_[running()].status = Status::done;
+  set_running(Status::done);
   const unsigned next = position_ + 1;
   if (next == count_ || next % warp_size == 0) return false;
   Thread& thread = threads_[order_[next]];
@@ -189,7 +197,7 @@ void Worker::wait_for_lanes(unsigned mask, Work work, void* operand, Place place
   thread.work = work;
   thread.operand = operand;
   thread.place = place;
-  thread.status = Status::in_warp;
+  set_running(Status::in_warp);
   const unsigned own = 1u << running() % warp_size;
   waiting_lanes_[running() / warp_size] |= own;
   if (!(mask & own) || !release_lanes(mask, work)) wait();
@@ -207,7 +215,8 @@ bool Worker::release_lanes(unsigned mask, Work work) {
     operand[lane] = lanes[lane].operand;
   }
   work(operand, mask);
-  for (unsigned left = mask; left; left &= left - 1) lanes[__builtin_ctz(left)].status = Status::runnable;
+  for (unsigned left = mask; left; left &= left - 1)
+    set_runnable(warp * warp_size + static_cast<unsigned>(__builtin_ctz(left)));
   waiting_lanes_[warp] &= ~mask;
   CHECKED(chk_warp(warp, mask, work == sim_sync_lanes));
   return true;
@@ -264,7 +273,7 @@ int Worker::wait_at_barrier(Barrier kind, int predicate, Place place) {
   thread.barrier = kind;
   thread.predicate = predicate;
   thread.place = place;
-  thread.status = Status::at_barrier;
+  set_running(Status::at_barrier);
   at_barrier_++;
   wait();
   return thread.predicate;
@@ -278,8 +287,7 @@ bool Worker::release_barrier() {
     const Thread& thread = threads_[i];
     if (thread.status != Status::at_barrier) continue;
     if (!some) some = &thread;
-    if (thread.place.line != some->place.line || strcmp(thread.place.file, some->place.file) ||
-        thread.barrier != some->barrier) {
+    if (!(thread.place == some->place) || thread.barrier != some->barrier) {
       char words[200];
       snprintf(words, sizeof words, "threads of one block wait at different __syncthreads, on lines %d and %d",
                some->place.line, thread.place.line);
@@ -301,7 +309,7 @@ bool Worker::release_barrier() {
   for (unsigned i = 0; i < count_; i++) {
     Thread& thread = threads_[i];
     if (thread.status != Status::at_barrier) continue;
-    thread.status = Status::runnable;
+    set_runnable(i);
     thread.predicate = result;
   }
   at_barrier_ = 0;
@@ -327,13 +335,16 @@ bool Worker::run_block(uint3 block) {
   at_barrier_ = 0;
   copies_.clear();
   for (unsigned i = 0; i < count_; i++) threads_[i].status = Status::fresh;
+  for (unsigned first = 0; first < count_; first += warp_size)
+    runnable_[first / warp_size] = count_ - first < warp_size ? (1u << (count_ - first)) - 1 : ~0u;
   std::fill(std::begin(waiting_lanes_), std::end(waiting_lanes_), 0u);
   if (launch_->seed) shuffle(launch_->seed + block.x + 65537ull * (block.y + 65537ull * block.z));
+  for (unsigned p = 0; p < count_; p++) threads_[order_[p]].position = p;
   CHECKED(chk_block_begin());
   for (;;) {
     for (unsigned first = 0; first < count_; first += warp_size) {
-      const unsigned end = std::min(first + warp_size, count_);
-      for (unsigned next; find_runnable(first, end, next);) {
+      position_ = first + warp_size - 1;  // so that the first one's turn comes next
+      for (unsigned next; next_runnable(next);) {
         running_ = true;
         start_or_resume(scheduler_, next);
         running_ = false;

@@ -1,6 +1,7 @@
 // A worker runs blocks, one after another: it owns the stacks and the states of the threads of one block.
 #pragma once
 
+#include <cstring>
 #include <deque>
 #include <map>
 #include <vector>
@@ -20,9 +21,14 @@ constexpr unsigned warp_size = 32, most_threads = 1024;
 
 enum class Status : unsigned char { fresh, runnable, at_barrier, in_warp, done };
 
+inline bool operator==(Place a, Place b) {  // one line has one name, but perhaps in two places of memory
+  return a.line == b.line && (a.file == b.file || strcmp(a.file, b.file) == 0);
+}
+
 struct Thread {
   Context context;  // where it goes on, if it has started and does not run
   uint3 index;      // its threadIdx
+  unsigned position;  // its place in the order in which threads run
   Status status;
   Barrier barrier;
   int predicate;        // what it brought to the barrier, then what it takes from there
@@ -79,6 +85,7 @@ class Worker {
   std::vector<unsigned> order_;  // the order in which threads run; each 32 belong to one warp
   std::vector<unsigned char> shared_;
   std::map<unsigned, Copies> copies_;  // by linear index
+  unsigned runnable_[most_threads / warp_size];       // of each warp, by position, those that can run
   unsigned waiting_lanes_[most_threads / warp_size];  // of each warp, those in a warp operation
   unsigned char* stacks_ = nullptr;
   size_t stack_count_ = 0;
@@ -91,8 +98,9 @@ class Worker {
   bool reserve_stacks(size_t count);
   void shuffle(uint64_t seed);
   void start_or_resume(Context& from, unsigned position);
-  bool find_runnable(unsigned from, unsigned to, unsigned& position) const;
   bool next_runnable(unsigned& position) const;
+  void set_runnable(unsigned linear);
+  void set_running(Status status);
   void wait();
   bool release_lanes(unsigned mask, Work work);
   bool find_stuck_lane();
