@@ -41,13 +41,14 @@ extern "C" __global__ void two_barriers(float* y) {
 extern "C" __global__ void asserts(int* y) { assert(y[0] == 1); }
 extern "C" __global__ void traps() { __trap(); }
 extern "C" __global__ void not_in_its_mask() { if (threadIdx.x == 3) __syncwarp(6u); }
+extern "C" __global__ void masks_differ() { __syncwarp(threadIdx.x == 0 ? 3u : 7u); }
 extern "C" __global__ void misaligned_copy(const float* x) {
     __shared__ float s[8];
     __pipeline_memcpy_async(s, x + 1, 16);
 }
 """
 NAMES = ["add", "forever", "too_deep", "too_large", "wild", "waits_alone", "two_barriers", "misaligned_copy"]
-NAMES += ["asserts", "traps", "not_in_its_mask"]
+NAMES += ["asserts", "traps", "not_in_its_mask", "masks_differ"]
 f32, i32 = np.float32, np.int32
 
 
@@ -144,6 +145,8 @@ def test_threads_that_wait_for_ever_are_an_error(program):
 
     with pytest.raises(LaunchError, match="lane 3 is not in the mask 0x00000006 of its own warp operation"):
         program.launch("not_in_its_mask", 1, 4, [])
+    with pytest.raises(LaunchError, match="waits with another mask"):
+        program.launch("masks_differ", 1, 3, [])
 
 
 def test_a_kernel_can_refuse_to_go_on(program):
