@@ -180,7 +180,7 @@ def rows() -> list[Row]:
     version, packages = driver(), cupy_wheels()
     lacking = "wrong" if packages else "missing"  # what CuPy needs is missed only by CuPy
     found = [
-        Row("CUDA driver", f"none: no {DRIVER}", "missing")
+        Row("CUDA driver", f"none: no {DRIVER}", "missing", "that of your NVIDIA GPU, if there is one")
         if version is None
         else Row("CUDA driver", f"CUDA {spelled(version)}, {devices()} GPU, wants minilinear[{extra_for(version)}]")
     ]

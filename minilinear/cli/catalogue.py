@@ -295,7 +295,7 @@ ACTIVATIONS_FILE = "minilinear/nn/activations.py"  # an activation may be a Prim
 def _file(value: Any) -> str:
     """Where it is defined, from the root of the repository."""
     root = Path(minilinear.__file__).parent.parent
-    return Path(inspect.getsourcefile(value) or "").relative_to(root).as_posix()
+    return Path(inspect.getsourcefile(inspect.unwrap(value)) or "").relative_to(root).as_posix()
 
 
 TASKS_MADE = {"text": minilinear.tasks.Text}
