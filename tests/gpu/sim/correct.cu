@@ -245,5 +245,11 @@ extern "C" __global__ void shared_vectors(const float4* x, float4* y, int stride
   y[threadIdx.x] = s[threadIdx.x * stride];
 }
 
+extern "C" __global__ void one_turn_or_two(const float* x, float* y) {
+  float sum = 0;
+  for (int turn = 0; turn <= threadIdx.x % 2; turn++) sum += x[threadIdx.x];
+  y[threadIdx.x] = sum;
+}
+
 // The result depends on which thread comes last.
 extern "C" __global__ void last_one_wins(int* y) { y[0] = threadIdx.x; }

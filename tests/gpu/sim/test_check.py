@@ -99,6 +99,7 @@ LAUNCHES = {
     "product_16": (1, 32, lambda: [floats(256), empty(256)], 0),
     "copied_ahead": (1, 64, lambda: [floats(512), empty(128)], 0),
     "shared_vectors": (1, 32, lambda: [floats(128), empty(128), i32(2)], 0),
+    "one_turn_or_two": (1, 32, lambda: [floats(32), empty(32)], 0),
     "last_one_wins": (1, 1, lambda: [empty(1, dtype=i32)], 0),
 }
 

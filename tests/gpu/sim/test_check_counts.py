@@ -11,7 +11,17 @@ import pytest
 from minilinear.gpu import sim
 
 CORRECT = (Path(__file__).parent / "correct.cu").read_text("utf-8")
-NAMES = ["shared_vectors", "strided", "grid_stride", "two_sums", "warp_prefix", "histogram", "optional", "copy"]
+NAMES = [
+    "one_turn_or_two",
+    "shared_vectors",
+    "strided",
+    "grid_stride",
+    "two_sums",
+    "warp_prefix",
+    "histogram",
+    "optional",
+    "copy",
+]
 NAMES += [f"transpose<{tile}, {pad}>" for tile in (16, 32) for pad in (0, 1)]
 
 f32, i32 = np.float32, np.int32
@@ -59,6 +69,9 @@ def test_lanes_that_leave_a_loop_early_are_grouped_turn_by_turn(launch):
     counted = launch("grid_stride", 1, 64, [floats(400), np.zeros(400, f32), i32(100)])
     assert counted.global_read_sectors == 16 + 16 + 16 + 2
     assert counted.warps["global_read_sectors"] == [16 + 16, 16 + 2]
+    counted = launch("one_turn_or_two", 1, 32, [floats(32), np.zeros(32, f32)])
+    # All lanes read 4 sectors; then the odd ones read them again, half of each.
+    assert (counted.global_read_sectors, counted.global_read_sectors_least) == (4 + 4, 4 + 2)
 
 
 @pytest.mark.parametrize(
