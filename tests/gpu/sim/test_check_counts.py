@@ -107,6 +107,7 @@ def test_shuffles_and_barriers(launch):
     assert (counted.shuffles, counted.barriers, counted.warp_syncs) == (2 * 2 * 5 * 4, 2 * 2 * 2, 0)
     assert counted.warps["shuffles"] == [20, 20, 20, 20]
     assert counted.shared_writes == 2 * 2 * 4 and counted.shared_reads == 2 * 2 * 4 * 128
+    assert counted.shared_replays == 0  # all lanes read one word: it is handed to all of them
     assert launch("warp_prefix", 1, 64, [floats(64), np.zeros(64, f32)]).warp_syncs == 2 * 6
 
 
