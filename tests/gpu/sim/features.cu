@@ -19,7 +19,8 @@ __device__ __forceinline__ int linear_thread()
 extern "C" __global__ void indices(int *y)
 {
     int threads = blockDim.x * blockDim.y * blockDim.z;
-    y[linear_block() * threads + linear_thread()] = linear_block() * 1000 + linear_thread();
+    int first_of_warp = __shfl_sync(ALL, linear_thread(), 0);
+    y[linear_block() * threads + linear_thread()] = linear_block() * 10000 + first_of_warp * 100 + linear_thread();
 }
 
 // ---- memory

@@ -77,10 +77,11 @@ def nan(*shape, dtype=f32):
     return np.full(shape, np.nan if np.dtype(dtype).kind == "f" else 77, dtype)
 
 
-def test_indices_count_x_first(launch):
-    y = nan(3 * 2 * 2 * 60, dtype=i32)
-    launch("indices", (3, 2, 2), (5, 4, 3), [y])
-    np.testing.assert_array_equal(y.reshape(12, 60), 1000 * np.arange(12)[:, None] + np.arange(60))
+def test_indices_count_x_first_and_cut_the_block_into_warps(launch):
+    y = nan(3 * 2 * 2 * 64, dtype=i32)
+    launch("indices", (3, 2, 2), (8, 4, 2), [y])
+    thread = np.arange(64)
+    np.testing.assert_array_equal(y.reshape(12, 64), 10000 * np.arange(12)[:, None] + thread // 32 * 32 * 100 + thread)
 
 
 @pytest.mark.parametrize(("name", "dtype", "n"), [("float, 64", f32, 64), ("double, 32", np.float64, 32)])

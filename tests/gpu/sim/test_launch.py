@@ -38,6 +38,7 @@ extern "C" __global__ void two_barriers(float* y) {
     else __syncthreads_count(1);
     y[threadIdx.x] = 1;
 }
+extern "C" __global__ void two_kinds() { if (threadIdx.x < 64) __syncthreads(); else __syncthreads_count(1); }
 extern "C" __global__ void asserts(int* y) { assert(y[0] == 1); }
 extern "C" __global__ void traps() { __trap(); }
 extern "C" __global__ void not_in_its_mask() { if (threadIdx.x == 3) __syncwarp(6u); }
@@ -48,7 +49,7 @@ extern "C" __global__ void misaligned_copy(const float* x) {
 }
 """
 NAMES = ["add", "forever", "too_deep", "too_large", "wild", "waits_alone", "two_barriers", "misaligned_copy"]
-NAMES += ["asserts", "traps", "not_in_its_mask", "masks_differ"]
+NAMES += ["asserts", "traps", "not_in_its_mask", "masks_differ", "two_kinds"]
 f32, i32 = np.float32, np.int32
 
 
@@ -145,6 +146,8 @@ def test_threads_that_wait_for_ever_are_an_error(program):
 
     with pytest.raises(LaunchError, match="lane 3 is not in the mask 0x00000006 of its own warp operation"):
         program.launch("not_in_its_mask", 1, 4, [])
+    with pytest.raises(LaunchError, match=r"two_kinds: .* divergent-barrier"):
+        program.launch("two_kinds", 1, 128, [])
     with pytest.raises(LaunchError, match="waits with another mask"):
         program.launch("masks_differ", 1, 3, [])
 
