@@ -35,6 +35,7 @@ def installed() -> Iterator[types.ModuleType]:
         yield cupy
     finally:
         gpu.check_available = check
+        gpu.TABLE.clear()
         gpu.TABLE.update(table)
         backend._cupy.cache_clear()
         if modules is None:
