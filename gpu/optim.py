@@ -78,7 +78,12 @@ def chunks_for(arrays: list[Any]) -> Any:
 def whole(arrays: list[Any]) -> Any:
     """All numbers of arrays in one row: the array that they are parts of, side by side, or else a copy."""
     base, at = arrays[0].base, 0
-    if base is not None and base.ndim == 1 and base.size == sum(x.size for x in arrays):
+    if (
+        isinstance(base, type(arrays[0]))
+        and base.dtype == arrays[0].dtype
+        and base.ndim == 1
+        and base.size == sum(x.size for x in arrays)
+    ):
         for x in arrays:
             if x.base is not base or not x.flags.c_contiguous or address(x) != address(base) + at:
                 break

@@ -44,7 +44,7 @@ def _from_environment() -> str:
 
 
 class use:
-    """Choose a backend, as a statement or as a context manager.
+    """Choose a backend, as a statement or as a context manager, for this thread.
 
     >>> use("numpy")
     use('numpy')
@@ -62,6 +62,9 @@ class use:
         _chosen.set(self.name)
 
     def __enter__(self) -> use:
+        if _chosen.get() != self.name:  # made earlier, and something else was chosen since
+            self._before = _chosen.get()
+            _chosen.set(self.name)
         return self
 
     def __exit__(self, *exception: object) -> None:

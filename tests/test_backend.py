@@ -56,6 +56,15 @@ def test_a_block_ends_on_an_error_too(cpucuda):
     assert ml.current_backend() == "numpy"
 
 
+def test_a_block_may_be_entered_again(cpucuda):
+    block = ml.use("cpucuda")
+    for _ in range(2):
+        ml.use("numpy")
+        with block:
+            assert ml.current_backend() == "cpucuda"
+        assert ml.current_backend() == "numpy"
+
+
 def test_the_environment_chooses_until_use_does(monkeypatch, cpucuda):
     monkeypatch.setenv("MINILINEAR_BACKEND", "cpucuda")
     assert ml.current_backend() == "cpucuda"

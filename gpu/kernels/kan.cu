@@ -177,7 +177,8 @@ extern "C" __global__ void cubic_spline_forward(const float *__restrict__ x, con
     if (i >= (unsigned)N * D * K) return;
     const unsigned number = i / K, d = number % D;
     const float v = fabsf((x[number] - low[d]) * cells[d] - (float)(2 + i % K));
-    const float near = fmaxf(1.0f - v, 0.0f), far = fmaxf(2.0f - v, 0.0f);
+    // Not fmaxf, which makes a number of NaN.
+    const float near = v > 1.0f ? 0.0f : 1.0f - v, far = v > 2.0f ? 0.0f : 2.0f - v;
     y[i] = (far * far * far - 4.0f * near * near * near) * (1.0f / 6.0f);
 }
 
@@ -189,7 +190,7 @@ extern "C" __global__ void cubic_spline_slope_forward(const float *__restrict__ 
     if (i >= (unsigned)N * D * K) return;
     const unsigned number = i / K, d = number % D;
     const float v = (x[number] - low[d]) * cells[d] - (float)(2 + i % K);
-    const float near = fmaxf(1.0f - fabsf(v), 0.0f), far = fmaxf(2.0f - fabsf(v), 0.0f);
+    const float near = fabsf(v) > 1.0f ? 0.0f : 1.0f - fabsf(v), far = fabsf(v) > 2.0f ? 0.0f : 2.0f - fabsf(v);
     const float size = (2.0f * near * near - 0.5f * far * far) * cells[d];
-    y[i] = v > 0.0f ? size : v < 0.0f ? -size : 0.0f;
+    y[i] = v == 0.0f ? 0.0f : v < 0.0f ? -size : size;  // a NaN stays one
 }

@@ -46,6 +46,9 @@ __device__ __forceinline__ float factor(const float *a, int s, int T, int C, int
     return s < shift ? 0.0f : a[at(s - shift, T, C, reverse)];
 }
 
+// Step s: a h + b. The first factor has nothing to act on, and may be anything, where there is no initial state.
+__device__ __forceinline__ float stepped(float a, float h, float b, bool first) { return first ? b : a * h + b; }
+
 extern "C" __global__ void scan_tiles(const float *__restrict__ a, const float *__restrict__ b,
                                       const float *__restrict__ start, float *__restrict__ products,
                                       float *__restrict__ states, int B, int T, int C, int tile, int tiles, int reverse,
@@ -60,12 +63,15 @@ extern "C" __global__ void scan_tiles(const float *__restrict__ a, const float *
 #pragma unroll 4
     for (int s = own.first; s < own.end; s++) {
         const float a_s = factor(a, s, T, C, reverse, shift);
-        h = a_s * h + b[at(s, T, C, reverse)];
-        product *= a_s;
+        h = stepped(a_s, h, b[at(s, T, C, reverse)], s == 0 && start == nullptr);
+        product = a_s == 0.0f ? 0.0f : product * a_s;  // a reset forgets a product that was too large, too
     }
     products[i] = product;
     states[i] = h;
 }
+
+// A product over a tile may be too large for a float where no state is: nothing times infinity is nothing here.
+__device__ __forceinline__ float carried(float a, float h) { return h == 0.0f ? 0.0f : a * h; }
 
 // Turns the last states of the tiles, each from zero, into the true ones, where they lie. Within a warp, the scan of
 // Hillis and Steele: after the step of distance 1, 2, 4, 8, 16 a lane covers 2, 4, ..., 32 tiles up to its own.
@@ -87,11 +93,11 @@ extern "C" __global__ void scan_carries(const float *__restrict__ products, floa
             const float a_1 = __shfl_up_sync(0xffffffffu, a, distance);
             const float h_1 = __shfl_up_sync(0xffffffffu, h, distance);
             if (lane >= distance) {
-                h += a * h_1;
+                h += carried(a, h_1);
                 a *= a_1;
             }
         }
-        if (n >= 32) h += a * before;  // the first tiles started from the true state
+        if (n >= 32) h += carried(a, before);  // the first tiles started from the true state
         if (n < tiles) states[row + (size_t)n * C] = h;
         before = __shfl_sync(0xffffffffu, h, 31);
     }
@@ -114,7 +120,7 @@ extern "C" __global__ void scan_apply(const float *__restrict__ a, const float *
 #pragma unroll 4
     for (int s = own.first; s < own.end; s++) {
         const size_t place = at(s, T, C, reverse);
-        h = a[place] * h + b[place];
+        h = stepped(a[place], h, b[place], s == 0 && start == nullptr);
         h_all[place] = h;
     }
 }

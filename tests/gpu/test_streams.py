@@ -223,6 +223,25 @@ def test_the_first_factor_has_nothing_to_act_on():
     assert np.array_equal(h, diagonal_scan(a, b, method="loop"))
 
 
+def test_products_too_large_for_a_float_act_on_no_state():
+    a, b = np.full((1, 100, 1), 10, np.float32), np.zeros((1, 100, 1), np.float32)
+    b[0, -3:] = 1
+    h, _ = on_kernels(lambda: diagonal_scan(a, b))
+    assert h[0, -3:, 0].tolist() == [1, 11, 111] and not h[0, :-3].any()
+    a[0, 60] = 0  # a reset behind 1e60, in the same tile
+    b[0, 61] = 1
+    h, _ = on_kernels(lambda: diagonal_scan(a, b))
+    np.testing.assert_array_equal(h, diagonal_scan(a, b, method="loop"))
+
+
+@pytest.mark.parametrize("first", [np.nan, np.inf])
+def test_the_first_factor_may_be_anything(first):
+    a, b = np.full((1, 70, 2), 0.5, np.float32), np.ones((1, 70, 2), np.float32)
+    a[:, 0] = first
+    h, _ = on_kernels(lambda: diagonal_scan(a, b))
+    np.testing.assert_array_equal(h, diagonal_scan(a, b, method="loop"))
+
+
 # ---- functions of one number
 
 RATIONAL = {"rational_forward", "rational_backward"}
@@ -438,3 +457,10 @@ def test_every_twin_along_streams_is_tested():
             function(x[0], x[0, 0], x[0, 0], K=4)
         trained(np.float32, steps=1)
     assert set(account().kernels) == set(twins)
+
+
+@pytest.mark.parametrize("function", ["__call__", "derivative"])
+def test_a_spline_of_nan_is_nan(function):
+    x = np.array([[0.5], [np.nan]], np.float32)
+    y, ran = on_kernels(lambda: getattr(BSpline(1), function)(x))
+    assert ran and np.isfinite(y[0]).all() and np.isnan(y[1]).all()

@@ -35,16 +35,18 @@ void give_back(std::unique_ptr<Worker> free) {
   idle.push_back(std::move(free));
 }
 
-// ---- faults: a stack that runs over onto its guard page, an address that belongs to nobody
+// ---- faults: a stack that runs over onto its guard page, an address that belongs to nobody, a division by zero
 
 constexpr const char* stack_overflow = "stack overflow: a thread has 64 KB for its local variables and calls";
 
-struct sigaction before_segv, before_bus;
+constexpr int faults[] = {SIGSEGV, SIGBUS, SIGFPE};
+struct sigaction before[NSIG];  // by signal: what was responsible for it
 int catching = 0;  // how many launches are under way
 std::mutex catching_lock;
 
 void on_fault(int signal, siginfo_t* info, void*) {
   if (worker && worker->runs_a_thread()) {
+    if (signal == SIGFPE) worker->abandon("a whole number is divided by zero: on a GPU the result may be anything");
     if (worker->is_guard_page(info->si_addr)) worker->abandon(stack_overflow);
     char words[120];
     if (info->si_addr)
@@ -54,7 +56,7 @@ void on_fault(int signal, siginfo_t* info, void*) {
     worker->abandon(words);
   }
   // Not the kernel's: whoever was responsible before takes it when the same instruction fails again.
-  sigaction(signal, signal == SIGSEGV ? &before_segv : &before_bus, nullptr);
+  sigaction(signal, &before[signal], nullptr);
 }
 
 class Catching {
@@ -65,14 +67,12 @@ class Catching {
     struct sigaction action {};
     action.sa_sigaction = on_fault;
     action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;  // NODEFER: abandon() leaves the handler for good
-    sigaction(SIGSEGV, &action, &before_segv);
-    sigaction(SIGBUS, &action, &before_bus);
+    for (int fault : faults) sigaction(fault, &action, &before[fault]);
   }
   ~Catching() {
     const std::lock_guard<std::mutex> guard(catching_lock);
     if (--catching) return;
-    sigaction(SIGSEGV, &before_segv, nullptr);
-    sigaction(SIGBUS, &before_bus, nullptr);
+    for (int fault : faults) sigaction(fault, &before[fault], nullptr);
   }
 };
 

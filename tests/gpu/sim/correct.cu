@@ -170,6 +170,14 @@ extern "C" __global__ void votes(const float* x, int* y) {
   }
 }
 
+extern "C" __global__ void partial_shuffle(const float* x, float* y) {
+  float v = x[threadIdx.x];
+  if (threadIdx.x < 16) {
+    v = __shfl_down_sync(0x0000ffffu, v, 4);  // lanes 12 to 15 are given nothing, and use nothing
+    if (threadIdx.x < 12) y[threadIdx.x] = v;
+  }
+}
+
 extern "C" __global__ void optional(const float* x, const float* weight, float* y, int n) {
   int i = blockIdx.x * blockDim.x + threadIdx.x;
   if (i < n) y[i] = weight ? x[i] * weight[i] : x[i];

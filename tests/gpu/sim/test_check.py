@@ -92,6 +92,7 @@ LAUNCHES = {
     "transpose<32, 0>": ((1, 1), (32, 32), lambda: [floats(32, 32), empty(32, 32), i32(32)], 0),
     "transpose<32, 1>": ((1, 1), (32, 32), lambda: [floats(32, 32), empty(32, 32), i32(32)], 0),
     "votes": (1, 32, lambda: [floats(32), empty(16, dtype=i32)], 0),
+    "partial_shuffle": (1, 32, lambda: [floats(32), empty(12)], 0),
     "optional": (1, 32, lambda: [floats(20), None, empty(20), i32(20)], 0),
     "constants": (1, 32, lambda: [empty(32)], 0),
     "structs": (1, 32, lambda: [floats(32), empty(32)], 4 + 32 * 8),

@@ -47,8 +47,19 @@ extern "C" __global__ void misaligned_copy(const float* x) {
     __shared__ float s[8];
     __pipeline_memcpy_async(s, x + 1, 16);
 }
+extern "C" __global__ void wild_divisor(int* y, int n) { y[0] = 5 / n; }
 """
-NAMES = ["add", "forever", "too_deep", "too_large", "wild", "waits_alone", "two_barriers", "misaligned_copy"]
+NAMES = [
+    "add",
+    "forever",
+    "too_deep",
+    "too_large",
+    "wild",
+    "wild_divisor",
+    "waits_alone",
+    "two_barriers",
+    "misaligned_copy",
+]
 NAMES += ["asserts", "traps", "not_in_its_mask", "masks_differ", "two_kinds"]
 f32, i32 = np.float32, np.int32
 
@@ -136,6 +147,12 @@ def test_a_stack_that_runs_over_is_an_error_in_check_mode():
 def test_an_address_that_is_nobodys_is_an_error(program, timeout):
     with pytest.raises(LaunchError, match="wild: illegal memory access"):
         program.launch("wild", 1, 1, [np.zeros(1, i32)], timeout=timeout)
+
+
+@pytest.mark.parametrize("timeout", [None, 60])
+def test_a_division_by_zero_is_an_error(program, timeout):
+    with pytest.raises(LaunchError, match="wild_divisor: a whole number is divided by zero"):
+        program.launch("wild_divisor", 1, 1, [np.zeros(1, i32), i32(0)], timeout=timeout)
 
 
 def test_threads_that_wait_for_ever_are_an_error(program):
