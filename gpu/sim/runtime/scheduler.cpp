@@ -200,26 +200,43 @@ void Worker::wait_for_lanes(unsigned mask, Work work, void* operand, Place place
   set_running(Status::in_warp);
   const unsigned own = 1u << running() % warp_size;
   waiting_lanes_[running() / warp_size] |= own;
-  if (!(mask & own) || !release_lanes(mask, work)) wait();
+  if (!(mask & own) || !release_lanes(running() / warp_size, mask, mask, work)) wait();
 }
 
-// If all lanes of the mask have come for this work, do it, and let them go on. The running thread is one of them.
-bool Worker::release_lanes(unsigned mask, Work work) {
-  const unsigned warp = running() / warp_size;
-  if (mask & ~waiting_lanes_[warp]) return false;
+// If all lanes that are wanted of the mask have come for this work, do it, and let them go on.
+bool Worker::release_lanes(unsigned warp, unsigned mask, unsigned wanted, Work work) {
+  if (wanted & ~waiting_lanes_[warp]) return false;
   Thread* lanes = &threads_[warp * warp_size];
   void* operand[warp_size];
-  for (unsigned left = mask; left; left &= left - 1) {
+  for (unsigned left = wanted; left; left &= left - 1) {
     const int lane = __builtin_ctz(left);
     if (lanes[lane].mask != mask || lanes[lane].work != work) return false;
     operand[lane] = lanes[lane].operand;
   }
-  work(operand, mask);
-  for (unsigned left = mask; left; left &= left - 1)
+  work(operand, wanted);
+  for (unsigned left = wanted; left; left &= left - 1)
     set_runnable(warp * warp_size + static_cast<unsigned>(__builtin_ctz(left)));
-  waiting_lanes_[warp] &= ~mask;
-  CHECKED(chk_warp(warp, mask, work == sim_sync_lanes));
+  waiting_lanes_[warp] &= ~wanted;
+  CHECKED(chk_warp(warp, wanted, work == sim_sync_lanes));
   return true;
+}
+
+// __syncwarp and votes are for those lanes of the mask that have not returned (CUDA C Programming Guide), so nobody
+// waits for the others. A shuffle may read from one of them, and is left waiting: whether any went on.
+bool Worker::release_without_returned_lanes() {
+  bool any = false;
+  for (unsigned i = 0; i < count_; i++) {
+    const Thread thread = threads_[i];
+    if (thread.status != Status::in_warp || (thread.work != sim_sync_lanes && thread.work != sim_count_votes)) continue;
+    const unsigned warp = i / warp_size;
+    unsigned wanted = thread.mask;
+    for (unsigned left = thread.mask; left; left &= left - 1) {
+      const unsigned lane = static_cast<unsigned>(__builtin_ctz(left)), other = warp * warp_size + lane;
+      if (other >= count_ || threads_[other].status == Status::done) wanted &= ~(1u << lane);
+    }
+    if (wanted >> i % warp_size & 1) any |= release_lanes(warp, thread.mask, wanted, thread.work);
+  }
+  return any;
 }
 
 // Lanes wait for others that will not come. Says so, and returns true, if it is so in any warp.
@@ -351,6 +368,7 @@ bool Worker::run_block(uint3 block) {
         if (abandoned_) return false;
       }
     }
+    if (release_without_returned_lanes()) continue;
     if (find_stuck_lane()) return false;
     if (!at_barrier_) return true;
     if (!release_barrier()) return false;
@@ -370,6 +388,18 @@ void sim_warp(unsigned mask, sim::Work work, void* operand, sim::Place place) {
 }
 
 void sim_sync_lanes(void**, unsigned) {}
+
+void sim_count_votes(void** operand, unsigned mask) {
+  unsigned ballot = 0;
+  for (unsigned left = mask; left; left &= left - 1) {
+    const int lane = __builtin_ctz(left);
+    ballot |= static_cast<sim::Vote*>(operand[lane])->mine << lane;
+  }
+  for (unsigned left = mask; left; left &= left - 1) {
+    auto* own = static_cast<sim::Vote*>(operand[__builtin_ctz(left)]);
+    own->ballot = ballot, own->voters = mask;
+  }
+}
 
 bool sim_next_thread() { return worker->next_fresh_thread(); }
 

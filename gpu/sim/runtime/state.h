@@ -85,6 +85,11 @@ struct Launch {
 // lane brought, on its own stack. The lanes of `mask` meet if they came with the same mask for the same work.
 using Work = void (*)(void** operand, unsigned mask);
 
+// The operand of a vote: what this lane says, then who said yes, and who voted.
+struct Vote {
+  unsigned mine, ballot, voters;
+};
+
 enum class Barrier : int { plain, count, all, any };  // __syncthreads, __syncthreads_count, _and, _or
 
 }  // namespace sim
@@ -95,7 +100,8 @@ extern SIM_PER_WORKER sim::Current sim_current;
 
 int sim_barrier(sim::Barrier kind, int predicate, sim::Place place);
 void sim_warp(unsigned mask, sim::Work work, void* operand, sim::Place place);
-void sim_sync_lanes(void** operand, unsigned mask);  // the Work of __syncwarp: nothing, but it orders memory
+void sim_sync_lanes(void** operand, unsigned mask);   // the Work of __syncwarp: nothing, but it orders memory
+void sim_count_votes(void** operand, unsigned mask);  // the Work of votes: of the lanes that have not returned
 bool sim_next_thread();  // this thread has finished; whether the caller should run another one, now the current one
 
 // Asynchronous copies of the current thread (async.cpp).

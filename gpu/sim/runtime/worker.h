@@ -102,7 +102,8 @@ class Worker {
   void set_runnable(unsigned linear);
   void set_running(Status status);
   void wait();
-  bool release_lanes(unsigned mask, Work work);
+  bool release_lanes(unsigned warp, unsigned mask, unsigned wanted, Work work);
+  bool release_without_returned_lanes();
   bool find_stuck_lane();
   bool release_barrier();
   void stuck(const char* kind, unsigned linear, Place place, const char* words);

@@ -178,6 +178,14 @@ extern "C" __global__ void partial_shuffle(const float* x, float* y) {
   }
 }
 
+extern "C" __global__ void returned_lanes(float* s, int* y, int n) {  // __syncwarp and votes are for those that are left
+  if (threadIdx.x >= n) return;
+  s[threadIdx.x] = threadIdx.x;
+  __syncwarp();
+  float other = s[threadIdx.x / 32 * 32 + (threadIdx.x % 32 ? 0 : 1)];
+  y[threadIdx.x] = __popc(__ballot_sync(0xffffffffu, other < 40)) + 100 * __all_sync(0xffffffffu, threadIdx.x < n);
+}
+
 extern "C" __global__ void optional(const float* x, const float* weight, float* y, int n) {
   int i = blockIdx.x * blockDim.x + threadIdx.x;
   if (i < n) y[i] = weight ? x[i] * weight[i] : x[i];

@@ -93,6 +93,7 @@ LAUNCHES = {
     "transpose<32, 1>": ((1, 1), (32, 32), lambda: [floats(32, 32), empty(32, 32), i32(32)], 0),
     "votes": (1, 32, lambda: [floats(32), empty(16, dtype=i32)], 0),
     "partial_shuffle": (1, 32, lambda: [floats(32), empty(12)], 0),
+    "returned_lanes": (1, 48, lambda: [empty(48), empty(48, dtype=i32), i32(44)], 0),
     "optional": (1, 32, lambda: [floats(20), None, empty(20), i32(20)], 0),
     "constants": (1, 32, lambda: [empty(32)], 0),
     "structs": (1, 32, lambda: [floats(32), empty(32)], 4 + 32 * 8),
@@ -156,6 +157,15 @@ def test_every_kind_is_planted():
 def test_a_correct_kernel_is_clean(program, name, seed):
     result = launch(program(CORRECT, "correct.cu"), name, seed)
     assert not result.findings, "\n".join(map(str, result.findings))
+
+
+@pytest.mark.parametrize("check", [False, True])
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_votes_are_of_the_lanes_that_have_not_returned(compiler, check):
+    y = empty(48, dtype=i32)
+    text = sim.compile(CORRECT, ["returned_lanes"], check=check, compiler=compiler)
+    text.launch("returned_lanes", 1, 48, [empty(48), y, i32(44)])
+    assert y.tolist() == [132] * 32 + [112] * 12 + [0] * 4
 
 
 def test_races_are_found_in_any_order(program):

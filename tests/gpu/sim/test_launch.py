@@ -30,7 +30,7 @@ extern "C" __global__ void too_large(int* y) {
 }
 extern "C" __global__ void wild(int* y) { y[1ll << 36] = 1; }
 extern "C" __global__ void waits_alone(float* y) {
-    if (threadIdx.x < 8) __syncwarp(0xffffu);
+    if (threadIdx.x < 8) y[32] = __shfl_sync(0xffffu, 1.0f, 0);
     y[threadIdx.x] = 1;
 }
 extern "C" __global__ void two_barriers(float* y) {
@@ -157,7 +157,7 @@ def test_a_division_by_zero_is_an_error(program, timeout):
 
 def test_threads_that_wait_for_ever_are_an_error(program):
     with pytest.raises(LaunchError, match=r"exited-lane: lane 0 of warp 0 waits .* lane 8 .* has already returned"):
-        program.launch("waits_alone", 1, 32, [np.zeros(32, f32)])
+        program.launch("waits_alone", 1, 32, [np.zeros(33, f32)])
     with pytest.raises(LaunchError, match=r"divergent-barrier: .* on lines 28 and 29"):
         program.launch("two_barriers", 1, 128, [np.zeros(128, f32)])
 

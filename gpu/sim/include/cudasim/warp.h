@@ -41,21 +41,6 @@ SIM_INLINE T shuffle(unsigned mask, T value, unsigned source, Place place) {
   return result;
 }
 
-// ---- votes
-
-struct Vote {
-  unsigned mine, ballot;
-};
-
-inline __attribute__((noinline, no_sanitize("thread"))) void count_votes(void** operand, unsigned mask) {
-  unsigned ballot = 0;
-  for (unsigned left = mask; left; left &= left - 1) {
-    const int lane = __builtin_ctz(left);
-    ballot |= static_cast<Vote*>(operand[lane])->mine << lane;
-  }
-  for (unsigned left = mask; left; left &= left - 1) static_cast<Vote*>(operand[__builtin_ctz(left)])->ballot = ballot;
-}
-
 }  // namespace sim
 
 SIM_INLINE void __syncwarp(unsigned mask = SIM_ALL_LANES, sim::Place place = SIM_PLACE) {
@@ -85,15 +70,17 @@ SIM_INLINE T __shfl_xor_sync(unsigned mask, T value, int bits, int width = 32, s
 }
 
 SIM_INLINE unsigned __ballot_sync(unsigned mask, int predicate, sim::Place place = SIM_PLACE) {
-  sim::Vote own{predicate != 0, 0};
-  sim_warp(mask, sim::count_votes, &own, place);
+  sim::Vote own{predicate != 0, 0, 0};
+  sim_warp(mask, sim_count_votes, &own, place);
   return own.ballot;
 }
 SIM_INLINE int __any_sync(unsigned mask, int predicate, sim::Place place = SIM_PLACE) {
   return __ballot_sync(mask, predicate, place) != 0;
 }
 SIM_INLINE int __all_sync(unsigned mask, int predicate, sim::Place place = SIM_PLACE) {
-  return __ballot_sync(mask, predicate, place) == mask;
+  sim::Vote own{predicate != 0, 0, 0};
+  sim_warp(mask, sim_count_votes, &own, place);
+  return own.ballot == own.voters;
 }
 
 // Nothing promises that lanes run together, so each answers for itself: what relies on more fails here.
