@@ -191,6 +191,8 @@ class Program:
         _check_arguments(name, args, parameters)
         if workers is None:
             workers = threads() if g[0] * g[1] * g[2] * threads_in_block >= WORTH_SHARING else 1
+        if timeout is not None and not timeout > 0:
+            raise LaunchError(explain("timeout= is a positive number of seconds.", got=timeout, fix="leave it out"))
         arrays = {i: a for i, a in enumerate(args) if isinstance(a, np.ndarray)}
         apart = None if timeout is None else Apart(arrays)
         addresses = apart.addresses if apart else {i: a.ctypes.data for i, a in arrays.items()}

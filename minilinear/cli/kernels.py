@@ -123,7 +123,7 @@ def _show_compiled(reports: Any, wanted: list[str], wrong: Any, version: str, as
 @kernels.command("check")
 def check_kernels(
     names: Names = None,
-    seed: Annotated[int, typer.Option(help="Of the inputs, and of the order of blocks, warps and lanes.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the inputs, and of the order of blocks, warps and lanes.")] = 0,
     as_json: AsJson = False,
     plain: Plain = False,
 ) -> None:
@@ -231,7 +231,7 @@ def bench_kernels(
         if kernel.cases:
             case = cases.largest(kernel)
             case = case | {axis: n for axis, n in changed.items() if axis in case}
-            results.append(cases.measure(kernel, case, place, seconds=seconds))
+            results.append(_measured(cases, kernel, case, place, seconds))
     rows = [
         asdict(result)
         | {
@@ -259,12 +259,22 @@ def bench_kernels(
         say(console, f"{results[0].where}, median of {min(r.launches for r in results)} launches or more")
 
 
+def _measured(cases: Any, kernel: Any, case: dict[str, Any], place: str, seconds: float) -> Any:
+    try:
+        return cases.measure(kernel, case, place, seconds=seconds)
+    except (ValueError, TypeError) as reason:  # these lengths do not belong together, or are beyond the kernel's limits
+        words = str(reason).partition("\n")[0]
+        raise ConfigError(explain(f"{kernel.name} does not take {_case(case)}: {words}")) from reason
+
+
 def _lengths(settings: Sequence[str]) -> dict[str, int]:
     """N=4096 as {"N": 4096}."""
     found = {}
     for setting in settings:
         name, _, value = setting.partition("=")
-        if not name.isidentifier() or not value.isdigit():
-            raise ConfigError(explain("--set is for the length of an axis.", got=setting, fix="--set N=4096"))
+        if not name.isidentifier() or not value.isdigit() or not int(value):
+            raise ConfigError(
+                explain("--set is for the length of an axis, 1 or more.", got=setting, fix="--set N=4096")
+            )
         found[name] = int(value)
     return found

@@ -187,7 +187,7 @@ def test_bench_says_that_it_simulates(only_rms_norm):
     assert code == 0 and "simulated on a CPU" in shown and "GB/s" in shown
 
 
-@pytest.mark.parametrize("setting", ["N", "N=", "=3", "N=-1", "N=two", "N=1.5"])
+@pytest.mark.parametrize("setting", ["N", "N=", "=3", "N=-1", "N=0", "N=two", "N=1.5"])
 def test_a_length_is_a_whole_number(setting):
     with pytest.raises(ConfigError, match="--set is for the length of an axis"):
         kernels("bench", "--set", setting)
@@ -196,6 +196,12 @@ def test_a_length_is_a_whole_number(setting):
 def test_an_axis_that_no_kernel_has_is_refused(only_rms_norm):
     with pytest.raises(ConfigError, match=r"--set is for an axis of these kernels.\n  got: T"):
         kernels("bench", "--set", "T=3")
+
+
+@needs_compiler
+def test_bench_refuses_lengths_that_a_kernel_does_not_take():
+    with pytest.raises(ConfigError, match=r"convolution_forward does not take .*W=20"):
+        kernels("bench", "convolution_forward", "--set", "W=20", "--backend", "cpucuda")
 
 
 def test_bench_refuses_backends_that_run_no_kernels_here(monkeypatch, capsys):

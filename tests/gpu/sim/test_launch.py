@@ -211,3 +211,9 @@ def test_check_mode_apart_finds_the_same():
         sim.run("#include <cuda_pipeline.h>\n" + text, "add", 1, 64, args(), timeout=timeout) for timeout in (None, 60)
     )
     assert here.findings and here.findings == apart.findings
+
+
+@pytest.mark.parametrize("timeout", [0, -1, float("nan")])
+def test_a_timeout_is_a_positive_number(program, timeout):
+    with pytest.raises(LaunchError, match="timeout= is a positive number"):
+        program.launch("wild_divisor", 1, 1, [np.zeros(1, i32), i32(1)], timeout=timeout)
