@@ -17,11 +17,11 @@ WIDTHS: dict[str, Any] = {
     "block": THREADS,
 }
 CASES = (
-    *({"B": 2, "T": 33, "D": 5, "W": W, "P": W - 1, "silu": 1} for W in range(2, WIDEST + 1)),
-    {"B": 1, "T": 130, "D": 33, "W": 3, "P": 2, "silu": 0, "bias": None},
-    {"B": 1, "T": 3, "D": 4, "W": 8, "P": 7, "silu": 1},
+    *({"B": 2, "T": 33, "D": 5, "W": W, "silu": 1} for W in range(2, WIDEST + 1)),
+    {"B": 1, "T": 130, "D": 33, "W": 3, "silu": 0, "bias": None},
+    {"B": 1, "T": 3, "D": 4, "W": 8, "silu": 1},
 )
-ONE_TAP = {"B": 1, "T": 65, "D": 2, "W": 1, "P": 0, "silu": 0, "past": None, "bias": None}
+ONE_TAP = {"B": 1, "T": 65, "D": 2, "W": 1, "silu": 0, "past": None, "bias": None}
 
 
 def blocks(tokens: int, B: int, D: int) -> int:
@@ -32,7 +32,7 @@ def blocks(tokens: int, B: int, D: int) -> int:
 convolution_forward = kernel(
     "convolution.cu",
     "convolution_forward",
-    shapes={"x": "B T D", "past": "B P D?", "weight": "W D", "bias": "D?", "y": "B T D"},
+    shapes={"x": "B T D", "past": "B W-1 D?", "weight": "W D", "bias": "D?", "y": "B T D"},
     grid=lambda B, T, D: blocks(T, B, D),
     registers=64,
     flops=lambda B, T, D, W: 2 * B * T * D * W,
@@ -44,8 +44,8 @@ convolution_backward = kernel(
     "convolution.cu",
     "convolution_backward",
     shapes={
-        "g": "B T D", "x": "B T D", "past": "B P D?", "weight": "W D", "bias": "D?", "dx": "B T D", "dpast": "B P D?",
-        "partials": f"B*((W+T+{TILE - 2})//{TILE}) W+1 D",
+        "g": "B T D", "x": "B T D", "past": "B W-1 D?", "weight": "W D", "bias": "D?",
+        "dx": "B T D", "dpast": "B W-1 D?", "partials": f"B*((W+T+{TILE - 2})//{TILE}) W+1 D",
     },
     grid=lambda B, T, D, W: blocks(W - 1 + T, B, D),
     registers=64,

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 import minilinear as ml
+from minilinear.errors import ShapeError
 from minilinear.gpu import account, reset_account
 from minilinear.gpu import convolution as gpu_convolution
 from minilinear.gpu import kan as gpu_kan
 from minilinear.gpu import optim as gpu_optim
 from minilinear.gpu import scan as gpu_scan
+from minilinear.gpu.convolution import convolution_forward
 from minilinear.gpu.launch import recorded
 from minilinear.kan import BSpline, BSplineLayer, group_rational
 from minilinear.kan.b_spline import cox_de_boor, cox_de_boor_slope, cubic_spline, cubic_spline_slope
@@ -221,6 +223,12 @@ def test_the_first_factor_has_nothing_to_act_on():
     b[0, :8] = 0
     h, _ = on_kernels(lambda: diagonal_scan(a, b))
     assert np.array_equal(h, diagonal_scan(a, b, method="loop"))
+
+
+def test_the_launcher_knows_how_long_the_past_is():
+    x, weight = np.ones((1, 5, 3), np.float32), np.ones((4, 3), np.float32)
+    with pytest.raises(ShapeError, match=r"past .* must have the shape \(B, W-1, D\) = \(1, 3, 3\)"):
+        convolution_forward(x=x, past=x[:, :2].copy(), weight=weight, bias=None, silu=0)
 
 
 def test_products_too_large_for_a_float_act_on_no_state():
