@@ -265,7 +265,7 @@ def runtime(compiler: tuple[str, ...], check: bool) -> Path:
             list(pool.map(lambda command: _run(compiler, command), commands))
         _link(compiler, [str(work / f"{path.stem}.o") for path in sources], work, final)
 
-    name = key(_texts("runtime/*", "include/**/*.h"), *compiler, version(compiler), processor(), *chosen)
+    name = key(_texts("runtime/**/*.*", "include/**/*.h"), *compiler, version(compiler), processor(), *chosen)
     return cached(f"runtime-{name}", build)
 
 

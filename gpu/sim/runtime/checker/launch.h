@@ -1,0 +1,98 @@
+// What the checker keeps of one launch: findings, the memory, and what each thread knows.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "../counters.h"
+#include "../state.h"
+#include "calls.h"
+#include "memory.h"
+
+namespace sim {
+namespace {
+
+constexpr size_t most_findings = 256;       // raw ones; many of them are of one line
+
+struct Raw {  // a finding, in numbers
+  const char* kind;
+  Space space;
+  Kind access, other_access;
+  uint3 thread, block, other_thread, other_block;
+  bool has_other;
+  uint32_t site, other_site;
+  int argument;    // of an array: its place among the kernel's parameters
+  int64_t offset;  // byte in the array, in dynamic shared memory, or in the program (static shared)
+  size_t size, bytes;  // of the access; of the memory
+  std::string words;
+};
+
+// A finding that may turn out to be harmless when the same thread goes on.
+struct Maybe {
+  Raw raw;
+  uintptr_t address;
+  unsigned thread;
+  enum { same_value, then_atomic } harmless_if;
+  Byte before[16];
+};
+
+// Shared memory is read that nobody has written. If somebody does before the next barrier, it is a race instead.
+struct Unwritten {
+  Raw raw;
+  const Cell* cell;
+};
+
+struct ThreadState {
+  uint32_t calls;         // the site that called the function which runs now
+  bool fenced;            // it has executed __threadfence
+  uint32_t known[32];     // times of the lanes of its warp up to which it knows what they did (Checker::warp_time)
+  size_t low, high;       // local bytes that are watched, as offsets into its part of `unset`
+};
+
+struct Checker {
+  const Launch* launch = nullptr;
+  Sites sites;
+  std::vector<Region*> regions;
+  Region* last_region = nullptr;
+  std::vector<Argument> arguments;  // at the addresses the kernel sees
+  std::vector<Raw> findings;
+  std::unordered_set<std::string> seen;
+  std::vector<Maybe> maybes;
+  std::vector<Unwritten> unwritten;
+
+  uint32_t epoch = 0, block_epoch = 0, block = 0;  // block: number + 1 of the block that runs
+  std::vector<ThreadState> threads;
+  uint32_t warp_time[32];  // how many times lanes of the warp have met in a __syncwarp
+  // The next thread may go on with the stack of the one that has finished, inside the same calls of the runtime's.
+  const Byte* left_stack = nullptr;
+  uint32_t left_calls = 0;
+
+  // __threadfence, then an atomic operation on an address: whoever uses that address atomically later knows this block.
+  std::unordered_map<uintptr_t, std::unordered_set<uint32_t>> released;
+  std::unordered_set<uint32_t> known_blocks;
+
+  Lazy<Byte> unset;  // one for each byte of the stacks: a local variable that nobody has written yet
+  size_t stack_bytes = 0;
+  Byte pattern[16];
+
+  Counters counters;
+};
+
+Checker check;
+thread_local std::string json;  // of the last launch of this thread of the operating system
+
+uint3 thread_index(unsigned linear) {
+  const uint3 size = check.launch->block;
+  return {linear % size.x, linear / size.x % size.y, linear / size.x / size.y};
+}
+
+uint3 block_index(uint32_t number) {
+  const uint3 size = check.launch->grid;
+  const uint32_t b = number - 1;
+  return {b % size.x, b / size.x % size.y, b / size.x / size.y};
+}
+
+}  // namespace
+}  // namespace sim

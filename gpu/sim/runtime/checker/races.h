@@ -1,0 +1,161 @@
+// Races: two accesses of one word, at least one of them a write, and nothing that puts them in order.
+//
+// They are in order if
+//   * one thread made both, or
+//   * a __syncthreads of their block lies between them: then their `epoch` differs, or
+//   * a __syncwarp that both lanes took part in lies between them: `known` says so.
+// Blocks run one after another here, on a GPU in any order and at once: nothing orders two of them, but a __threadfence
+// followed by an atomic operation that the other block sees.
+//
+// `known` is a vector clock of 32 times. A warp's time counts its __syncwarp; each lane knows of every lane of its warp
+// the time up to which it has heard of what that lane did. At a __syncwarp the lanes of the mask tell one another all
+// they know. An access at time t of lane j is before whatever lane i does now if i knows j up to t.
+#pragma once
+#include <algorithm>
+#include <cstring>
+
+#include "findings.h"
+
+namespace sim {
+namespace {
+
+// Has `other`, a thread of this block, in this epoch, done what it did at `time` before the running thread goes on?
+bool ordered(unsigned self, unsigned other, uint32_t time) {
+  if (self == other) return true;
+  return self / 32 == other / 32 && check.threads[self].known[other % 32] >= time;
+}
+
+struct Access {
+  uintptr_t address;
+  size_t size;
+  Kind kind;
+  uint32_t site;
+  unsigned thread;
+};
+
+void race(const Region& region, const Access& access, bool between_blocks, Kind other_kind, unsigned other_thread,
+          uint32_t other_block, uint32_t other_site) {
+  const char* kind = between_blocks ? "race-between-blocks"
+                     : other_thread / 32 == access.thread / 32 ? "missing-syncwarp"
+                                                               : "race-in-block";
+  Raw raw = here(kind, access.kind, access.site, access.size);
+  locate(raw, region, access.address);
+  raw.other_access = other_kind, raw.other_site = other_site;
+  if (other_block != several) {
+    raw.has_other = true;
+    raw.other_block = block_index(other_block);
+    raw.other_thread = thread_index(other_thread);
+  }
+  // Many threads may set one flag to one value; and a plain read may be the guess that a compare-and-swap then checks.
+  Maybe maybe{std::move(raw), access.address, access.thread, Maybe::same_value, {}};
+  if (access.kind == write && other_kind == write && access.size <= 16) {
+    memcpy(maybe.before, reinterpret_cast<const void*>(access.address), access.size);
+    check.maybes.push_back(std::move(maybe));
+  } else if (access.kind == read && other_kind == atomic) {
+    maybe.harmless_if = Maybe::then_atomic;
+    if (check.maybes.size() < 8) check.maybes.push_back(std::move(maybe));
+  } else {
+    add(std::move(maybe.raw));
+  }
+}
+
+bool knows_block(uint32_t number) { return number == check.block || check.known_blocks.count(number); }
+
+// True once something has been found: one finding for an access is enough.
+bool visit(Region& region, Cell& cell, const Access& access) {
+  const unsigned self = access.thread, warp = self / 32;
+  const uint32_t lane = 1u << self % 32;
+  const bool writes = access.kind != read, both_atomic = access.kind == atomic && cell.write_kind == atomic;
+  bool found = false;
+
+  if (!is_shared(region.space)) {
+    if (cell.write_block && !both_atomic && !knows_block(cell.write_block)) {
+      race(region, access, true, cell.write_kind, cell.write_thread, cell.write_block, cell.write_site), found = true;
+    } else if (writes && cell.read_block && !knows_block(cell.read_block) &&
+               !(cell.read_block == several && !check.known_blocks.empty())) {
+      race(region, access, true, read, cell.read_thread, cell.read_block, cell.read_site), found = true;
+    }
+  } else if (access.kind != write && cell.write_epoch < check.block_epoch) {
+    Raw raw = here("uninitialised-shared", access.kind, access.site, access.size);
+    locate(raw, region, access.address);
+    if (check.unwritten.size() < 16 * most_findings) check.unwritten.push_back({std::move(raw), &cell});
+    cell.write_epoch = check.block_epoch, cell.write_kind = nothing;
+    found = true;
+  }
+  const bool written_now = cell.write_epoch == check.epoch && cell.write_kind != nothing;
+  if (!found && written_now && !both_atomic && !ordered(self, cell.write_thread, cell.write_time)) {
+    race(region, access, false, cell.write_kind, cell.write_thread, check.block, cell.write_site), found = true;
+  }
+  const bool read_now = cell.read_epoch == check.epoch && cell.read_lanes;
+  if (!found && writes && read_now) {
+    const bool elsewhere = cell.read_several_warps || cell.read_thread / 32 != warp;
+    unsigned other = cell.read_thread;
+    bool unordered = elsewhere;
+    if (elsewhere) {
+      if (other / 32 == warp) other = cell.read_other;
+    } else {
+      for (uint32_t left = cell.read_lanes & ~lane; left && !unordered; left &= left - 1) {
+        other = warp * 32 + static_cast<unsigned>(__builtin_ctz(left));
+        unordered = !ordered(self, other, cell.read_time);
+      }
+    }
+    if (unordered) race(region, access, false, read, other, check.block, cell.read_site), found = true;
+  }
+
+  if (!writes) {
+    if (!read_now) {
+      cell.read_epoch = check.epoch, cell.read_lanes = lane, cell.read_several_warps = false;
+    } else if (cell.read_thread / 32 != warp) {
+      cell.read_several_warps = true, cell.read_other = cell.read_thread, cell.read_lanes = lane;
+    } else if (cell.read_time != check.warp_time[warp]) {
+      cell.read_lanes = lane;  // what is ordered after this read is, as a rule, ordered after earlier ones too
+    } else {
+      cell.read_lanes |= lane;
+    }
+    cell.read_thread = static_cast<uint16_t>(self), cell.read_time = check.warp_time[warp];
+    cell.read_site = access.site;
+    if (cell.read_block != check.block) cell.read_block = cell.read_block ? several : check.block;
+    return found;
+  }
+  if (access.kind == atomic) {  // the thread's own plain read was the guess of a compare-and-swap
+    if (read_now && !cell.read_several_warps && cell.read_lanes == lane && cell.read_thread == self) {
+      cell.read_lanes = 0;
+      if (cell.read_block == check.block) cell.read_block = 0;
+    }
+  } else {
+    cell.read_lanes = 0;
+  }
+  cell.write_epoch = check.epoch, cell.write_time = check.warp_time[warp], cell.write_site = access.site;
+  cell.write_block = check.block, cell.write_thread = static_cast<uint16_t>(self), cell.write_kind = access.kind;
+  return found;
+}
+
+void visit(Region& region, const Access& access) {
+  const auto low_address = reinterpret_cast<uintptr_t>(region.low);
+  const size_t first = access.address - low_address / 4 * 4;
+  const size_t end = first + access.size;
+  bool found = false;
+  for (size_t word = first / 4; word * 4 < end && !found; word++) {
+    Cell& cell = region.words[word];
+    const size_t low = std::max(first, word * 4), high = std::min(end, word * 4 + 4);
+    Access part = access;
+    part.address = access.address + (low - first);
+    part.size = std::min(access.size - (low - first), size_t{16});
+    if (high - low == 4 && !cell.split) {
+      found = visit(region, cell, part);
+      continue;
+    }
+    if (!cell.split) {
+      for (size_t byte = 0; byte < 4; byte++) region.single_bytes[word * 4 + byte] = cell;
+      cell.split = true;
+    }
+    for (size_t byte = low; byte < high && !found; byte++) {
+      part.address = access.address + (byte - first);
+      part.size = std::min(high - byte, size_t{16});
+      found = visit(region, region.single_bytes[byte], part);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace sim
