@@ -51,9 +51,9 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Other:
-    """The other of the two accesses of a race: where it stands, and who made it (None: several threads)."""
+    """The other of the two accesses of a race, or of two barriers: where it stands, and whose it is (None: several)."""
 
-    access: str
+    access: str | None
     file: str
     line: int
     thread: tuple[int, int, int] | None = None
@@ -73,7 +73,7 @@ class Finding:
         source: the line itself.
         element: index into the array, in its shape; None where it is about none.
         access: "read", "write" or "atomic"; None for a barrier.
-        other: of a race, the access that it is with.
+        other: of a race, the access that it is with; of a divergent barrier, the other one.
         called_from: the lines of the calls that led there, innermost first, if it lies in a __device__ function.
     """
 
@@ -194,9 +194,9 @@ class _Reader:
         if "other_access" in raw:
             other_file, other_line, _ = self.place(raw["other_site"])
             at = (_at(raw["other_thread"]), _at(raw["other_block"])) if "other_thread" in raw else (None, None)
-            other = Other(raw["other_access"], other_file, other_line, *at)
+            other = Other(raw["other_access"] or None, other_file, other_line, *at)
         words = getattr(self, "say_" + kind.replace("-", "_"))(raw, self.spell(array, element, raw), line, other)
-        who = f"thread {thread}" + ("" if other and kind != "race-between-blocks" else f" of block {block}")
+        who = f"thread {thread}" + ("" if kind in ("race-in-block", "missing-syncwarp") else f" of block {block}")
         words = words.replace("{who}", who)
         text = self.texts.get(file, [])
         shown = text[line - 1].strip() if 0 < line <= len(text) else ""
@@ -306,4 +306,10 @@ class _Reader:
     def stuck(self, raw, what, line, other):
         return raw["words"] + "; {who} is one of them"
 
-    say_divergent_barrier = say_skipped_barrier = say_exited_lane = stuck
+    say_skipped_barrier = say_exited_lane = stuck
+
+    def say_divergent_barrier(self, raw, what, line, other):
+        one, two = (reversed(self.place(raw[site])[2]) for site in ("other_site", "site"))  # calls, from the kernel on
+        parted = next(((a.line, b.line) for a, b in zip(one, two, strict=False) if a != b), None)
+        calls = f" (on lines {parted[0]} and {parted[1]})" if parted else ""
+        return f"{raw['words']}{calls}; {{who}} is one of them"

@@ -197,6 +197,7 @@ void Worker::wait_for_lanes(unsigned mask, Work work, void* operand, Place place
   thread.work = work;
   thread.operand = operand;
   thread.place = place;
+  thread.way = 0;
   set_running(Status::in_warp);
   const unsigned own = 1u << running() % warp_size;
   waiting_lanes_[running() / warp_size] |= own;
@@ -251,7 +252,7 @@ bool Worker::find_stuck_lane() {
     if (!(thread.mask >> i % warp_size & 1)) {
       snprintf(words, sizeof words, "lane %u is not in the mask 0x%08x of its own warp operation", i % warp_size,
                thread.mask);
-      return stuck("exited-lane", i, thread.place, words), true;
+      return stuck("exited-lane", i, words), true;
     }
     for (unsigned left = thread.mask; left; left &= left - 1) {
       const unsigned lane = static_cast<unsigned>(__builtin_ctz(left));
@@ -277,7 +278,7 @@ bool Worker::find_stuck_lane() {
                              "lane %u of warp %u waits in a warp operation with mask 0x%08x, but lane %u of that mask %s",
                              i % warp_size, i / warp_size, thread.mask, lane, what);
       if (line) snprintf(words + n, sizeof words - static_cast<size_t>(n), " (line %d)", line);
-      return stuck("exited-lane", i, thread.place, words), true;
+      return stuck("exited-lane", i, words), true;
     }
   }
   return false;
@@ -285,11 +286,12 @@ bool Worker::find_stuck_lane() {
 
 // ---- barriers
 
-int Worker::wait_at_barrier(Barrier kind, int predicate, Place place) {
+int Worker::wait_at_barrier(Barrier kind, int predicate, Place place, [[maybe_unused]] const void* call) {
   Thread& thread = threads_[running()];
   thread.barrier = kind;
   thread.predicate = predicate;
   thread.place = place;
+  CHECKED(thread.way = chk_way(call));
   set_running(Status::at_barrier);
   at_barrier_++;
   wait();
@@ -304,11 +306,17 @@ bool Worker::release_barrier() {
     const Thread& thread = threads_[i];
     if (thread.status != Status::at_barrier) continue;
     if (!some) some = &thread;
-    if (!(thread.place == some->place) || thread.barrier != some->barrier) {
+    const bool same_line = thread.place == some->place;
+    if (!same_line || thread.barrier != some->barrier || thread.way != some->way) {
       char words[200];
-      snprintf(words, sizeof words, "threads of one block wait at different __syncthreads, on lines %d and %d",
-               some->place.line, thread.place.line);
-      return stuck("divergent-barrier", i, thread.place, words), false;
+      if (same_line && thread.barrier == some->barrier)
+        snprintf(words, sizeof words, "threads of one block came to the __syncthreads on line %d by different branches or calls",
+                 thread.place.line);
+      else
+        snprintf(words, sizeof words, "threads of one block wait at different __syncthreads, on lines %d and %d",
+                 some->place.line, thread.place.line);
+      const Stop other = stop(static_cast<unsigned>(some - threads_.data()));
+      return stuck("divergent-barrier", i, words, &other), false;
     }
     true_ones += thread.predicate != 0;
   }
@@ -317,7 +325,7 @@ bool Worker::release_barrier() {
     char words[200];
     snprintf(words, sizeof words, "%u threads have returned while %u wait at __syncthreads", count_ - at_barrier_,
              at_barrier_);
-    return stuck("skipped-barrier", static_cast<unsigned>(some - threads_.data()), some->place, words), false;
+    return stuck("skipped-barrier", static_cast<unsigned>(some - threads_.data()), words), false;
   }
 #endif
   const int result = some->barrier == Barrier::count ? static_cast<int>(true_ones)
@@ -334,10 +342,11 @@ bool Worker::release_barrier() {
   return true;
 }
 
-void Worker::stuck(const char* kind, unsigned linear, Place place, const char* words) {
+void Worker::stuck(const char* kind, unsigned linear, const char* words, [[maybe_unused]] const Stop* other) {
 #ifdef SIM_CHECK
-  chk_stuck(kind, place, linear, words);
+  chk_stuck(kind, stop(linear), other, words);
 #else
+  const Place place = threads_[linear].place;
   const uint3 block = sim_current.block, thread = threads_[linear].index;
   snprintf(error, sizeof error, "%s:%d: %s: %s; thread (%u, %u, %u) of block (%u, %u, %u)", place.file, place.line, kind,
            words, thread.x, thread.y, thread.z, block.x, block.y, block.z);
@@ -379,8 +388,8 @@ bool Worker::run_block(uint3 block) {
 
 using sim::worker;
 
-int sim_barrier(sim::Barrier kind, int predicate, sim::Place place) {
-  return worker->wait_at_barrier(kind, predicate, place);
+int sim_barrier(sim::Barrier kind, int predicate, sim::Place place, const void* call) {
+  return worker->wait_at_barrier(kind, predicate, place, call);
 }
 
 void sim_warp(unsigned mask, sim::Work work, void* operand, sim::Place place) {

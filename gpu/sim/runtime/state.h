@@ -33,6 +33,13 @@ struct Place {  // a line of the kernel's text
 // for the line of the declaration.)
 constexpr Place here(const char* file = __builtin_FILE(), int line = __builtin_LINE()) { return {file, line}; }
 
+// Where a thread waits for others: its linear index, the line, and in check mode its way there (chk_way; else 0).
+struct Stop {
+  unsigned linear;
+  Place place;
+  uint32_t way;
+};
+
 // The CUDA thread that runs now on this worker.
 struct Current {
   uint3 thread, block, block_dim, grid_dim;  // threadIdx, blockIdx, blockDim, gridDim
@@ -98,7 +105,7 @@ enum class Barrier : int { plain, count, all, any };  // __syncthreads, __syncth
 extern "C" {
 extern SIM_PER_WORKER sim::Current sim_current;
 
-int sim_barrier(sim::Barrier kind, int predicate, sim::Place place);
+int sim_barrier(sim::Barrier kind, int predicate, sim::Place place, const void* call);
 void sim_warp(unsigned mask, sim::Work work, void* operand, sim::Place place);
 void sim_sync_lanes(void** operand, unsigned mask);   // the Work of __syncwarp: nothing, but it orders memory
 void sim_count_votes(void** operand, unsigned mask);  // the Work of votes: of the lanes that have not returned
@@ -139,9 +146,12 @@ void chk_fence();                                                 // this thread
 void chk_local(void* address, size_t bytes);                      // a local variable without a value begins (watch.py)
 void* chk_memcpy(void* to, const void* from, size_t bytes);       // the copy of a struct
 
-// The block can go no further (kind: "divergent-barrier", "skipped-barrier", "exited-lane"). `linear` is one of the
-// threads concerned.
-void chk_stuck(const char* kind, sim::Place place, unsigned linear, const char* words);
+// The way on which the running thread came to a call, from the kernel on: one number for one chain of calls.
+uint32_t chk_way(const void* call);
+
+// The block can go no further (kind: "divergent-barrier", "skipped-barrier", "exited-lane"). `one` is one of the threads
+// concerned; `other`, or null, one that it does not go together with.
+void chk_stuck(const char* kind, sim::Stop one, const sim::Stop* other, const char* words);
 
 // Accesses that the runtime makes for the kernel: atomics, matrix fragments, asynchronous copies.
 enum chk_Access { CHK_READ, CHK_WRITE, CHK_ATOMIC };

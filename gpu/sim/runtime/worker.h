@@ -36,6 +36,7 @@ struct Thread {
   Work work;            // what for
   void* operand;        // what it brought
   Place place;          // where it waits
+  uint32_t way = 0;     // how it came there (chk_way)
   unsigned char* low;   // the stack it runs on
 };
 
@@ -64,7 +65,7 @@ class Worker {
   bool run_block(uint3 block);
 
   // What a thread does (called on its own stack) and what becomes of it.
-  int wait_at_barrier(Barrier kind, int predicate, Place place);
+  int wait_at_barrier(Barrier kind, int predicate, Place place, const void* call);
   void wait_for_lanes(unsigned mask, Work work, void* operand, Place place);
   bool next_fresh_thread();
   [[noreturn]] void run_threads();  // the life of a fiber
@@ -106,7 +107,8 @@ class Worker {
   bool release_without_returned_lanes();
   bool find_stuck_lane();
   bool release_barrier();
-  void stuck(const char* kind, unsigned linear, Place place, const char* words);
+  void stuck(const char* kind, unsigned linear, const char* words, const Stop* other = nullptr);
+  Stop stop(unsigned linear) const { return {linear, threads_[linear].place, threads_[linear].way}; }
   unsigned running() const { return order_[position_]; }
 };
 

@@ -168,6 +168,71 @@ def test_votes_are_of_the_lanes_that_have_not_returned(compiler, check):
     assert y.tolist() == [132] * 32 + [112] * 12 + [0] * 4
 
 
+MEET = """#define ALL_MEET if (threadIdx.x < 32) __syncthreads(); else __syncthreads()
+#define MEET __syncthreads()
+__device__ void meet() {
+  __syncthreads();
+}
+__forceinline__ __device__ void meet_inline() { __syncthreads(); }
+template <int N> __device__ void meet_later() { if (N > 0) meet_later<(N > 0 ? N - 1 : 0)>(); else __syncthreads(); }
+__device__ float block_sum(float v) {
+  __shared__ float of_warp[2];
+  for (int away = 16; away; away /= 2) v += __shfl_xor_sync(0xffffffffu, v, away);
+  if (threadIdx.x % 32 == 0) of_warp[threadIdx.x / 32] = v;
+  __syncthreads();
+  v = of_warp[0] + of_warp[1];
+  meet_inline();
+  return v;
+}
+"""
+FIRST = "threadIdx.x < 32"
+
+
+@pytest.mark.parametrize(
+    ("body", "line", "calls"),
+    [
+        (f"if ({FIRST}) meet();\nelse meet();", 4, [19, 18]),
+        (f"if ({FIRST}) meet(); else meet();", 4, None),
+        (f"if ({FIRST}) meet_inline();\nelse meet_inline();", 6, [19, 18]),
+        (f"if ({FIRST}) __syncthreads(); else __syncthreads();", 18, None),
+        ("ALL_MEET;", 18, None),
+        (f"if ({FIRST}) meet_later<2>();\nelse meet_later<3>();", 7, [19, 18]),
+        (f"float v = {FIRST} ? block_sum(1) : block_sum(2);", 12, None),
+        (f"for (int i = 0; i < 4; i++)\n  if (i == 2 && {FIRST}) meet();\n  else meet();", 4, [20, 19]),
+        (f"__syncthreads_or({FIRST} ? __syncthreads_and(1) : 0);", 18, None),
+    ],
+)
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_threads_that_part_before_they_meet_in_one_barrier(compiler, body, line, calls):
+    text = MEET + 'extern "C" __global__ void k() {\n' + body + "\n}\n"
+    (finding,) = sim.compile(text, ["k"], check=True, compiler=compiler).launch("k", 1, 64, []).findings
+    assert (finding.kind, finding.line) == ("divergent-barrier", line)
+    assert finding.thread[0] >= 32 > finding.other.thread[0] and finding.other.line == line
+    if calls:
+        assert f"(on lines {calls[1]} and {calls[0]})" in finding.words
+        assert calls[0] in [call.line for call in finding.called_from]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "float v = block_sum(1);\nv += block_sum(v); v += block_sum(v);\nfor (int i = 0; i < 3; i++) block_sum(v);",
+        f"for (int i = {FIRST} ? 0 : 5; i < ({FIRST} ? 3 : 8); i++) {{ meet(); meet_inline(); meet_later<3>(); }}",
+        f"auto together = [&](int n) {{ if ({FIRST}) n++; meet(); return n; }};\ntogether(1); together(2);",
+        f"void (*way)() = meet;\nif ({FIRST}) way = &meet;\nway();",
+        f"int n = {FIRST} ? 2 : 3;\nwhile (n % 2) n++;\ndo {{ meet(); n--; }} while (n > 0 && blockDim.x < 64); MEET;",
+        "switch (threadIdx.x % 3) { case 0: break; case 1: default: break; }\n__syncthreads_or(__syncthreads_and(1));",
+        "struct Guard { ~Guard() { __syncthreads(); } } guard;\nif (threadIdx.x % 2) return;",
+    ],
+)
+@pytest.mark.parametrize("compiler", COMPILERS)
+@pytest.mark.parametrize("seed", [None, 2])
+def test_threads_that_go_together_meet_in_one_barrier(compiler, body, seed):
+    text = MEET + 'extern "C" __global__ void k() {\n' + body + "\n}\n"
+    result = sim.compile(text, ["k"], check=True, compiler=compiler).launch("k", 2, 64, [], seed=seed)
+    assert not result.findings, "\n".join(map(str, result.findings))
+
+
 def test_races_are_found_in_any_order(program):
     for name in ("no_barrier_in_loop", "write_write", "stencil_back", "stencil_ahead", "no_syncwarp", "same_element"):
         expected = {kind for _, kind, _ in planted(name)}

@@ -44,15 +44,22 @@ constexpr int warpSize = 32;
 // Where in the kernel a function of the simulator was called: the default argument is evaluated at the call.
 #define SIM_PLACE sim::here()
 
-SIM_INLINE void __syncthreads(sim::Place place = SIM_PLACE) { sim_barrier(sim::Barrier::plain, 0, place); }
+// The same as an address in the program, which tells two calls on one line apart; known in check mode.
+#ifdef SIM_CHECK
+#define SIM_CALL __builtin_return_address(0)
+#else
+#define SIM_CALL nullptr
+#endif
+
+SIM_INLINE void __syncthreads(sim::Place place = SIM_PLACE) { sim_barrier(sim::Barrier::plain, 0, place, SIM_CALL); }
 SIM_INLINE int __syncthreads_count(int predicate, sim::Place place = SIM_PLACE) {
-  return sim_barrier(sim::Barrier::count, predicate, place);
+  return sim_barrier(sim::Barrier::count, predicate, place, SIM_CALL);
 }
 SIM_INLINE int __syncthreads_and(int predicate, sim::Place place = SIM_PLACE) {
-  return sim_barrier(sim::Barrier::all, predicate, place);
+  return sim_barrier(sim::Barrier::all, predicate, place, SIM_CALL);
 }
 SIM_INLINE int __syncthreads_or(int predicate, sim::Place place = SIM_PLACE) {
-  return sim_barrier(sim::Barrier::any, predicate, place);
+  return sim_barrier(sim::Barrier::any, predicate, place, SIM_CALL);
 }
 
 SIM_INLINE void __threadfence() {

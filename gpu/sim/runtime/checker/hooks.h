@@ -163,9 +163,22 @@ void chk_thread_end() {
 
 void chk_fence() { check.threads[sim_current.linear].fenced = true; }
 
-void chk_stuck(const char* kind, Place place, unsigned linear, const char* words) {
-  Raw raw = here(kind, nothing, check.sites.of(0, 0, place), 0);
-  raw.thread = thread_index(linear);
+uint32_t chk_way(const void* call) {
+  const uint32_t calls = check.threads[sim_current.linear].calls;
+  const auto address = reinterpret_cast<uintptr_t>(call);
+  // clang tells of the simulator's functions, too, that they are entered: then this call is known.
+  return calls && check.sites[calls].address == address ? calls : check.sites.of(calls, address);
+}
+
+void chk_stuck(const char* kind, Stop one, const Stop* other, const char* words) {
+  const auto site = [](const Stop& stop) { return stop.way ? stop.way : check.sites.of(0, 0, stop.place); };
+  Raw raw = here(kind, nothing, site(one), 0);
+  raw.thread = thread_index(one.linear);
+  if (other) {
+    raw.has_other = true;
+    raw.other_thread = thread_index(other->linear), raw.other_block = raw.block;
+    raw.other_site = site(*other);
+  }
   raw.words = words;
   add(std::move(raw));
 }

@@ -61,7 +61,7 @@ void put_finding(std::string& out, const Raw& raw) {
     put_index(out, "other_thread", raw.other_thread);
     put_index(out, "other_block", raw.other_block);
   }
-  if (raw.other_access) {
+  if (raw.other_site) {
     put(out, "\"other_access\": \"%s\", ", kind_names[raw.other_access]);
     put_site(out, "other_site", raw.other_site);
     out += ", ";
