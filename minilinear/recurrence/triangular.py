@@ -30,36 +30,27 @@ def _in_quarters(E: Any, n: int) -> Any:
     return E.reshape(*lead, n, 2, rows // (2 * n), n, 2, columns // (2 * n))
 
 
+ROWS = 16  # of a block: the rest of the sums before it is one matrix product
+
+
 def unit_lower_inverse(A: Any) -> Any:
     """(I + A)^-1 for strictly lower triangular A (B, H, N, m, m).
 
-    Diagonal blocks of at most 32 rows by forward substitution, then pairs of blocks joined,
+    Forward substitution, T_i = e_i - sum_{j<i} A_ij T_j for one row i after another; what the rows of earlier blocks
+    bring to a block comes in one matrix product.
 
-        [[I + A11, 0], [A21, I + A22]]^-1 = [[T11, 0], [-T22 A21 T11, T22]],
-
-    so that every intermediate is a true inverse. Sums of powers of A, a tempting all-matmul way, are useless: with
-    equal keys the powers grow like binomials and cancel, to an error of 1e9 in float32 at m = 64.
+    Two ways that are all matrix products are worse. Sums of powers of A: with equal keys the powers grow like
+    binomials and cancel, to an error of 1e9 in float32 at m = 64. Joining the inverses of two halves, with -T22 A21 T11
+    in the corner: after reflections (beta = 2) along one key it multiplies rounding errors that substitution cancels,
+    and is up to 200 times less exact (docs/gotchas.md).
     """
-    m = size = A.shape[-1]
-    while size > 32 and size % 2 == 0:
-        size //= 2
+    m = A.shape[-1]
     T = np.zeros_like(A)
-    starts = range(0, m, size)
-    inverses = _substituted(np.stack([A[..., a : a + size, a : a + size] for a in starts], -3))
-    for i, a in enumerate(starts):
-        T[..., a : a + size, a : a + size] = inverses[..., i, :, :]
-    while size < m:
-        for a in range(0, m, 2 * size):
-            upper, lower = slice(a, a + size), slice(a + size, a + 2 * size)
-            T[..., lower, upper] = -T[..., lower, lower] @ (A[..., lower, upper] @ T[..., upper, upper])
-        size *= 2
-    return T
-
-
-def _substituted(A: Any) -> Any:
-    """Forward substitution, row by row: T_i = e_i - sum_{j<i} A_ij T_j."""
-    T = -A  # without its diagonal of ones
-    for i in range(1, A.shape[-1]):
-        T[..., i : i + 1, :i] += T[..., i : i + 1, :i] @ T[..., :i, :i]
-    T += np.identity(A.shape[-1], dtype=A.dtype, like=A)
+    diagonal = np.arange(m, like=A)
+    T[..., diagonal, diagonal] = 1
+    for a in range(0, m, ROWS):
+        if a:
+            T[..., a : a + ROWS, :a] = -(A[..., a : a + ROWS, :a] @ T[..., :a, :a])
+        for i in range(a + 1, min(a + ROWS, m)):
+            T[..., i : i + 1, :i] -= A[..., i : i + 1, a:i] @ T[..., a:i, :i]
     return T
