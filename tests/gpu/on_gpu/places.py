@@ -1,0 +1,184 @@
+"""The two places where kernels run, seen alike: a GPU through CuPy, and this processor through the simulator.
+
+A GPU works on while Python goes on, so time is taken by events in its own stream; what it read lately lies in its L2
+cache, so a measurement says whether that was emptied before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+import minilinear as ml
+from minilinear.backend import to_numpy
+from minilinear.gpu.sim.compile import find_compiler, version
+
+FLUSH = 256 << 20  # bytes that are written to empty an L2 cache: more than any GPU has
+
+SMI = (  # what nvidia-smi is asked for before and after each section
+    "clocks.sm", "clocks.mem", "temperature.gpu", "power.draw", "utilization.gpu", "clocks_throttle_reasons.active",
+)  # fmt: skip
+SMI_ONCE = ("driver_version", "power.limit", "ecc.mode.current", "mig.mode.current", "persistence_mode", "pci.bus_id")
+
+
+def command(*words: str) -> str | None:
+    """What a program prints; None if it is not there or fails."""
+    if shutil.which(words[0]) is None:
+        return None
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def smi(*fields: str) -> dict[str, str] | None:
+    """What nvidia-smi says about the GPU that CuPy uses; a field that an old driver does not know is left out."""
+    found = {}
+    for field in fields:
+        answer = command("nvidia-smi", f"--query-gpu={field}", "--format=csv,noheader", "--id=0")
+        if answer:
+            found[field] = answer
+    return found or None
+
+
+class Processor:
+    """This processor. Its times say nothing about a GPU: they prove that the script runs."""
+
+    name = "cpucuda"
+    full_size = False  # shapes are those of a demonstration
+
+    def __init__(self) -> None:
+        with self.backend:  # says what is missing
+            pass
+
+    @property
+    def backend(self) -> ml.use:
+        """Chosen for a block: with place.backend: ..."""
+        return ml.use(self.name)
+
+    def describe(self) -> dict[str, Any]:
+        compiler = find_compiler()
+        return {
+            "device": f"simulated on {platform.processor() or platform.machine()}, {os.cpu_count()} cores",
+            "compiler": version(compiler).partition("\n")[0],
+        }
+
+    def state(self) -> dict[str, Any] | None:
+        return {"load": os.getloadavg()[0]}
+
+    def software(self) -> dict[str, Any]:
+        return {}
+
+    def here(self, x: np.ndarray) -> Any:
+        """An array of this place."""
+        return x
+
+    def numbers(self, x: Any) -> np.ndarray:
+        """Back as a NumPy array."""
+        return to_numpy(x)
+
+    def wait(self) -> None:
+        """Until all work is done."""
+
+    def flush(self) -> None:
+        """Empty the cache."""
+
+    def seconds(self, do: Callable[[], Any], *, warm_up: int, repeats: int, cold: bool) -> list[float]:
+        """How long each of the repeats took."""
+        for _ in range(warm_up):
+            do()
+        found = []
+        for _ in range(repeats):
+            began = time.perf_counter()
+            do()
+            found.append(time.perf_counter() - began)
+        return found
+
+    @contextlib.contextmanager
+    def profiled(self, name: str) -> Iterator[None]:
+        """A range that a profiler shows."""
+        yield
+
+
+class Gpu(Processor):
+    """The GPU that is current to CuPy."""
+
+    name = "cupy"
+    full_size = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        import cupy
+
+        self.cupy, self.device = cupy, cupy.cuda.Device()
+        self._flushed: Any = None
+
+    def describe(self) -> dict[str, Any]:
+        runtime = self.cupy.cuda.runtime
+        about = runtime.getDeviceProperties(self.device.id)
+        free, total = runtime.memGetInfo()
+        processes = command("nvidia-smi", "--query-compute-apps=pid,process_name,used_memory", "--format=csv,noheader")
+        return {
+            "device": about["name"].decode(),
+            "compute_capability": self.device.compute_capability,
+            "multiprocessors": about["multiProcessorCount"],
+            "memory_bytes": total,
+            "free_bytes": free,
+            "l2_bytes": about["l2CacheSize"],
+            "shared_per_block_optin": self.device.attributes["MaxSharedMemoryPerBlockOptin"],
+            "host": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
+            "nvidia_smi": smi(*SMI_ONCE),
+            "processes": (processes or "").splitlines(),
+        }
+
+    def software(self) -> dict[str, Any]:
+        runtime = self.cupy.cuda.runtime
+        nvrtc = self.cupy.cuda.nvrtc.getVersion()
+        found = {
+            "cupy": self.cupy.__version__,
+            "cuda_driver": runtime.driverGetVersion(),
+            "cuda_runtime": runtime.runtimeGetVersion(),
+            "nvrtc": f"{nvrtc[0]}.{nvrtc[1]}",
+        }
+        with contextlib.suppress(Exception):  # a library that is not installed is no reason to stop
+            found["cublas"] = self.cupy.cuda.cublas.getVersion(self.cupy.cuda.device.get_cublas_handle())
+        return found
+
+    def state(self) -> dict[str, Any] | None:
+        return smi(*SMI)
+
+    def here(self, x: np.ndarray) -> Any:
+        return self.cupy.asarray(x)
+
+    def wait(self) -> None:
+        self.cupy.cuda.get_current_stream().synchronize()
+
+    def flush(self) -> None:
+        if self._flushed is None:
+            self._flushed = self.cupy.empty(FLUSH, self.cupy.uint8)
+        self._flushed.fill(0)
+
+    def seconds(self, do: Callable[[], Any], *, warm_up: int, repeats: int, cold: bool) -> list[float]:
+        event = self.cupy.cuda.Event
+        for _ in range(warm_up):
+            do()
+        pairs = []
+        for _ in range(repeats):
+            if cold:
+                self.flush()
+            begun, ended = event(), event()
+            begun.record()
+            do()
+            ended.record()
+            pairs.append((begun, ended))
+        self.wait()
+        return [self.cupy.cuda.get_elapsed_time(begun, ended) * 1e-3 for begun, ended in pairs]
+
+
+PLACES = {"cupy": Gpu, "cpucuda": Processor}

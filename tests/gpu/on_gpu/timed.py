@@ -1,0 +1,125 @@
+"""Section `time`: every operation at the size of a real layer, forward and with its backward, against the ceilings.
+
+Median, and the tenth and ninetieth percentile, of many runs; once with whatever the cache holds, once with it emptied
+before each run. An operation's fraction of a ceiling is the larger of its bytes against the copy's and its flops
+against the products': which of the two holds it back. Peers are timed in the same process, in turns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+import minilinear as ml
+from minilinear.gpu.launch import recorded
+from minilinear.optim import AdamW
+
+from . import peers
+from .correct import FLOAT32, distance
+from .operations import FULL, OPERATIONS, SMALL, Operation
+from .places import Processor
+from .record import Item
+
+REPEATS = {"warm_up": 5, "repeats": 50}
+FEW = {"warm_up": 1, "repeats": 3}
+
+
+def items(place: Processor, ceilings: Mapping[str, Any]) -> Iterator[Item]:
+    for name, operation in OPERATIONS.items():
+        yield name, lambda name=name, operation=operation: timed(place, name, operation, ceilings)  # type: ignore[misc]
+    yield "adamw", lambda: adamw(place, ceilings)
+
+
+def drawn(operation: Operation, sizes: Mapping[str, int]) -> dict[str, np.ndarray]:
+    """The arrays of an operation, floats as float32."""
+    rng = np.random.default_rng(0)
+    made = operation.make(lambda *shape: rng.standard_normal(shape, np.float32), sizes)
+    return {name: x.astype(np.float32) if x.dtype.kind == "f" else x for name, x in made.items()}
+
+
+def first(out: Any) -> Any:
+    return out[0] if isinstance(out, tuple) else out
+
+
+def step(operation: Operation, arrays: list[Any], cotangent: Any, **how: Any) -> list[Any]:
+    """The output, and the gradients for a given cotangent of it."""
+    tensors = [ml.tensor(x, requires_grad=True) if x.dtype.kind == "f" else x for x in arrays]
+    out = first(operation.run(*tensors, **how))
+    wanted = [x for x in tensors if isinstance(x, ml.Tensor)]
+    return [out.data, *(g.data for g in ml.grad((out * cotangent).sum(), wanted) if g is not None)]
+
+
+def timed(place: Processor, name: str, operation: Operation, ceilings: Mapping[str, Any]) -> dict[str, Any]:
+    """One operation, forward and with its backward; right first, then fast."""
+    sizes = FULL if place.full_size else SMALL
+    found: dict[str, Any] = {"sizes": dict(sizes), "worst_frobenius": right(place, operation)}
+    found["ok"] = found["worst_frobenius"] <= FLOAT32
+    arrays = [place.here(x) for x in drawn(operation, sizes).values()]
+    with place.backend:
+        out = first(operation.run(*arrays))
+        cotangent = place.here(np.random.default_rng(1).standard_normal(out.shape, np.float32))
+        least = sum(x.nbytes for x in arrays) + out.nbytes
+        found["forward"] = spread(place, lambda: operation.run(*arrays), least, operation.flops(sizes), ceilings)
+        least = 2 * sum(x.nbytes for x in arrays) + out.nbytes + cotangent.nbytes
+        found["forward_and_backward"] = spread(
+            place, lambda: step(operation, arrays, cotangent), least, 3 * operation.flops(sizes), ceilings
+        )
+        with recorded() as launches:
+            step(operation, arrays, cotangent)
+        found["launches"] = {each: sum(x.kernel == each for x in launches) for each in {x.kernel for x in launches}}
+        found["moved_bytes"] = sum(x.bytes for x in launches)
+    if place.full_size:
+        found["peers"] = peers.timed(place, name, [place.numbers(x) for x in arrays], place.numbers(cotangent))
+    return found
+
+
+def right(place: Processor, operation: Operation) -> float:
+    """How far output and gradients are from the NumPy text in float64, at the small sizes."""
+    made = list(drawn(operation, SMALL).values())
+    doubles = [x.astype(np.float64) if x.dtype.kind == "f" else x for x in made]
+    with ml.use("numpy"):
+        how = {"form": "recurrent"} if operation.chunked else {}
+        shape = first(operation.run(*doubles, **how)).shape
+        cotangent = np.random.default_rng(1).standard_normal(shape)
+        wanted = step(operation, doubles, cotangent, **how)
+    with place.backend:
+        here = [place.here(x) for x in made]
+        found = step(operation, here, place.here(cotangent.astype(np.float32)))
+    return max(distance(place.numbers(x), y)["frobenius"] for x, y in zip(found, wanted, strict=True))
+
+
+def spread(
+    place: Processor, do: Callable[[], Any], least: int, flops: float, ceilings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Seconds of many runs, and how near the best of all possible kernels they come."""
+    found: dict[str, Any] = {"least_bytes": least, "flops": flops}
+    for cache in ("warm", "emptied") if place.full_size else ("warm",):
+        seconds = place.seconds(do, **(REPEATS if place.full_size else FEW), cold=cache == "emptied")
+        median, p10, p90 = (float(np.percentile(seconds, q)) for q in (50, 10, 90))
+        found[cache] = {"median_s": median, "p10_s": p10, "p90_s": p90, "runs": len(seconds)}
+        found[cache] |= fractions(median, least, flops, ceilings)
+    return found
+
+
+def fractions(seconds: float, least: int, flops: float, ceilings: Mapping[str, Any]) -> dict[str, float]:
+    """Of what was measured in this run; nothing where the ceilings were not."""
+    copy, gemm = ceilings.get("copy", {}).get("bytes_per_s"), ceilings.get("gemm fp32", {}).get("flops_per_s")
+    found = {"bytes_per_s": least / seconds, "flops_per_s": flops / seconds}
+    if copy and gemm:
+        found |= {"of_copy": least / seconds / copy, "of_gemm_fp32": flops / seconds / gemm}
+    return found
+
+
+def adamw(place: Processor, ceilings: Mapping[str, Any]) -> dict[str, Any]:
+    """One step of AdamW on many arrays: p, g, m and v read, p, m and v written."""
+    count, size = (48, 1 << 20) if place.full_size else (4, 1 << 8)
+    rng = np.random.default_rng(0)
+    with place.backend:
+        from minilinear.nn import Parameter
+
+        parameters = [Parameter(place.here(rng.standard_normal(size, np.float32))) for _ in range(count)]
+        gradients = [place.here(rng.standard_normal(size, np.float32)) for _ in range(count)]
+        optimizer = AdamW(parameters, lr=1e-3)
+        return spread(place, lambda: optimizer.step(gradients), 7 * 4 * count * size, 12.0 * count * size, ceilings)

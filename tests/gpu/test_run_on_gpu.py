@@ -1,0 +1,193 @@
+"""The script for a GPU, end to end on this processor; and its record, which survives whatever happens to a run."""
+
+import json
+import math
+import re
+import time
+
+import pytest
+
+from minilinear.errors import ConfigError
+from minilinear.gpu.cuda import Missing
+from tests.gpu.on_gpu import correct, timed, trained
+from tests.gpu.on_gpu.operations import OPERATIONS
+from tests.gpu.on_gpu.peers import PEERS
+from tests.gpu.on_gpu.places import Processor
+from tests.gpu.on_gpu.record import Record, plain
+from tests.gpu.run_on_gpu import main
+
+CODE = {"commit": "a", "changed": False, "place": "cpucuda"}
+
+
+def read(path):
+    return json.loads(path.read_text("utf-8"))
+
+
+def silent(_):
+    pass
+
+
+# The record.
+
+
+def test_every_item_is_on_the_disk_as_soon_as_it_is_done(tmp_path):
+    path, seen = tmp_path / "r.json", []
+
+    def second():
+        seen.append(read(path)["sections"]["s"]["first"]["x"])
+        return {"ok": True}
+
+    record = Record(path, CODE)
+    record.run("s", [("first", lambda: {"x": 1.5}), ("second", second)], say=silent)
+    assert seen == [1.5]
+    assert record.close() == 0
+    assert (read(path)["ok"], read(path)["complete"]) == (True, True)
+
+
+def test_an_item_that_raises_is_a_check_that_failed_and_the_others_run(tmp_path):
+    record = Record(tmp_path / "r.json", CODE)
+    record.run("s", [("bad", lambda: 1 / 0), ("good", lambda: {"ok": True})], say=silent)
+    assert record.failed() == ["s: bad"]
+    assert record.close() == 1
+    assert "ZeroDivisionError" in read(tmp_path / "r.json")["sections"]["s"]["bad"]["traceback"]
+
+
+def test_no_item_begins_when_time_is_out_and_resume_does_the_rest_and_what_failed(tmp_path):
+    path, done = tmp_path / "r.json", []
+
+    def items(fails):
+        yield "one", lambda: done.append("one") or {"ok": not fails}
+        yield "two", lambda: done.append("two") or ({"ok": True} if not fails else 1 / 0)
+        yield "three", lambda: done.append("three") or {"ok": True}
+
+    record = Record(path, CODE)
+    record.run("s", [*items(False)][:1] + [*items(True)][1:2], say=silent)
+    record.until = -math.inf
+    record.run("s", items(False), say=silent)
+    assert done == ["one", "two"]
+    assert record.close() == 1  # what failed counts more than that time is out
+    record = Record(path, CODE, resume=True)
+    record.run("s", items(False), say=silent)
+    assert done == ["one", "two", "two", "three"]
+    assert record.close() == 0
+
+
+def test_out_of_time_is_an_exit_code_of_its_own(tmp_path):
+    record = Record(tmp_path / "r.json", CODE, until=time.monotonic() - 1)
+    record.run("s", [("one", lambda: {})], say=silent)
+    assert record.close() == 3
+    assert not read(tmp_path / "r.json")["complete"]
+
+
+@pytest.mark.parametrize("text", [None, "", "[]", '{"code": {}}', '{"code": 1, "sections": {}}'])
+def test_resume_wants_a_record(tmp_path, text):
+    if text is not None:
+        (tmp_path / "r.json").write_text(text)
+    with pytest.raises(ConfigError, match="--resume goes on with a record"):
+        Record(tmp_path / "r.json", CODE, resume=True)
+
+
+def test_resume_wants_the_same_code(tmp_path):
+    Record(tmp_path / "r.json", CODE).close()
+    with pytest.raises(ConfigError, match=r"commit a then, b now"):
+        Record(tmp_path / "r.json", CODE | {"commit": "b"}, resume=True)
+
+
+def test_what_json_has_no_word_for():
+    assert plain({"a": math.nan, "b": (1, math.inf), 3: None, "d": True}) == {
+        "a": None,
+        "b": [1, None],
+        "3": None,
+        "d": True,
+    }
+
+
+# The sections.
+
+
+@pytest.fixture(scope="module")
+def place():
+    return Processor()
+
+
+def test_an_operation_is_right_and_has_its_times(place):
+    found = timed.timed(
+        place, "rms_norm", OPERATIONS["rms_norm"], {"copy": {"bytes_per_s": 1e9}, "gemm fp32": {"flops_per_s": 1e9}}
+    )
+    assert found["ok"]
+    assert found["launches"]["rms_norm_forward<32>"] == 1
+    assert found["forward"]["warm"]["of_copy"] > 0
+    x, weight = 65 * 48 * 4, 48 * 4
+    assert found["forward"]["least_bytes"] == 2 * x + weight
+    assert found["forward_and_backward"]["least_bytes"] == 4 * x + 2 * weight
+
+
+def test_an_operation_that_is_wrong_fails(place, monkeypatch):
+    wrong = OPERATIONS["rms_norm"].__class__(lambda x, weight: x * weight, OPERATIONS["rms_norm"].make, lambda s: 1.0)
+    right = timed.step
+    monkeypatch.setattr(
+        timed, "step", lambda op, arrays, g, **how: right(wrong if arrays[0].dtype == "f4" else op, arrays, g, **how)
+    )
+    assert not timed.timed(place, "rms_norm", OPERATIONS["rms_norm"], {})["ok"]
+
+
+@pytest.mark.parametrize("name", correct.KEYS)
+def test_keys(place, name):
+    assert correct.repeated_keys(place, name)["ok"]
+
+
+@pytest.mark.parametrize("reset", [-1e4, -math.inf])
+def test_resets(place, reset):
+    assert correct.resets(place, reset)["ok"]
+
+
+def test_training_beside_numpy(place, monkeypatch):
+    monkeypatch.setattr(trained, "STEPS", 3)
+    found = trained.losses(place, "delta_net")
+    assert found["ok"]
+    assert len(found["numpy"]) == len(found["cpucuda"]) == 3
+    assert found["kernels"]["rms_norm"] > 0
+
+
+def test_every_operation_draws_what_it_takes(place):
+    for name, operation in OPERATIONS.items():
+        arrays = timed.drawn(
+            operation, {"B": 1, "T": 3, "H": 1, "K": 2, "V": 2, "D": 48, "E": 4, "vocabulary": 5, "C": 64}
+        )
+        out = timed.first(operation.run(*arrays.values()))
+        assert out.dtype == "f4", name
+        assert operation.flops({"B": 1, "T": 3, "H": 1, "K": 2, "V": 2, "D": 48, "E": 4, "vocabulary": 5, "C": 64}) > 0
+
+
+def test_peers_are_peers_of_operations():
+    assert not PEERS.keys() - OPERATIONS.keys()
+
+
+# The command.
+
+
+def test_the_script_writes_one_file(tmp_path, capsys):
+    out = tmp_path / "found.json"
+    assert main(["--backend", "cpucuda", "--out", str(out), "--only", "machine"]) == 0
+    found = read(out)
+    assert found["ok"] and found["complete"]
+    assert found["sections"]["machine"]["software"]["numpy"]
+    assert [next(iter(state)) for state in found["states"]] == ["before", "after"]
+    assert main(["--backend", "cpucuda", "--out", str(out), "--only", "machine", "--resume"]) == 0
+    assert "machine: device" not in capsys.readouterr().out.split("all right")[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "rule"),
+    [
+        (["--only", "corect"], "--only is a list of .*\n.*corect\n.*correct"),
+        (["--out", "/nowhere/at/all.json"], "--out names a file in a folder that is there"),
+        (["--resume"], "--resume goes on with a record"),
+        (["--backend", "cupy"], "The backend cupy cannot run here"),
+    ],
+)
+def test_wrong_usage(tmp_path, capsys, monkeypatch, words, rule):
+    monkeypatch.setattr("minilinear.gpu.cuda.missing_for_cupy", lambda: [Missing("there is none", "buy one")])
+    given = ["--backend", "cpucuda", "--out", str(tmp_path / "r.json"), *words]
+    assert main(given) == 2
+    assert re.search(rule, capsys.readouterr().err)
