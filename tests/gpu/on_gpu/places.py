@@ -6,13 +6,16 @@ cache, so a measurement says whether that was emptied before.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import platform
 import shutil
 import subprocess
+import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -100,11 +103,6 @@ class Processor:
             found.append(time.perf_counter() - began)
         return found
 
-    @contextlib.contextmanager
-    def profiled(self, name: str) -> Iterator[None]:
-        """A range that a profiler shows."""
-        yield
-
 
 class Gpu(Processor):
     """The GPU that is current to CuPy."""
@@ -113,6 +111,9 @@ class Gpu(Processor):
     full_size = True
 
     def __init__(self) -> None:
+        self.cache = Path(tempfile.mkdtemp(prefix="run_on_gpu-"))  # of compiled kernels: CuPy asks when it is imported
+        atexit.register(shutil.rmtree, self.cache, ignore_errors=True)
+        os.environ["CUPY_CACHE_DIR"] = str(self.cache)
         super().__init__()
         import cupy
 
