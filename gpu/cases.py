@@ -14,7 +14,8 @@ import numpy as np
 from ..backend import use
 from ..errors import BackendError, ConfigError, explain, nearest
 from . import twins  # noqa: F401, for what it imports: the modules that register kernels
-from .launch import KERNELS, Kernel, Launch, evaluated, recorded
+from .launch import KERNELS, Kernel, Launch, recorded
+from .plan import evaluated
 
 
 def chosen(names: tuple[str, ...] | list[str]) -> list[Kernel]:
@@ -33,19 +34,19 @@ def chosen(names: tuple[str, ...] | list[str]) -> list[Kernel]:
 def largest(kernel: Kernel) -> dict[str, Any]:
     """The case with the most elements in its arrays."""
     arrays = lambda case: [p.name for p in kernel.pointers if case.get(p.name, 0) is not None]
-    return max(kernel.cases, key=lambda case: sum(math.prod(kernel.shape(name, case)) for name in arrays(case)))
+    elements = lambda case: sum(math.prod(kernel.shape(name, kernel.settled(case))) for name in arrays(case))
+    return max(kernel.cases, key=elements)
 
 
 def inputs(kernel: Kernel, case: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
     """Arguments of a launch: normal numbers of the shapes that a case gives, or what the kernel's draw makes."""
-    arguments = dict(case)
+    arguments, numbers = dict(case), kernel.settled(case)
     for name, parameter in ((p.name, p) for p in kernel.pointers):
         if name in kernel.outputs or name in case:
             continue
-        sizes = {axis: case[axis] for axis in kernel.axes if axis in case}
-        shape, dtype = kernel.shape(name, sizes), parameter.dtype(kernel.meaning(case))
+        shape, dtype = kernel.shape(name, numbers), parameter.dtype(kernel.meaning(numbers))
         if name in kernel.draw:
-            drawn = _called(kernel.draw[name], rng, case)
+            drawn = _called(kernel.draw[name], rng, numbers)
         elif dtype.kind == "f":
             drawn = rng.standard_normal(shape)
         else:
@@ -78,13 +79,20 @@ class Checked:
 
 def check(kernel: Kernel, case: dict[str, Any], *, seed: int = 0) -> Checked:
     """Run one case in check mode, blocks, warps and lanes in an order that the seed shuffles."""
+    arguments = inputs(kernel, case, np.random.default_rng(seed))
     with use("cpucuda"), recorded(check=True, seed=seed) as launches:
-        results = kernel(**inputs(kernel, case, np.random.default_rng(seed)))
-    outputs = dict(zip(kernel.outputs, results if isinstance(results, tuple) else (results,)))
-    wrong = tuple(name for name, y in outputs.items() if y is not None and not np.isfinite(y).all())
+        results = kernel(**arguments)
+    written = {name: arguments[name] for name in kernel.inout}
+    written |= zip(kernel.outputs, results if isinstance(results, tuple) else (results,))
+    wrong = tuple(name for name, y in written.items() if y is not None and not _is_numbers(y))
     findings = tuple(finding for launch in launches for finding in launch.findings)
     counters = launches[-1].counters if launches else None
     return Checked(launches[-1].kernel if launches else kernel.name, case, findings, wrong, counters)
+
+
+def _is_numbers(y: np.ndarray) -> bool:
+    """Whether nothing is left of what fresh outputs are filled with: NaN, the least integer."""
+    return bool(np.all(y != np.iinfo(y.dtype).min if y.dtype.kind == "i" else np.isfinite(y)))
 
 
 @dataclass(frozen=True)
@@ -129,7 +137,7 @@ def measure(kernel: Kernel, case: dict[str, Any], backend: str, *, seconds: floa
         until = time.perf_counter() + seconds
         while not times or time.perf_counter() < until:
             times.append(timed()[1])
-    flops = evaluated(kernel.flops, case) if kernel.flops else None
+    flops = evaluated(kernel.flops, kernel.settled(case)) if kernel.flops else None
     return Measured(launch.kernel, case, where, len(times), float(np.median(times)), launch.bytes, flops)
 
 

@@ -35,7 +35,7 @@ def check_names(kernel: Kernel, given: dict[str, Any]) -> None:
         if name not in known:
             rule = f"{kernel.name} takes {', '.join(known)}."
             raise TypeError(explain(rule, got=f"{name}=", fix=nearest(name, known)))
-    found = {*kernel.outputs, *kernel.axes, *given}
+    found = {*kernel.outputs, *kernel.axes, *given, *(each.target for each in kernel.relations)}
     wanted = [name for name in (*parameters, *kernel.choices) if name not in found]
     if wanted:
         fix = ", ".join(f"{name}=None" if name in kernel.shapes and kernel.optional(name) else name for name in wanted)
@@ -47,18 +47,18 @@ def check_names(kernel: Kernel, given: dict[str, Any]) -> None:
             raise TypeError(explain(f"{name} of {kernel.name} cannot be None.", got="None", fix=fix))
 
 
-def lengths(kernel: Kernel, arrays: dict[str, Any], given: dict[str, Any]) -> dict[str, int]:
-    """The length of every axis: given as a number, or from the arrays."""
+def lengths(kernel: Kernel, arrays: dict[str, Any], given: dict[str, Any]) -> tuple[dict[str, int], dict[str, str]]:
+    """The length of every axis that is given as a number or that an array has, and which argument said so."""
     sizes: dict[str, int] = {}
-    bound: dict[str, str] = {}  # which argument said so
+    bound: dict[str, str] = {}
     for axis in kernel.axes:
         if axis in given:
             sizes[axis] = int(source.cast(given[axis], np.dtype(np.int64), f"{axis} of {kernel.name}"))
             bound[axis] = f"{axis}={sizes[axis]}"
             if sizes[axis] < 0:
-                raise ShapeError(explain(f"{axis} of {kernel.name} must be a length.", got=sizes[axis]))
-    present = {name: x for name, x in arrays.items() if x is not None}
-    for name, x in present.items():
+                fix = "0 or more"
+                raise ShapeError(explain(f"{axis} of {kernel.name} must be a length.", got=sizes[axis], fix=fix))
+    for name, x in arrays.items():
         letters = kernel.letters(name)
         if len(x.shape) != len(letters):
             fix = "reshape it to these axes: a kernel has no others"
@@ -69,11 +69,21 @@ def lengths(kernel: Kernel, arrays: dict[str, Any], given: dict[str, Any]) -> di
             if token.isidentifier():
                 sizes.setdefault(token, length)
                 bound.setdefault(token, name)
-    unknown = [axis for axis in kernel.axes if axis not in sizes and _needed(kernel, axis, arrays)]
+    return sizes, bound
+
+
+def check_known(kernel: Kernel, sizes: dict[str, int], absent: set[str]) -> None:
+    """Every axis has a length, or a relation defines it."""
+    known = {*sizes, *(each.target for each in kernel.relations)}
+    unknown = [axis for axis in kernel.axes if axis not in known and _needed(kernel, axis, absent)]
     if unknown:
         rule = f"No array of {kernel.name} says how long {', '.join(unknown)} is."
         raise TypeError(explain(rule, fix=f"{unknown[0]}=..., a number"))
-    for name, x in present.items():
+
+
+def check_shapes(kernel: Kernel, arrays: dict[str, Any], sizes: dict[str, Any], bound: dict[str, str]) -> None:
+    """Every axis has the same length in all arrays."""
+    for name, x in arrays.items():
         expected = kernel.shape(name, sizes)
         differ = [token for token, n, length in zip(kernel.letters(name), expected, x.shape) if n != length]
         if differ:
@@ -82,22 +92,25 @@ def lengths(kernel: Kernel, arrays: dict[str, Any], given: dict[str, Any]) -> di
                 f"{name} of {kernel.name} must have the shape ({', '.join(kernel.letters(name))}) = {expected}{says}."
             )
             raise ShapeError(explain(rule, got=x.shape, fix=f"check how {name} was made and reshaped"))
-    return sizes
 
 
-def _needed(kernel: Kernel, axis: str, arrays: dict[str, Any]) -> bool:
+def _needed(kernel: Kernel, axis: str, absent: set[str]) -> bool:
     """Not if it belongs to an array that is None alone, and the kernel does not ask for it."""
     if any(p.name == axis for p in kernel.signature.parameters):
         return True
-    return any(axis in named(kernel.shapes[p.name]) for p in kernel.pointers if arrays.get(p.name, 0) is not None)
+    return any(axis in named(shape) for name, shape in kernel.shapes.items() if name not in absent)
 
 
-def check_array(kernel: Kernel, p: Parameter, x: Any, dtype: np.dtype, executor: Any) -> None:
-    """The kernel's dtype, in one piece, aligned; and what is written to may be."""
-    what = f"{p.name} of {kernel.name}"
+def check_dtype(kernel: Kernel, name: str, x: Any, dtype: np.dtype) -> None:
+    """That of the kernel."""
     if x.dtype != dtype or not x.dtype.isnative:
-        fix = f"x.astype(np.{dtype})"
-        raise TypeError(explain(f"{what} must be an array of {dtype}.", got=f"{x.dtype}{x.shape}", fix=fix))
+        rule, fix = f"{name} of {kernel.name} must be an array of {dtype}.", f"x.astype(np.{dtype})"
+        raise TypeError(explain(rule, got=f"{x.dtype}{x.shape}", fix=fix))
+
+
+def check_memory(kernel: Kernel, p: Parameter, x: Any, align: int, executor: Any) -> None:
+    """In one piece, aligned; and what is written to may be."""
+    what = f"{p.name} of {kernel.name}"
     if not x.flags.c_contiguous:
         raise ValueError(
             explain(
@@ -110,11 +123,9 @@ def check_array(kernel: Kernel, p: Parameter, x: Any, dtype: np.dtype, executor:
         raise ValueError(
             explain(f"{what} is written to, and must allow it.", got="a read-only array", fix="a copy: x.copy()")
         )
-    align = kernel.align.get(p.name, dtype.itemsize)
     if x.size and executor.address(x) % align:
         got = f"an address that is {executor.address(x) % align} too far"
         raise ValueError(explain(f"{what} must begin at a multiple of {align} bytes.", got=got, fix="x.copy()"))
-    check_count(kernel, p.name, x.shape)
 
 
 def check_count(kernel: Kernel, name: str, shape: tuple[int, ...]) -> None:

@@ -16,6 +16,10 @@ WIDTHS: dict[str, Any] = {
     "templates": tuple(f"<{W}>" for W in range(1, WIDEST + 1)),
     "block": THREADS,
 }
+REQUIRES = {
+    "T <= 2**31 - 128": "the end of the last tile is an int",
+    "0 <= silu <= 1": "0 is no activation, 1 is SiLU",
+}
 CASES = (
     *({"B": 2, "T": 33, "D": 5, "W": W, "silu": 1} for W in range(2, WIDEST + 1)),
     {"B": 1, "T": 130, "D": 33, "W": 3, "silu": 0, "bias": None},
@@ -37,6 +41,7 @@ convolution_forward = kernel(
     registers=64,
     flops=lambda B, T, D, W: 2 * B * T * D * W,
     cases=(*CASES, ONE_TAP),
+    requires=REQUIRES,
     twin="causal_convolution",
     **WIDTHS,
 )
@@ -51,6 +56,7 @@ convolution_backward = kernel(
     registers=64,
     flops=lambda B, T, D, W: 6 * B * T * D * W,
     cases=(*CASES, {**ONE_TAP, "dpast": None}),
+    requires=REQUIRES,
     twin="causal_convolution",
     **WIDTHS,
 )  # fmt: skip

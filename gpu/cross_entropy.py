@@ -9,7 +9,7 @@ import numpy as np
 from ..autograd.ops.reductions import _cross_entropy
 from .launch import kernel
 from .mirror import Twin
-from .rows import BY_ROWS, CASES, not_rows, rows
+from .rows import BY_ROWS, CASES, REQUIRES, not_rows, rows
 
 DRAW = {
     "targets": lambda rng, N, D: rng.integers(-1, D, N).astype(np.int32),
@@ -20,9 +20,11 @@ cross_entropy_forward = kernel(
     "cross_entropy.cu",
     "cross_entropy_forward",
     shapes={"logits": "N D", "targets": "N", "loss": "N", "largest": "N", "sum": "N"},
+    empty=0.0,
     flops=lambda N, D: 3 * N * D,
     cases=CASES,
     draw=DRAW,
+    requires=REQUIRES,
     **BY_ROWS,
 )
 cross_entropy_backward = kernel(
@@ -32,6 +34,7 @@ cross_entropy_backward = kernel(
     flops=lambda N, D: 4 * N * D,
     cases=CASES,
     draw=DRAW,
+    requires=REQUIRES,
     **BY_ROWS,
 )
 

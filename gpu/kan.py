@@ -31,6 +31,11 @@ BY_TILES: dict[str, Any] = {
     "grid": lambda N, D: -(-((N + ROWS - 1) // ROWS) * D // 128),
     "block": 128,
     "registers": 72,
+    "requires": {
+        "N <= 2**31 - 128": "the end of the last tile is an int",
+        "A >= 1 and D % A == 0": "the groups of a are equally wide",
+        "G >= 1 and D % G == 0": "the groups of b are equally wide",
+    },
     "twin": "group_rational",
 }
 CASES = (

@@ -17,16 +17,15 @@ others outputs, which are allocated and returned in the order of the signature; 
 
 from __future__ import annotations
 
-import inspect
 import math
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +33,14 @@ import numpy as np
 
 from ..errors import explain, nearest
 from . import checks, execute, source
+from .plan import Plan, asked, dimensions, evaluated, planned
+from .relations import Relation, relation, settle
 from .source import Parameter, Signature
 
 OPTIONS = ("-std=c++17",)  # of the compiler. CuPy adds two by itself, for every kernel: denormals count as 0, and
 ADDED_BY_CUPY = ("-ftz=true", "--device-as-default-execution-space")  # plain functions are __device__ functions
+
+KINDS = 256  # plans that a kernel keeps: shapes that change with each launch must not fill the memory
 
 KERNELS: dict[str, Kernel] = {}
 Amount = int | tuple[int, ...] | Callable[..., Any]  # a constant, or a function of sizes and numbers by name
@@ -128,6 +131,9 @@ class Kernel:
         cases: sizes and numbers, and None for arrays that may be, for a quick check: {"N": 5, "D": 33, "eps": 1e-5}.
         draw: for inputs that cannot be any float: {"targets": lambda rng, N, V: rng.integers(0, V, N)}.
         flops: operations, in the same way as grid.
+        requires: what must hold between numbers, as in relations.py, and why: {"D % A == 0": "groups are of one size"}.
+        usual: numbers that the twin chooses by the sizes, in the same way as grid: {"share": lambda D: 1 / D}. For the
+            clock, where the sizes of a case are changed.
         twin: its name in the table of twins.py; by default the kernel's own without _forward or _backward.
         folder: of the file; tests have kernels of their own, and plant faults in copies.
     """
@@ -149,6 +155,8 @@ class Kernel:
     cases: tuple[dict[str, Any], ...] = ()
     draw: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     flops: Callable[..., float] | None = None
+    requires: Mapping[str, str] = field(default_factory=dict)
+    usual: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     twin: str = ""
     folder: Path = source.FOLDER
 
@@ -190,7 +198,7 @@ class Kernel:
     def choices(self) -> tuple[str, ...]:
         """What template, grid, block and shared depend on, and the kernel itself is not given: which way to go."""
         of = (self.template, self.grid, self.block, self.shared)
-        used = [name for function in of if callable(function) for name in _asked(function)]
+        used = [name for function in of if callable(function) for name in asked(function)]
         known = {*self.axes, *(parameter.name for parameter in self.signature.parameters)}
         return tuple(name for name in dict.fromkeys(used) if name not in known)
 
@@ -225,10 +233,39 @@ class Kernel:
         if bool(self.template) != bool(self.templates) or bool(self.template) != bool(self.signature.letters):
             rule = f"template and templates of {self.name} go together, with a template in {self.file}."
             raise TypeError(explain(rule, got=f"templates={self.templates}, letters {self.signature.letters}"))
+        numbers = dict.fromkeys([*parameters, *self.axes, *self.choices])
+        for each in self.relations:
+            for name in {*each.names, each.target} - {*numbers, None}:
+                rule = f"requires of {self.name} is about {', '.join(numbers)}."
+                raise TypeError(explain(rule, got=f"{name} in {each.text!r}", fix=nearest(str(name), numbers)))
         for template in self.templates or ("",):
             meaning = self.signature.meaning(template)
             for parameter in parameters.values():
                 parameter.dtype(meaning)
+
+    @cached_property
+    def _plans(self) -> dict[tuple[Any, ...], Plan]:
+        """By kind of launch."""
+        return {}
+
+    @cached_property
+    def relations(self) -> tuple[Relation, ...]:
+        """What `requires` says, read."""
+        return tuple(relation(text, why) for text, why in self.requires.items())
+
+    @cached_property
+    def loose(self) -> frozenset[str]:
+        """The floats that neither shapes nor amounts depend on: a launch with others is of the same kind."""
+        amounts = (self.template, self.grid, self.block, self.shared)
+        needed = {name for amount in amounts if callable(amount) for name in asked(amount)}
+        plain = [p for p in self.signature.parameters if not p.pointer and p.ctype in ("float", "double")]
+        return frozenset(p.name for p in plain if p.name not in needed and p.name not in self.axes)
+
+    def settled(self, numbers: dict[str, Any]) -> dict[str, Any]:
+        """A case with the numbers that follow from it."""
+        numbers = dict(numbers)
+        settle(self.name, self.relations, numbers)
+        return numbers
 
     def meaning(self, numbers: dict[str, Any]) -> dict[str, str]:
         """What the template's letters stand for, at these sizes and numbers."""
@@ -241,11 +278,15 @@ class Kernel:
     def largest_block(self, name: str) -> tuple[int, int]:
         """Threads and bytes of dynamic shared memory of the largest block that a case launches of an instantiation."""
         threads, shared = 1, 0
-        for case in self.cases:
+        for case in map(self.settled, self.cases):
             if self.instance(case) == name:
-                threads = max(threads, math.prod(_dimensions(evaluated(self.block, case))))
+                threads = max(threads, math.prod(dimensions(evaluated(self.block, case))))
                 shared = max(shared, int(evaluated(self.shared, case)))
         return threads, shared
+
+    def shape(self, name: str, sizes: dict[str, Any]) -> tuple[int, ...]:
+        """Of an array, by the lengths of the axes; "2*E" is computed."""
+        return eval(self._shape_code[name], {}, sizes)
 
     # -----------------------------------------------------------------------------------------------------------------
     # A launch.
@@ -265,71 +306,63 @@ class Kernel:
             ShapeError: shapes that contradict each other.
             ValueError: an array that is not contiguous or aligned, arrays that overlap, a number out of range.
         """
-        checks.check_names(self, given)
-        arrays = {p.name: given[p.name] for p in self.pointers if p.name in given}
-        executor = execute.executor(self.name, {name: x for name, x in arrays.items() if x is not None})
-        sizes = checks.lengths(self, arrays, given)
-        numbers = sizes | {n: v for n, v in given.items() if n not in self.shapes}
-        template = evaluated(self.template, numbers) if self.template else ""
-        if self.template and template not in self.templates:
-            raise ValueError(explain(f"templates= of {self.name} lists all there are.", got=template))
-        meaning = self.signature.meaning(template)
-        for parameter in self.pointers:
-            if arrays.get(parameter.name) is not None:
-                checks.check_array(self, parameter, arrays[parameter.name], parameter.dtype(meaning), executor)
-        for p in self.pointers:
-            if p.name in self.outputs and p.name not in arrays:
-                shape = self.shape(p.name, sizes)
-                checks.check_count(self, p.name, shape)
-                arrays[p.name] = _filled(executor.empty(shape, p.dtype(meaning)))
+        present = {name: x for name, x in given.items() if x is not None and name in self.shapes}
+        executor = execute.executor(self.name, present)
+        plan = self._plan(given, executor)
+        arrays: dict[str, Any] = {}
+        for p, made, align in plan.arrays:
+            x = arrays[p.name] = present.get(p.name) if made is None else _filled(executor.empty(*made))
+            if made is None and x is not None:
+                checks.check_memory(self, p, x, align, executor)
         checks.check_overlaps(self, arrays, given, executor)
-        scalars = {
-            p.name: source.cast(numbers[p.name], p.dtype(meaning), f"{p.name} of {self.name}")
-            for p in self.signature.parameters
-            if not p.pointer
-        }
-        if self._something_to_do(arrays, sizes, executor):
+        scalars = plan.scalars
+        if plan.loose:
+            scalars = scalars | plan.cast({name: given[name] for name in self.loose if name in given})
+        if plan.launches:
             arguments = [arrays[p.name] if p.pointer else scalars[p.name] for p in self.signature.parameters]
-            self._launch(executor, template, numbers, arrays, arguments)
+            self._launch(executor, plan, arguments)
+        elif plan.fill is not None:
+            for x in (arrays[name] for name in self.outputs):
+                if x is not None:
+                    x.fill(plan.fill)
         results = tuple(arrays[name] for name in self.outputs)
         return results[0] if len(results) == 1 else results or None
 
-    def shape(self, name: str, sizes: dict[str, int]) -> tuple[int, ...]:
-        """Of an array, by the lengths of the axes; "2*E" is computed."""
-        return eval(self._shape_code[name], {}, sizes)
+    def _plan(self, given: dict[str, Any], executor: Any) -> Plan:
+        """What launches of this kind have in common."""
+        kind: list[Any] = [executor.most_shared()]
+        for name, x in given.items():
+            if x is None or name in self.loose:
+                kind.append(name)
+            elif name in self.shapes:
+                kind.append((name, x.shape, x.dtype))
+            else:
+                kind.append(
+                    (name, type(x), x if isinstance(x, Hashable) else None)
+                )  # what is not hashable is no number
+        key = tuple(kind)
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = planned(self, given, executor)
+            if len(self._plans) >= KINDS:
+                self._plans.clear()
+            self._plans[key] = plan
+        return plan
 
-    def _something_to_do(self, arrays: dict[str, Any], sizes: dict[str, int], executor: Any) -> bool:
-        """Not without elements to write. Outputs of a sum over nothing are filled."""
-        written = [arrays[p.name] for p in self.pointers if not p.const and arrays[p.name] is not None]
-        if not any(x.size for x in written):
-            return False
-        if self.empty is None or all(sizes.values()):
-            return True
-        for name in self.outputs:
-            if arrays[name] is not None:
-                arrays[name].fill(self.empty)
-        return False
-
-    def _launch(self, executor: Any, template: str, numbers: dict, arrays: dict, arguments: list[Any]) -> None:
-        grid, block = (_dimensions(evaluated(amount, numbers)) for amount in (self.grid, self.block))
-        shared = int(evaluated(self.shared, numbers))
-        checks.check_limits(self, grid, block, shared, executor)
-        moved = sum(arrays[p.name].nbytes for p in self.pointers if arrays[p.name] is not None)
-        moved += sum(arrays[name].nbytes for name in self.inout if arrays[name] is not None)  # read, and written
-        name = self.name + template
+    def _launch(self, executor: Any, plan: Plan, arguments: list[Any]) -> None:
         debug = os.environ.get("MINILINEAR_DEBUG") == "1"
         if debug:
-            print(f"minilinear: {name} grid {grid} block {block} shared {shared}", file=sys.stderr, flush=True)
+            shape = f"grid {plan.grid} block {plan.block} shared {plan.shared}"
+            print(f"minilinear: {plan.name} {shape}", file=sys.stderr, flush=True)
         recording = _recording.get()
         result = executor.launch(
-            self, name, grid, block, arguments, shared=shared, wait=debug, check=bool(recording and recording.check),
-            seed=recording.seed if recording else None,
+            self, plan.name, plan.grid, plan.block, arguments, shared=plan.shared, wait=debug,
+            check=bool(recording and recording.check), seed=recording.seed if recording else None,
         )  # fmt: skip
         if recording:
             findings, counters, seconds = (getattr(result, n, None) for n in ("findings", "counters", "seconds"))
-            recording.launches.append(
-                Launch(name, grid, block, shared, moved, seconds, tuple(findings or ()), counters)
-            )
+            told = (plan.name, plan.grid, plan.block, plan.shared, plan.bytes, seconds, tuple(findings or ()), counters)
+            recording.launches.append(Launch(*told))
 
 
 def _filled(x: Any) -> Any:
@@ -338,19 +371,3 @@ def _filled(x: Any) -> Any:
     if os.environ.get("MINILINEAR_FILL_OUTPUTS") == "1" or (recording and recording.check):
         x.fill(np.nan if x.dtype.kind == "f" else np.iinfo(x.dtype).min if x.dtype.kind == "i" else 0)
     return x
-
-
-def evaluated(amount: Any, numbers: dict[str, Any]) -> Any:
-    """A constant, or a function of those sizes and numbers that it names."""
-    if not callable(amount):
-        return amount
-    return amount(**{name: numbers[name] for name in _asked(amount)})
-
-
-@cache
-def _asked(function: Callable[..., Any]) -> tuple[str, ...]:
-    return tuple(inspect.signature(function).parameters)
-
-
-def _dimensions(amount: Any) -> tuple[int, ...]:
-    return tuple(int(n) for n in amount) if isinstance(amount, (tuple, list)) else (int(amount),)

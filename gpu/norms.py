@@ -7,7 +7,7 @@ from typing import Any
 from ..norms import gated_rms_norm, l2_norm, layer_norm, rms_norm
 from .launch import kernel
 from .mirror import Twin
-from .rows import BY_ROWS, CASES, not_rows, rows
+from .rows import BY_ROWS, CASES, REQUIRES, not_rows, rows
 
 
 def with_numbers(**numbers: Any) -> tuple[dict[str, Any], ...]:
@@ -16,12 +16,19 @@ def with_numbers(**numbers: Any) -> tuple[dict[str, Any], ...]:
 
 POSITIVE = {"r": lambda rng, N: rng.uniform(0.5, 2, N).astype("float32")}
 
+REQUIRES_EPS = REQUIRES | {"eps >= 0": "a root is taken of what it is added to"}
+REQUIRES_SHARE = {"share > 0": "each number of a row counts as much, 1 / D or 1"}
+SHARE = {"share": lambda D: 1 / max(D, 1)}
+
 rms_norm_forward = kernel(
     "norms.cu",
     "rms_norm_forward",
     shapes={"x": "N D", "weight": "D?", "y": "N D", "r": "N"},
     flops=lambda N, D: 4 * N * D,
     cases=(*with_numbers(share=0.25, eps=1e-5), {"N": 3, "D": 40, "share": 1.0, "eps": 1e-6, "weight": None}),
+    requires=REQUIRES_EPS | REQUIRES_SHARE,
+    usual=SHARE,
+    empty=0.0,
     **BY_ROWS,
 )
 rms_norm_backward = kernel(
@@ -31,6 +38,8 @@ rms_norm_backward = kernel(
     flops=lambda N, D: 9 * N * D,
     cases=(*with_numbers(share=0.25), {"N": 3, "D": 40, "share": 1.0, "weight": None}),
     draw=POSITIVE,
+    requires=REQUIRES | REQUIRES_SHARE,
+    usual=SHARE,
     **BY_ROWS,
 )
 layer_norm_forward = kernel(
@@ -39,6 +48,8 @@ layer_norm_forward = kernel(
     shapes={"x": "N D", "weight": "D?", "bias": "D?", "y": "N D", "mean": "N", "slip": "N", "r": "N"},
     flops=lambda N, D: 10 * N * D,
     cases=(*with_numbers(eps=1e-5), {"N": 3, "D": 40, "eps": 1e-5, "weight": None, "bias": None}),
+    requires=REQUIRES_EPS,
+    empty=0.0,
     **BY_ROWS,
 )
 layer_norm_backward = kernel(
@@ -48,6 +59,7 @@ layer_norm_backward = kernel(
     flops=lambda N, D: 14 * N * D,
     cases=(*CASES, {"N": 3, "D": 40, "weight": None}),
     draw=POSITIVE,
+    requires=REQUIRES,
     **BY_ROWS,
 )
 gated_rms_norm_forward = kernel(
@@ -56,6 +68,8 @@ gated_rms_norm_forward = kernel(
     shapes={"x": "N D", "z": "N D", "weight": "D?", "y": "N D", "r": "N"},
     flops=lambda N, D: 12 * N * D,
     cases=(*with_numbers(eps=1e-5, norm_first=True), *with_numbers(eps=1e-5, norm_first=False)),
+    requires=REQUIRES_EPS,
+    empty=0.0,
     **BY_ROWS,
 )
 gated_rms_norm_backward = kernel(
@@ -65,6 +79,7 @@ gated_rms_norm_backward = kernel(
     flops=lambda N, D: 24 * N * D,
     cases=(*with_numbers(norm_first=True), *with_numbers(norm_first=False)),
     draw=POSITIVE,
+    requires=REQUIRES,
     **BY_ROWS,
 )
 gain_partial = kernel(
@@ -88,6 +103,12 @@ gain_partial = kernel(
     flops=lambda N, D: 5 * N * D,
     cases=tuple({"N": N, "D": D, "P": P, "z": None} for N, D, P in [(1, 1, 1), (40, 33, 2), (9, 64, 3)])
     + ({"N": 20, "D": 31, "P": 2, "mean": None, "slip": None, "dbias": None},),
+    requires=REQUIRES
+    | {
+        "P >= 1": "the sum has one part or more",
+        "mean == slip == dbias": "mean, slip and dbias are LayerNorm's, and come together or not at all",
+    },
+    usual={"P": lambda N: parts(N)},
     twin="rms_norm",
 )
 column_sum = kernel(
@@ -124,13 +145,14 @@ def gain_and_shift(g: Any, x: Any, mean: Any, slip: Any, r: Any) -> tuple[Any, A
 
 
 def weights_fit(x: Any, *weights: Any, **static: Any) -> str | None:
-    """Why not: each is None or (D)."""
+    """Why not: each is None or (D), and eps is not negative."""
     shapes = [w.shape for w in weights if w is not None]
-    return not_rows(x) or next((f"a weight of shape {shape}" for shape in shapes if shape != x.shape[-1:]), None)
+    wrong = next((f"a weight of shape {shape}" for shape in shapes if shape != x.shape[-1:]), None)
+    return not_rows(x) or wrong or (None if static["eps"] >= 0 else f"eps is {static['eps']}")
 
 
 def share(x: Any) -> float:
-    return 1 / max(x.shape[-1], 1)
+    return SHARE["share"](x.shape[-1])
 
 
 def rms_forward(x: Any, weight: Any = None, *, eps: float) -> tuple[Any, Any]:
@@ -180,7 +202,7 @@ def gated_backward(gs: Any, outs: Any, inputs: Any, needs: Any, *, norm_before_g
 def gate_fits(x: Any, z: Any, weight: Any = None, **static: Any) -> str | None:
     shapes = [getattr(each, "shape", ()) for each in (x, z)]
     wrong = None if shapes[0] == shapes[1] else f"shapes {shapes[0]} and {shapes[1]}"
-    return weights_fit(x, weight) or not_rows(z) or wrong
+    return weights_fit(x, weight, **static) or not_rows(z) or wrong
 
 
 TWINS = {

@@ -30,15 +30,19 @@ def chunks_of(sizes: tuple[int, ...], chunk: int = CHUNK) -> np.ndarray:
     return np.array(rows, np.int64).reshape(-1, 3)
 
 
-def evenly(rng: np.random.Generator, n: int, blocks: int) -> np.ndarray:
-    """As many chunks as there are tensors, for a check."""
-    return np.array([(n * i // blocks, n * (i + 1) // blocks, i) for i in range(blocks)])
+def evenly(n: int, blocks: int, P: int) -> np.ndarray:
+    """Chunks of P tensors, for a check."""
+    return np.array([(n * i // blocks, n * (i + 1) // blocks, P * i // blocks) for i in range(blocks)])
 
 
-OF_CASE = {"chunks": evenly}
 CASES = ({"n": 1, "blocks": 1}, {"n": 1338, "blocks": 5}, {"n": 257, "blocks": 1}, {"n": 31, "blocks": 33})
-RATES = {"b1": 0.9, "rest1": 0.1, "b2": 0.999, "rest2": 0.001, "root": 0.03, "eps": 1e-8}
-BY_CHUNKS: dict[str, Any] = {"grid": lambda blocks: blocks, "block": 256, "int32": False}
+RATES = {"b1": 0.9, "b2": 0.999, "root": 0.03, "eps": 1e-8}
+BY_CHUNKS: dict[str, Any] = {
+    "grid": lambda blocks: blocks,
+    "block": 256,
+    "int32": False,
+    "usual": {"blocks": lambda n: -(-n // CHUNK)},
+}
 
 adamw = kernel(
     "optim.cu",
@@ -46,7 +50,15 @@ adamw = kernel(
     shapes={"chunks": "blocks 3", "rates": "P 2", "x": "n", "g": "n", "m": "n", "v": "n", "y": "n"},
     inout=("m", "v"),
     registers=48,
-    draw=OF_CASE | {"v": lambda rng, n: rng.random(n)},
+    draw={"chunks": lambda rng, n, blocks, P: evenly(n, blocks, P), "v": lambda rng, n: rng.random(n)},
+    requires={
+        "P >= 1": "each chunk names a row of rates",
+        "root > 0": "it divides; it is sqrt(1 - b2^t), and t counts from 1",
+        "0 <= b2 <= 1": "an average of squares has a root",
+        "eps >= 0": "it keeps the division finite",
+        "rest1 = 1 - b1": "what an average does not keep, it takes in",
+        "rest2 = 1 - b2": "what an average does not keep, it takes in",
+    },
     cases=tuple({"P": case["blocks"], **case, **RATES} for case in CASES),
     flops=lambda n: 13 * n,
     **BY_CHUNKS,
@@ -56,7 +68,7 @@ sums_of_squares = kernel(
     "sums_of_squares",
     shapes={"chunks": "blocks 3", "g": "n", "sums": "blocks"},
     registers=48,
-    draw=OF_CASE,
+    draw={"chunks": lambda rng, n, blocks: evenly(n, blocks, blocks)},
     cases=CASES,
     flops=lambda n: 2 * n,
     twin="clip_by_global_norm",
@@ -112,7 +124,7 @@ def updates(parameters, gs, ms, vs, t, *, lr, betas, eps, decay):
     rates = np.array([(r / (1 - b1**t), 1 - r * d) for r, d in zip(lr, decay)], np.float32)
     y = adamw(
         chunks=chunks_for(xs), rates=backend.beside(rates, m), x=whole(xs), g=whole(gs), m=m, v=v,
-        b1=b1, rest1=1 - b1, b2=b2, rest2=1 - b2, root=math.sqrt(1 - b2**t), eps=eps,
+        b1=b1, b2=b2, root=math.sqrt(1 - b2**t), eps=eps,
     )  # fmt: skip
     for state, row in ((ms, m), (vs, v)):
         if row is not state[0].base:  # a copy
@@ -128,6 +140,12 @@ def refuses_lists(*lists: Any) -> str | None:
         return "there are no numbers"
     other = next((x.dtype for x in arrays if x.dtype != np.float32), None)
     return f"an array is {other}, the kernels are float32" if other else None
+
+
+def refuses_adamw(parameters: Any, gs: Any, ms: Any, vs: Any, t: int, *, betas: Any, eps: float, **rates: Any) -> Any:
+    """What divides by nothing is left to the text."""
+    wrong = None if eps >= 0 and 0 <= betas[1] < 1 else f"eps is {eps}, betas are {betas}"
+    return refuses_lists([p.data for p in parameters], gs, ms, vs) or wrong
 
 
 def clipped(gradients, limit):
@@ -151,7 +169,7 @@ TWINS = {
         adamw_updates,
         updates,
         no_gradient,
-        refuses=lambda parameters, gs, ms, vs, t, **static: refuses_lists([p.data for p in parameters], gs, ms, vs),
+        refuses=refuses_adamw,
     ),
     "clip_by_global_norm": Twin(
         "clip_by_global_norm",

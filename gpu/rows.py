@@ -29,6 +29,8 @@ def block(D: int) -> tuple[int, int]:
     return (32, 4) if D <= FROM_WARP_TO_BLOCK else (256, 1)
 
 
+# A thread goes on from i to i + 256, and sees that it is past the end: both must be ints.
+REQUIRES = {"D <= 2**30": "a row is counted in an int, with the threads' steps past its end"}
 # What kernel(...) is told about all of them. Rows are found with size_t, so only N and D must be ints.
 BY_ROWS: dict[str, Any] = {
     "template": template,

@@ -13,11 +13,23 @@ THREADS = 128  # in a block
 SHORTEST = 32  # tile: a shorter one is hardly worth its own thread
 WIDE = 1 << 17  # so many channels over the whole batch fill the largest GPU: then each takes its whole sequence
 
-BY_TILES: dict[str, Any] = {"grid": lambda B, C, tiles: -(-B * tiles * C // THREADS), "block": THREADS, "registers": 56}
+BY_TILES: dict[str, Any] = {
+    "grid": lambda B, C, tiles: -(-B * tiles * C // THREADS),
+    "block": THREADS,
+    "registers": 56,
+    "usual": {"tile": lambda B, T, C: tile_of(T, B * C)},
+}
+CUT = {
+    "tile >= 1": "a tile has a step or more",
+    "tiles = -(-T // tile)": "the tiles cover T, and no more",
+    "T + tile < 2**31": "the end of the last tile is an int",
+    "0 <= reverse <= 1": "0 is forwards in time, 1 is backwards",
+}
+ENTERED = CUT | {"tiles <= 1 or states": "what enters the second tile stands in states"}
 CASES = (
-    {"B": 2, "T": 33, "C": 5, "tile": 8, "tiles": 5, "reverse": 0},
-    {"B": 1, "T": 70, "C": 3, "tile": 2, "tiles": 35, "reverse": 1},
-    {"B": 1, "T": 7, "C": 33, "tile": 7, "tiles": 1, "reverse": 0, "start": None},
+    {"B": 2, "T": 33, "C": 5, "tile": 8, "reverse": 0},
+    {"B": 1, "T": 70, "C": 3, "tile": 2, "reverse": 1},
+    {"B": 1, "T": 7, "C": 33, "tile": 7, "reverse": 0, "start": None},
 )
 SHIFTED = tuple(case | {"shift": shift} for case in CASES for shift in (0, 1))
 
@@ -27,6 +39,7 @@ scan_tiles = kernel(
     shapes={"a": "B T C", "b": "B T C", "start": "B C?", "products": "B tiles C", "states": "B tiles C"},
     flops=lambda B, T, C: 3 * B * T * C,
     cases=SHIFTED,
+    requires=CUT | {"0 <= shift <= 1": "a step has its own factor, or that of the step before"},
     twin="diagonal_scan",
     **BY_TILES,
 )
@@ -39,6 +52,7 @@ scan_carries = kernel(
     block=THREADS,
     registers=40,
     flops=lambda B, tiles, C: 15 * B * tiles * C,
+    requires={"tiles <= 2**30": "tiles are counted in an int, 32 at a time"},
     cases=({"B": 2, "tiles": 5, "C": 3}, {"B": 1, "tiles": 70, "C": 5}, {"B": 1, "tiles": 32, "C": 1}),
     twin="diagonal_scan",
 )
@@ -48,6 +62,7 @@ scan_apply = kernel(
     shapes={"a": "B T C", "b": "B T C", "start": "B C?", "states": "B tiles C?", "h_all": "B T C"},
     flops=lambda B, T, C: 2 * B * T * C,
     cases=(*CASES, {**CASES[2], "states": None}),
+    requires=ENTERED,
     twin="diagonal_scan",
     **BY_TILES,
 )
@@ -60,6 +75,8 @@ scan_gradient = kernel(
     },
     flops=lambda B, T, C: 3 * B * T * C,
     cases=(*CASES[:2], {**CASES[2], "states": None, "dstart": None}),
+    requires=ENTERED,
+    empty=0.0,
     twin="diagonal_scan",
     **BY_TILES,
 )  # fmt: skip
@@ -73,9 +90,8 @@ def tile_of(T: int, channels: int) -> int:
 def entering(a, b, start, *, reverse: bool, shift: int) -> dict[str, Any]:
     """What the last launch needs: the tiles, and the states at their ends, if there is more than one."""
     B, T, C = b.shape
-    tile = tile_of(T, B * C)
-    cut = {"tile": tile, "tiles": -(-T // tile), "reverse": int(reverse)}
-    if cut["tiles"] == 1:
+    cut = {"tile": tile_of(T, B * C), "reverse": int(reverse)}
+    if cut["tile"] >= T:
         return cut | {"states": None}
     products, states = scan_tiles(a=a, b=b, start=start, shift=shift, **cut)
     scan_carries(products=products, states=states)

@@ -7,10 +7,15 @@ from typing import Any
 from ..autograd import log_softmax, softmax
 from .launch import kernel
 from .mirror import Twin
-from .rows import BY_ROWS, CASES, not_rows, rows
+from .rows import BY_ROWS, CASES, REQUIRES, not_rows, rows
 
-FORWARD: dict[str, Any] = {"shapes": {"x": "N D", "y": "N D"}, "cases": CASES, **BY_ROWS}
-BACKWARD: dict[str, Any] = {"shapes": {"g": "N D", "y": "N D", "dx": "N D"}, "cases": CASES, **BY_ROWS}
+FORWARD: dict[str, Any] = {"shapes": {"x": "N D", "y": "N D"}, "cases": CASES, "requires": REQUIRES, **BY_ROWS}
+BACKWARD: dict[str, Any] = {
+    "shapes": {"g": "N D", "y": "N D", "dx": "N D"},
+    "cases": CASES,
+    "requires": REQUIRES,
+    **BY_ROWS,
+}
 
 softmax_forward = kernel("softmax.cu", "softmax_forward", flops=lambda N, D: 6 * N * D, **FORWARD)
 softmax_backward = kernel("softmax.cu", "softmax_backward", flops=lambda N, D: 4 * N * D, **BACKWARD)
