@@ -18,6 +18,7 @@ from functools import cache
 from pathlib import Path
 
 from ...errors import BackendError, CompileError, explain
+from . import zones
 from .watch import watched
 
 HERE = Path(__file__).parent
@@ -87,7 +88,7 @@ def flags(compiler: tuple[str, ...], check: bool) -> list[str]:
             chosen.append("-mtls-dialect=gnu2")  # the quick way to thread-local variables of a library
     if not MAC:
         chosen.append("-fstack-clash-protection")  # touch each page of a large frame: none can step over a guard page
-    return [*chosen, "-DSIM_CHECK"] if check else chosen
+    return [*chosen, "-DSIM_CHECK", f"-DSIM_RED_ZONE={zones.BYTES}"] if check else chosen
 
 
 def kernel_flags(compiler: tuple[str, ...], check: bool) -> list[str]:
@@ -99,7 +100,7 @@ def kernel_flags(compiler: tuple[str, ...], check: bool) -> list[str]:
     # Every load and store becomes a call that the checker answers, and so do a vector at an address that does not suit
     # it and an index outside an array of known size. -O0 keeps each of them as it is written, at its line.
     # A __shared__ array is a static variable; what g++ does there before a first use, for nothing, takes no lock.
-    chosen += ["-O0", "-g1", "-fsanitize=thread,alignment,bounds", "-fno-threadsafe-statics"]
+    chosen += ["-O0", "-g1", "-fsanitize=thread,alignment,bounds", "-fno-threadsafe-statics", "-fdata-sections"]
     if "clang" in version(compiler):
         # clang leaves out a read that the same line overwrites, as in y[i] += x, unless it is asked not to; it makes
         # calls of atomic operations, which the simulator does itself and reports.
@@ -292,15 +293,20 @@ def library(
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 copy.write_text(prepared(header, name, check), "utf-8")
             include = ["-I", str(folder), "-I", str(HERE / "include"), "-include", str(HERE / "include/cudasim.h")]
-            command = [*chosen, *include, "-c", str(work / "kernel.cpp"), "-o", str(work / "kernel.o")]
-            refused = _compile(compiler, command)
+            made = ["-S", "-o", str(work / "kernel.s")] if check else ["-c", "-o", str(work / "kernel.o")]
+            refused = _compile(compiler, [*chosen, *include, str(work / "kernel.cpp"), *made])
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         if refused:
             raise CompileError(complaint(refused, {**copies, file: text}, names))
+        if check:
+            assembler = work / "kernel.s"
+            assembler.write_text(zones.with_red_zones(assembler.read_text("utf-8")), "utf-8")
+            _run(compiler, [*compiler[1:], "-c", str(assembler), "-o", str(work / "kernel.o")])
         _link(compiler, [str(work / "kernel.o"), str(base)], work, final)
 
-    name = key(unit, *(f"{n}\0{t}" for n, t in copies.items()), _texts("include/**/*.h"), str(base), *chosen)
+    made_by = _texts("include/**/*.h", "zones.py")
+    name = key(unit, *(f"{n}\0{t}" for n, t in copies.items()), made_by, str(base), *chosen)
     return cached(name, build), base
 
 

@@ -229,9 +229,8 @@ class _Reader:
         if raw["space"] == "dynamic shared":
             return "dynamic shared memory", (offset // size,)
         if raw["space"] in ("static shared", "variable"):
-            for static in symbols.statics(self.library):
-                if static.address <= offset < static.address + static.size:
-                    return static.name, ((offset - static.address) // size,)
+            static = symbols.nearest(symbols.statics(self.library), offset)
+            return static.name, ((offset - static.address) // size,)
         if raw["kind"] == "null-argument":
             missing = [name for name, value in zip(self.names, self.arguments, strict=True) if value is None]
             return " or ".join(missing) or None, None

@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -91,3 +91,8 @@ def statics(library: Path) -> list[Static]:
             kind = 2
         found.append(Static(plain, int(parts[1], 16), int(parts[4], 16), kind))
     return sorted(found, key=lambda row: row.address)
+
+
+def nearest(variables: Sequence[Static], address: int) -> Static:
+    """The variable that an address is in, or closest to."""
+    return min(variables, key=lambda v: max(v.address - address, address - (v.address + v.size - 1), 0))

@@ -124,6 +124,32 @@ extern "C" __global__ void shared_outside(float* y) {
   y[threadIdx.x] = s[threadIdx.x / 16][threadIdx.x % 16 + 2];  // out-of-bounds, uninitialised-shared s
 }
 
+// From one array into the next, by a pointer that knows no size.
+extern "C" __global__ void into_the_next_shared(float* y) {
+  __shared__ float s[32], t[32], u[32];
+  s[threadIdx.x] = t[threadIdx.x] = u[threadIdx.x] = 1;
+  __syncwarp();
+  float* p = t;
+  y[threadIdx.x] = p[threadIdx.x + 1];  // out-of-bounds t
+}
+extern "C" __global__ void into_the_shared_before(float* y) {
+  __shared__ float s[32], t[32], u[32];
+  s[threadIdx.x] = u[threadIdx.x] = 1;
+  float *p = s, *q = t, *r = u;
+  if (blockIdx.x == 0) p[(int)threadIdx.x - 2] = 1;  // out-of-bounds s
+  if (blockIdx.x == 1) q[(int)threadIdx.x - 1] = 1;  // out-of-bounds t
+  if (blockIdx.x == 2) y[threadIdx.x] = r[(int)threadIdx.x - 32 * 17];  // out-of-bounds u
+}
+
+__device__ float before[4], state[32] = {1}, behind[4];
+__constant__ float weights[32], more_weights[32];
+extern "C" __global__ void into_the_next_variable(float* y) {
+  const float *p = weights, *q = state;
+  if (blockIdx.x == 0) y[0] = p[32 + threadIdx.x];  // out-of-bounds weights
+  if (blockIdx.x == 1) y[1] = q[(int)threadIdx.x - 1];  // out-of-bounds state
+  if (blockIdx.x == 2) y[2] = behind[3] + before[0] + p[32 * 200];  // out-of-bounds weights
+}
+
 extern "C" __global__ void local_outside(float* y, int n) {
   float row[4] = {0, 0, 0, 0};
   for (int i = 0; i < n; i++) row[i] = 1;  // out-of-bounds

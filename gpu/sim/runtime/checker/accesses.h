@@ -18,10 +18,7 @@ constexpr size_t most_shared = 227 * 1024;  // what a block can have on any GPU
 [[noreturn]] void out_of_bounds(const Access& access) {
   const Region* nearest = nullptr;
   for (const Region* region : check.regions)
-    if (region->reserved && access.address - reinterpret_cast<uintptr_t>(region->reserved) < region->reserved_bytes)
-      nearest = region;
-  for (const Region* region : check.regions)
-    if (!nearest && region->space == Space::static_shared && region->is_near(access.address)) nearest = region;
+    if (region->is_near(access.address)) nearest = region;
   Raw raw = here("out-of-bounds", access.kind, access.site, access.size);
   if (!nearest) {
     raw.offset = static_cast<int64_t>(access.address);
@@ -36,12 +33,12 @@ constexpr size_t most_shared = 227 * 1024;  // what a block can have on any GPU
   give_up();
 }
 
-// In the program, and not behind one of its __shared__ variables: a table of the compiler's, a string.
+// In the program, and neither a variable nor next to one: a table of the compiler's, a string.
 bool is_constant(uintptr_t address) {
   const Image& image = *check.launch->image;
   if (address - reinterpret_cast<uintptr_t>(image.base) >= static_cast<size_t>(image.end - image.base)) return false;
   for (const Region* region : check.regions)
-    if (region->space == Space::static_shared && region->is_near(address)) return false;
+    if (region->is_near(address)) return false;
   return true;
 }
 

@@ -73,6 +73,7 @@ void chk_launch_begin(const Launch* launch) {
                               : variable.kind == 0 ? Space::variable
                                                    : Space::nowhere);
     region->low = launch->image->base + variable.offset, region->bytes = variable.bytes;
+    region->margin = region->space == Space::nowhere ? 0 : SIM_RED_ZONE;
     region->remember();
     check.regions.push_back(region);
   }

@@ -2,6 +2,7 @@
 //
 // Arrays and dynamic shared memory are copied to addresses far from everything else, so that an index that is too large
 // never falls into another array: between them lie stretches of addresses that belong to nobody, and take no memory.
+// Between the variables of the program lie such stretches too, shorter ones (zones.py).
 #pragma once
 #include <sys/mman.h>
 
@@ -60,6 +61,7 @@ struct Region {
   Byte* host = nullptr;            // global: where it came from
   Byte* reserved = nullptr;
   size_t reserved_bytes = 0;
+  size_t margin = 0;  // so many addresses before and behind it are nobody's
   bool written = false;
 
   explicit Region(Space space) : space(space) {}
@@ -67,7 +69,9 @@ struct Region {
     if (reserved) munmap(reserved, reserved_bytes);
   }
   bool holds(uintptr_t address) const { return address - reinterpret_cast<uintptr_t>(low) < bytes; }
-  bool is_near(uintptr_t address) const { return address - reinterpret_cast<uintptr_t>(low) < bytes + 64; }
+  bool is_near(uintptr_t address) const {
+    return address - (reinterpret_cast<uintptr_t>(low) - margin) < margin + bytes + margin;
+  }
 
   void remember() {
     words.reserve(bytes / 4 + 2);
@@ -85,7 +89,7 @@ struct Region {
     Byte* start = reserved + gap;
     start += (page - reinterpret_cast<uintptr_t>(start) % page) % page;
     mprotect(start, used, PROT_READ | PROT_WRITE);
-    low = start + phase, bytes = size;
+    low = start + phase, bytes = size, margin = gap;
     return true;
   }
 };
