@@ -25,7 +25,7 @@ FLOORS = {
     **dict.fromkeys(["nn"], 3),
     **dict.fromkeys(["recurrence"], 2),
     **dict.fromkeys(["autograd"], 1),
-    **dict.fromkeys(["backend", "errors", "randomness", "svg"], 0),
+    **dict.fromkeys(["backend", "errors", "precision", "randomness", "svg"], 0),
 }
 TOP_LEVEL = {"pyproject.toml", "minilinear", "gpu", "exercises", "tests", "docs", "mkdocs.yml", "README.md", "LICENSE"}
 TERMINAL = {"rich", "typer"}  # and where they may be used:

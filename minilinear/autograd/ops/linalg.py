@@ -8,6 +8,7 @@ import numpy as np
 
 from ... import backend
 from ...errors import ShapeError, explain
+from ...precision import current_precision, product
 from ..primitive import Primitive, composition, define
 from .indexing import getitem
 
@@ -33,22 +34,45 @@ def matmul_b(g, out, a, b):
 define(np.matmul, matmul_a, matmul_b)
 
 
-def linear_forward(x, weight, bias):
+def rows(x):
+    """(..., D) -> (N, D)."""
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+
+
+def linear_forward(x, weight, bias, *, precision="fp32"):
     """One matrix product for all leading axes (NumPy would make one for each), and the bias in place."""
-    out = x.reshape(math.prod(x.shape[:-1]), x.shape[-1]) @ weight
+    out = product(rows(x), weight, precision)
     if bias is not None:
         out += bias
     return out.reshape(*x.shape[:-1], weight.shape[-1])
 
 
-# y = x W + b: what nn.Linear calls. x (..., D), W (D, E), b (E) or None
-linear: Primitive = Primitive(
+linear_product: Primitive = Primitive(
     linear_forward,
-    lambda g, out, x, weight, bias: linear(g, weight.mT, None),
-    lambda g, out, x, weight, bias: matmul_b(g, out, x, weight),
-    lambda g, out, x, weight, bias: g,
+    lambda g, out, x, weight, bias, *, precision="fp32": linear_product(g, weight.mT, None, precision=precision),
+    lambda g, out, x, weight, bias, *, precision="fp32": linear_product(rows(x).mT, rows(g), None, precision=precision),
+    lambda g, out, x, weight, bias, *, precision="fp32": g,
     name="linear",
 )
+
+
+def linear(x, weight, bias=None):
+    """y = x W + b, in the precision of products in force: what nn.Linear calls.
+
+    Args:
+        x: (..., D).
+        weight: W (D, E).
+        bias: b (E), or None.
+
+    Returns:
+        (..., E).
+
+    Cost:
+        D E multiplications for each row; backward twice that.
+    """
+    precision = current_precision()
+    how = {} if precision == "fp32" else {"precision": precision}
+    return linear_product(x, weight, bias, **how)
 
 
 def einsum_backward(gs, outs, arrays, needs, subscripts, optimize):
