@@ -2,7 +2,7 @@
 
 Read in this order: `core` (what a Tensor is), `primitive` (what a gradient rule is), `backward` (the engine, one
 function), `ops/` (the rules), `checking` (how to know that a rule is right), `derivatives` (what to make of
-gradients), `graph` (a picture of the record).
+gradients), `recomputation` (memory for time), `graph` (a picture of the record).
 """
 
 from .backward import grad
@@ -35,6 +35,7 @@ from .ops import (
     top_k,
 )
 from .primitive import Primitive, composition, constant, define
+from .recomputation import recompute
 
 __all__ = [
     "Array",
@@ -60,6 +61,7 @@ __all__ = [
     "max_pool2d",
     "no_grad",
     "per_sample_gradients",
+    "recompute",
     "sigmoid",
     "silu",
     "softmax",

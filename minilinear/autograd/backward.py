@@ -97,16 +97,19 @@ def returned(g):
     return g if isinstance(g, Tensor) else Tensor(as_array(g))
 
 
-def gradients(outputs, cotangents, targets, create_graph) -> list:
-    """The cotangent of each target, None where nothing depends on it."""
+def gradients(outputs, cotangents, targets, create_graph, stop=False) -> list:
+    """The cotangent of each target, None where nothing depends on it. With `stop` targets count as independent of one
+    another: no gradient passes through one to another.
+    """
     nodes = {t._node for t in targets}
     oldest = min((node.id for node in nodes), default=0)  # what is older than every target cannot depend on one
-    found = backpropagate(outputs, cotangents, create_graph, oldest, keep=nodes)
+    found = backpropagate(outputs, cotangents, create_graph, oldest, keep=nodes, stop=stop)
     return [found.get(t._node, {}).get(t._index) for t in targets]
 
 
-def backpropagate(outputs, cotangents, create_graph=False, oldest=0, keep=()) -> dict:
-    """The cotangents of every leaf, and of every node in `keep`: {node: {index of its output: cotangent}}.
+def backpropagate(outputs, cotangents, create_graph=False, oldest=0, keep=(), stop=False) -> dict:
+    """The cotangents of every leaf, and of every node in `keep`: {node: {index of its output: cotangent}}. With `stop`
+    a node in `keep` is where it ends.
 
     This is the engine. Ids grow with time, so the youngest pending node has all its consumers behind it, and its
     cotangents are complete: a heap of ids is the whole topological sort.
@@ -132,6 +135,8 @@ def backpropagate(outputs, cotangents, create_graph=False, oldest=0, keep=()) ->
         gs = pending.pop(node)
         if keep and node in keep:
             kept[node] = gs
+            if stop:
+                continue
         rules, inputs, raw, outs, static = node.primitive.rules, node.inputs, node.raw, node.outputs, node.static
         arguments = raw  # the rules see arrays ...
         if create_graph:  # ... or Tensors, and then what they compute is recorded like any other computation
@@ -209,7 +214,7 @@ def _through_reference(node, gs, arguments, needs):
     """A fused primitive asked for a second derivative: differentiate its plain definition instead. The aliases keep
     the inputs apart even where one was computed from another, so that each gets its own partial derivative.
     """
-    aliases = [_alias(x) if need else x for x, need in zip(arguments, needs)]
+    aliases = [alias(x) if need else x for x, need in zip(arguments, needs)]
     outs = node.primitive.reference(*aliases, **node.static)
     used = [i for i, g in enumerate(gs) if g is not None]
     targets = [a for a, need in zip(aliases, needs) if need]
@@ -217,7 +222,7 @@ def _through_reference(node, gs, arguments, needs):
     return [next(found) if need else None for need in needs]
 
 
-_alias = Primitive(lambda x: x[...], lambda g, out, x: g, name="alias")
+alias = Primitive(lambda x: x[...], lambda g, out, x: g, name="alias")
 
 
 def _fitted(g, node, i):

@@ -10,11 +10,12 @@ import inspect
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from ..autograd import Array
+from ..autograd import Array, recompute
 from ..errors import ConfigError, explain, nearest
 from ..nn import Module
 from .block import Block, wiring
@@ -141,9 +142,14 @@ class Stack(Module):
         config: the model's shape.
         rng: where the initial weights are drawn from.
 
+    Attributes:
+        recomputes: whether each block keeps its input alone, and is run again in the backward.
+
     Cost:
         Linear in T for every mixer with a state of constant size.
     """
+
+    recomputes = False
 
     def __init__(self, config: ModelConfig, *, rng: np.random.Generator):
         self.config = config
@@ -174,7 +180,8 @@ class Stack(Module):
         after = []
         x = self._enter(x)
         for block, before in zip(self.blocks, self._one_each(state)):
-            x, state_after = block(x, before, cu_seqlens=cu_seqlens, form=form, chunk=self.config.chunk)
+            through = partial(block, cu_seqlens=cu_seqlens, form=form, chunk=self.config.chunk)
+            x, state_after = recompute(through, x, before) if self.recomputes else through(x, before)
             after.append(state_after)
         return self._leave(x), tuple(after)
 

@@ -10,6 +10,7 @@ import numpy as np
 from .. import backend
 from ..autograd import Tensor
 from ..autograd.core import Leaf
+from ..autograd.recomputation import running_again
 from ..errors import ConfigError, ShapeError, explain
 
 ROLES = ("hidden", "embedding", "readout", "vector")
@@ -47,11 +48,21 @@ class Buffer:
     """An array that belongs to the model and is saved with it, but is not changed by a gradient: running statistics.
 
     Args:
-        array: the initial value; it is copied, as for a Parameter. Assign to `.data` to change it.
+        array: the initial value; it is copied, as for a Parameter. Assign to `.data` to change it. A function that is
+            run again by `recompute` has assigned already: it changes nothing then.
     """
 
     def __init__(self, array: Any):
-        self.data = backend.made(array.astype(array.dtype, copy=True))
+        self._array = backend.made(array.astype(array.dtype, copy=True))
+
+    @property
+    def data(self) -> Any:
+        return self._array
+
+    @data.setter
+    def data(self, array: Any) -> None:
+        if not running_again():
+            self._array = array
 
 
 class Module:
