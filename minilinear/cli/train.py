@@ -13,6 +13,7 @@ from rich.console import Console
 
 from ..backend import account, current_backend, reset_account
 from ..errors import ConfigError, explain
+from ..precision import MANTISSA, products_in
 from ..randomness import stream
 from ..svg import line_chart
 from ..tasks import GroupWords, Needles, Task, Text, options_of
@@ -24,6 +25,7 @@ from ..training.recipes import fitted_to, parse_changes, prepare, recipe
 from .console import AsJson, Backend, Plain, Set, make_console, print_json, say, show_table
 
 RECORD_EVERY = 10  # steps between two lines of metrics.jsonl
+OTHER_NAMES = {"micro_batches": "accumulate"}  # of settings, as options
 CUPS = {"s3": "three cups", "s4": "four cups", "s5": "five cups"}
 
 
@@ -54,6 +56,20 @@ def train(
     minutes: Annotated[float | None, typer.Option(help="Take as many steps as fit into this time here.")] = None,
     batch: Annotated[int | None, typer.Option(help="Sequences in a batch.")] = None,
     lr: Annotated[float | None, typer.Option(help="Largest learning rate.")] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            metavar="|".join(MANTISSA),
+            help="Of the operands of products in linear layers; weights, sums and all else stay float32.",
+        ),
+    ] = None,
+    accumulate: Annotated[
+        int | None,
+        typer.Option(min=1, help="Compute a batch in so many parts, adding their gradients up: less memory."),
+    ] = None,
+    recompute: Annotated[
+        bool, typer.Option("--recompute", help="Keep each block's input alone and run it again backwards: less memory.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Folder of this run; by default a new one in runs/.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with the run in this folder.")] = None,
     checkpoint_every: Annotated[
@@ -75,15 +91,22 @@ def train(
         reset_account()
     with contextlib.ExitStack() as locks:
         if resume is not None:
-            alone(context, "checkpoint_every")
+            alone(context, "checkpoint_every", "precision")
             runs = resumed(resume, locks)
+            if precision is not None:
+                change_precision(console, runs, precision)
         else:
             named = {"mixer": mixer, "ffn": ffn, "norm": norm, "placement": placement, "optimizer": optimizer}
-            numbers = {"steps": steps, "batch": batch, "lr": lr}
+            numbers = {
+                "steps": steps, "batch": batch, "lr": lr, "precision": precision, "micro_batches": accumulate,
+                "recompute": recompute or None,
+            }  # fmt: skip
             settings, changes = {name: value for name, value in named.items() if value is not None}, parse_changes(set_)
             given = settings.keys() | {name for name, value in numbers.items() if value is not None}
             if twice := given & changes.keys():
-                raise ConfigError(explain("An option is given once.", got=f"--{min(twice)} and --set {min(twice)}"))
+                name = min(twice)
+                option = OTHER_NAMES.get(name, name)
+                raise ConfigError(explain("An option is given once.", got=f"--{option} and --set {name}"))
             settings |= changes
             made, config = prepare(
                 task_name,
@@ -189,6 +212,18 @@ def resumed(path: Path, locks: contextlib.ExitStack) -> list[Run]:
     return runs
 
 
+def change_precision(console: Console, runs: list[Run], precision: str) -> None:
+    """Go on in another precision, and say so."""
+    for run in runs:
+        before = run.config.precision
+        run.go_on_in(precision)
+    if precision != before:
+        say(
+            console,
+            f"products were computed in {before} up to step {runs[0].step}, and are in {precision} from here on",
+        )
+
+
 # During.
 
 
@@ -201,6 +236,8 @@ def _announce(console: Console, runs: list[Run]) -> None:
         f"{runs[0].model.parameter_count():,} parameters, {config.steps} steps of {config.batch} sequences by "
         f"{config.optimizer}, seed {config.seed}; run folder {runs[0].folder.path}",
     )
+    if config.precision != "fp32":
+        say(console, f"products of linear layers in {config.precision}; weights, sums and everything else in float32")
 
 
 def advance_all(console: Console, runs: list[Run]) -> None:
@@ -240,8 +277,11 @@ def evaluated(run: Run) -> dict[str, Any]:
         "set": dict(config.set),
         "preset": config.preset,
         "seed": config.seed,
+        "precision": config.precision,
     }
-    with run.average.applied() if run.average is not None else contextlib.nullcontext():
+    if len(run.precisions) > 1:
+        result["precisions"] = run.precisions
+    with products_in(config.precision), run.average.applied() if run.average is not None else contextlib.nullcontext():
         if isinstance(run.task, Text):
             model.eval()
             grows = model.state_floats(4 * run.task.length) > model.state_floats(2 * run.task.length)

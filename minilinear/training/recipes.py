@@ -43,7 +43,7 @@ TRAINING: dict[str, dict[str, Any]] = {
 OF_THE_MODEL = ("D", "layers", "hidden", "chunk", "ffn", "norm", "placement")
 OF_THE_TRAINING = (
     *("steps", "batch", "lr", "warmup", "clip", "weight_decay", "optimizer", "schedule", "ema"),
-    *("micro_batches", "segment", "carry"),
+    *("micro_batches", "segment", "carry", "recompute", "precision"),
 )
 
 # The presets' learning rates are AdamW's. Others take steps of other sizes: how many times as large theirs are.

@@ -17,7 +17,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ from ..errors import ConfigError, RunError, TrainingFailed, explain, nearest
 from ..models import ModelConfig, make_model
 from ..norms import BatchNorm
 from ..optim import EMA, OPTIMIZERS, SCHEDULES, clip_by_global_norm
+from ..precision import checked, products_in
 from ..randomness import stream
 from ..tasks import Task, Text, task_from_config
 from .checkpoint import load_checkpoint, previous, save_checkpoint
@@ -57,10 +58,13 @@ class RunConfig:
         schedule: a name from optim.SCHEDULES.
         ema: how much of an average of the weights is kept at each step, e.g. 0.999; 0 for no average. Evaluation uses
             the average.
-        micro_batches: parts that a batch is computed in, one after another; the gradient is that of the whole batch.
+        micro_batches: parts that a batch is computed in, one after another; the gradient is that of the whole batch
+            (gradient accumulation).
         segment: tokens after which back-propagation through time is cut, while the state goes on; 0 for the whole
             sequence.
         carry: text only: batches are consecutive, and each sequence's state is handed to the next batch.
+        recompute: each block keeps its input alone, and is run again in the backward: less memory, more time.
+        precision: of the products in linear layers, from precision.MANTISSA; everything else is float32.
         made_with: versions, for the reader.
     """
 
@@ -82,6 +86,8 @@ class RunConfig:
     micro_batches: int = 1
     segment: int = 0
     carry: bool = False
+    recompute: bool = False
+    precision: str = "fp32"
     made_with: Mapping[str, str] = field(default_factory=lambda: versions())
 
     def __post_init__(self) -> None:
@@ -93,6 +99,7 @@ class RunConfig:
                 given = str(getattr(self, name))
                 rule = f"{name} is one of {', '.join(table)}."
                 raise ConfigError(explain(rule, got=repr(given), fix=nearest(given, table)))
+        checked(self.precision)
         if not self.weight_decay >= 0:
             raise ConfigError(explain("weight_decay is 0 or more: weights would grow.", got=self.weight_decay))
         if not 0 <= self.ema < 1:
@@ -144,12 +151,14 @@ class Run:
         model, task, config, folder: what they say.
         step: batches trained on so far.
         seconds: time spent on them, over all sittings.
+        precisions: [step, the precision of products from there on]: more than one after a change of mind.
         checkpoint_every: seconds of training between two checkpoints.
     """
 
     def __init__(self, config: RunConfig, folder: RunFolder, task: Task):
         self.config, self.folder, self.task = config, folder, task
         self.model = make_model(ModelConfig.from_json(config.model), rng=stream(config.seed, "weights"))
+        self.model.recomputes = config.recompute
         self.parameters = self.model.parameters()
         self.whole_batches = any(isinstance(module, BatchNorm) for _, module in self.model.modules())
         if self.whole_batches and (config.micro_batches > 1 or config.segment):
@@ -164,6 +173,7 @@ class Run:
         self.carried: Any = None  # a state for each sequence, where batches are consecutive
         self.step, self.seconds, self._saved_at = 0, 0.0, 0.0
         self.checkpoint_every = CHECKPOINT_EVERY
+        self.precisions: list[list[Any]] = [[0, config.precision]]
 
     @classmethod
     def start(cls, config: RunConfig, folder: RunFolder, task: Task) -> Run:
@@ -199,7 +209,19 @@ class Run:
                 run.carried = _unflattened(_of("carried.", arrays), run.model.initial_state(config.batch))
             run.step, run.seconds = metadata["step"], metadata["seconds"]
             run._saved_at = run.seconds
+            run.precisions = metadata.get("precisions", run.precisions)
+            run.config = replace(config, precision=run.precisions[-1][1])
         return run
+
+    def go_on_in(self, precision: str) -> None:
+        """Compute products in another precision from here on. Weights and the optimizer's state are float32 in all.
+
+        Raises:
+            ConfigError: no such precision.
+        """
+        if checked(precision) != self.config.precision:
+            self.precisions.append([self.step, precision])
+            self.config = replace(self.config, precision=precision)
 
     @property
     def finished(self) -> bool:
@@ -214,7 +236,8 @@ class Run:
         start, config = time.perf_counter(), self.config
         inputs, targets = self._batch()
         before = self.carried, [(buffer, buffer.data) for _, buffer in self.model.named_buffers()]
-        with backend.single_threaded_blas(), np.errstate(over="ignore", invalid="ignore"):  # looked at below
+        exact = products_in(config.precision)
+        with exact, backend.single_threaded_blas(), np.errstate(over="ignore", invalid="ignore"):  # looked at below
             loss, gradients = self._gradients(inputs, targets)
             gradients, norm = clip_by_global_norm(gradients, config.clip)
             if not math.isfinite(loss) or not math.isfinite(norm):
@@ -324,7 +347,8 @@ class Run:
             arrays |= {f"average.{name}": array for name, array in self.average.state_dict().items()}
         if self.carried is not None:
             arrays |= {f"carried.{i}": array for i, array in enumerate(_flat(self.carried))}
-        save_checkpoint(self.folder.checkpoint, arrays, {"step": self.step, "seconds": self.seconds})
+        progress = {"step": self.step, "seconds": self.seconds, "precisions": self.precisions}
+        save_checkpoint(self.folder.checkpoint, arrays, progress)
         self._saved_at = self.seconds
 
     def save_if_due(self) -> None:

@@ -211,3 +211,20 @@ def test_version_and_help(tmp_path):
     for args in (["--help"], ["train", "--help"], ["generate", "--help"]):
         done = minilinear(*args, cwd=tmp_path)
         assert done.returncode == 0 and "Usage" in done.stdout
+
+
+def test_precision_accumulation_and_recomputation_are_options_and_stand_in_the_record(tmp_path):
+    small = ("text", "--length", 16, "--batch", 4, "--steps", 2, "--set", "D=16", "--set", "heads=2", "--json")
+    (tmp_path / "poem.txt").write_text("the cat sat on the mat. " * 60, encoding="utf-8")
+    more = ("--file", "poem.txt", "--precision", "bf16", "--accumulate", 2, "--recompute", "--out", "run")
+    done = minilinear("train", *small, *more, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert (config["precision"], config["micro_batches"], config["recompute"]) == ("bf16", 2, True)
+    assert json.loads(done.stdout)["precision"] == "bf16"
+    done = minilinear("train", "--resume", "run", "--precision", "tf32", "--plain", cwd=tmp_path)
+    assert "products were computed in bf16 up to step 2, and are in tf32 from here on" in done.stdout
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["precisions"] == [[0, "bf16"], [2, "tf32"]]
+    done = minilinear("train", "--resume", "run", "--json", cwd=tmp_path)  # and stays so
+    assert json.loads(done.stdout)["precision"] == "tf32"

@@ -215,3 +215,62 @@ def test_a_checkpoint_of_another_configuration_is_refused(tmp_path):
     run.folder.write_config(made("s3", tmp_path, D=8).config.to_json())
     with pytest.raises(RunError, match=r"is not that of the model and optimizer in .*config\.json"):
         Run.resume(RunFolder(tmp_path))
+
+
+# Precision.
+
+
+def test_master_weights_and_the_optimizer_stay_float32_and_small_steps_are_not_lost():
+    run = made(precision="bf16", lr=1e-6)
+    before = run.model.state_dict()
+    run.advance()
+    after = run.model.state_dict()
+    for p in [*run.parameters, *run.optimizer.m, *run.optimizer.v]:
+        assert (p.data if hasattr(p, "assign_") else p).dtype == np.float32
+    moved = {name for name in before if not np.array_equal(before[name], after[name])}
+    assert len(moved) == len(before)  # a step of 1e-6 of a weight: eight bits would not see it
+
+
+@pytest.mark.parametrize(("precision", "least", "most"), [("tf32", 1e-6, 2e-3), ("bf16", 1e-4, 2e-2)])
+def test_a_gradient_in_low_precision_is_near_that_of_float32(precision, least, most):
+    """Relative Frobenius norm; the bound is the one of kernels on tensor cores."""
+    exact, run = made(), made(precision=precision)
+    exact.advance(), run.advance()
+    found = np.concatenate([m.ravel() for m in run.optimizer.m])
+    want = np.concatenate([m.ravel() for m in exact.optimizer.m])
+    assert least < np.linalg.norm(found - want) / np.linalg.norm(want) < most
+
+
+def test_a_change_of_precision_is_in_the_record_and_outlives_the_checkpoint(tmp_path):
+    run = made(folder=tmp_path, precision="bf16")
+    run.folder.write_config(run.config.to_json())
+    run.advance()
+    run.go_on_in("bf16")  # no change
+    run.go_on_in("tf32")
+    run.save()
+    again = Run.resume(run.folder)
+    assert (again.config.precision, again.precisions) == ("tf32", [[0, "bf16"], [1, "tf32"]])
+    assert json.loads(run.folder.config.read_text())["precision"] == "bf16"  # as it began
+    run.advance(), again.advance()
+    same(run.model.state_dict(), again.model.state_dict())
+    with pytest.raises(ConfigError, match="precision is one of"):
+        again.go_on_in("fp8")
+
+
+def test_a_run_from_before_there_were_precisions_is_in_float32(tmp_path):
+    run = made(folder=tmp_path)
+    config = {name: value for name, value in run.config.to_json().items() if name != "precision"}
+    run.folder.write_config(config)
+    assert Run.resume(run.folder).precisions == [[0, "fp32"]]
+
+
+# Recomputation.
+
+
+@pytest.mark.parametrize("more", [{}, {"norm": "batch_norm"}, {"micro_batches": 2}, {"precision": "bf16", "ema": 0.9}])
+@pytest.mark.parametrize("name", ["s3", "text"])
+def test_a_run_that_recomputes_ends_at_the_same_weights(name, more):
+    settings = more | ({"carry": True, "segment": 16} if name == "text" and "norm" not in more else {})
+    runs = [made(name, recompute=recompute, **settings) for recompute in (False, True)]
+    assert [run.model.recomputes for run in runs] == [False, True]
+    same(*map(finished, runs))
