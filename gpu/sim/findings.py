@@ -31,6 +31,10 @@ KINDS = {
         "A vector of 8 or 16 bytes lies at a multiple of 8 or 16 bytes. Take scalars where the address or the length"
         " of a row does not allow it."
     ),
+    "unfinished-copy": (
+        "Close the batch with __pipeline_commit(), and __pipeline_wait_prior(0), then __syncthreads(), before the copy is"
+        " read, or its source or destination written again."
+    ),
     "uninitialised-shared": "Shared memory holds anything at first: write it, then __syncthreads(), then read it.",
     "uninitialised-local": "Give the variable a value where it is declared: float sum = 0; float row[4] = {};",
     "dynamic-shared-too-small": "Pass more bytes of dynamic shared memory to the launch (shared=), or use less.",
@@ -287,10 +291,22 @@ class _Reader:
     def say_misaligned(self, raw, what, line, other):
         kind, alignment, over = raw["words"].split("|")
         kind = kind.strip("'").removeprefix("const ").removeprefix("struct ")
+        article = "an" if kind[0] in "aeio" else "a"  # an int4, a ushort4
         return (
-            f"{{who}} uses a {kind} at an address that is {over} bytes beyond a multiple of {alignment};"
+            f"{{who}} uses {article} {kind} at an address that is {over} bytes beyond a multiple of {alignment};"
             " a GPU stops with an error here"
         )
+
+    def say_unfinished_copy(self, raw, what, line, other):
+        if other is None:
+            return f"{{who}} begins a copy to {what} here, and returns without having waited for it"
+        verb = {"read": "reads", "write": "writes", "atomic": "updates"}[raw["access"]]
+        own = other.thread == _at(raw["thread"])
+        whose = "a copy of its own" if own else f"a copy of thread {other.thread}"
+        here = f"begun on line {other.line}"
+        if other.access == "read":
+            return f"{{who}} writes {what}, from which {whose}, {here}, may still have to read"
+        return f"{{who}} {verb} {what}, which {whose}, {here}, may write at any moment until that thread waits for it"
 
     def say_uninitialised_shared(self, raw, what, line, other):
         return f"{{who}} reads {what}, which no thread of the block has written yet"

@@ -153,9 +153,14 @@ uint32_t chk_way(const void* call);
 // concerned; `other`, or null, one that it does not go together with.
 void chk_stuck(const char* kind, sim::Stop one, const sim::Stop* other, const char* words);
 
-// Accesses that the runtime makes for the kernel: atomics, matrix fragments, asynchronous copies.
+// Accesses that the runtime makes for the kernel: atomics, matrix fragments.
 enum chk_Access { CHK_READ, CHK_WRITE, CHK_ATOMIC };
 void chk_access(const void* address, size_t bytes, enum chk_Access access, sim::Place place);
+
+// An asynchronous copy begins: `copied` of its bytes are copied, the others set to zero. Or the oldest one of the running
+// thread is made.
+void chk_copy_begins(void* to, const void* from, size_t bytes, size_t copied, sim::Place place);
+void chk_copy_ends();
 
 const char* chk_report();  // findings and counters of the last launch, as JSON
 #endif

@@ -46,7 +46,6 @@ struct Copy {
   const unsigned char* from;
   size_t bytes, zeros;  // of these bytes the last `zeros` are not copied but set to zero
   unsigned batch;
-  Place place;
 };
 
 struct Copies {

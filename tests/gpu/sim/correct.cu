@@ -253,6 +253,41 @@ extern "C" __global__ void copied_ahead(const float4* x, float* y) {
   }
 }
 
+// Three tiles in two buffers; beyond the end of x zeros are put, without reading.
+extern "C" __global__ void copied_through_two_buffers(const float* x, float* y, int n, int tiles) {
+  __shared__ float s[2][64];
+  float sum = 0;
+  const auto fetch = [&](int tile) {
+    int i = 64 * tile + threadIdx.x;
+    if (tile < tiles) __pipeline_memcpy_async(&s[tile % 2][threadIdx.x], &x[i < n ? i : 0], 4, i < n ? 0 : 4);
+    __pipeline_commit();
+  };
+  fetch(0);
+  for (int tile = 0; tile < tiles; tile++) {
+    fetch(tile + 1);
+    __pipeline_wait_prior(1);
+    __syncthreads();
+    sum += s[tile % 2][63 - threadIdx.x];
+    __syncthreads();
+  }
+  y[blockIdx.x * 64 + threadIdx.x] = sum;
+}
+
+// All lanes copy from one place; each changes what it has copied, then what it has copied from.
+extern "C" __global__ void copied_and_changed(float4* x, float* y) {
+  __shared__ float4 s[64];
+  __shared__ float first[32];
+  __pipeline_memcpy_async(&s[threadIdx.x], &x[threadIdx.x], 16, 4);
+  __pipeline_memcpy_async(&first[threadIdx.x], &x[1].y, 4);
+  s[32 + threadIdx.x].x = 1;
+  __pipeline_commit();
+  __pipeline_wait_prior(0);
+  s[threadIdx.x].y += 1;
+  __syncwarp();
+  x[threadIdx.x].x = s[31 - threadIdx.x].y + s[threadIdx.x].w;
+  y[threadIdx.x] = first[threadIdx.x ^ 1];
+}
+
 extern "C" __global__ void shared_vectors(const float4* x, float4* y, int stride) {
   __shared__ float4 s[64];
   s[threadIdx.x] = x[threadIdx.x];

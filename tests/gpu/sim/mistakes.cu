@@ -255,9 +255,143 @@ extern "C" __global__ void copy_not_awaited(const float* x, float* y) {
   __pipeline_memcpy_async(&s[threadIdx.x], &x[threadIdx.x], 4);
   __pipeline_commit();
   __syncthreads();
-  y[threadIdx.x] = s[31 - threadIdx.x];  // uninitialised-shared s
+  y[threadIdx.x] = s[31 - threadIdx.x];  // unfinished-copy s
   __syncthreads();
   __pipeline_wait_prior(0);
+}
+
+extern "C" __global__ void own_copy_not_awaited(const float* x, float* y) {
+  __shared__ float s[32];
+  __pipeline_memcpy_async(&s[threadIdx.x], &x[threadIdx.x], 4);
+  y[threadIdx.x] = s[threadIdx.x];  // unfinished-copy s
+  __pipeline_commit();
+  __pipeline_wait_prior(0);
+}
+
+// Waits for the copies but the last batch, and reads what that brings.
+extern "C" __global__ void awaits_too_few(const float4* x, float4* y) {
+  __shared__ float4 s[2][32];
+  for (int i = 0; i < 2; i++) {
+    __pipeline_memcpy_async(&s[i][threadIdx.x], &x[32 * i + threadIdx.x], 16);
+    __pipeline_commit();
+  }
+  __pipeline_wait_prior(1);
+  __syncthreads();
+  y[threadIdx.x] = s[1][31 - threadIdx.x];  // unfinished-copy s
+  __syncthreads();
+  __pipeline_wait_prior(0);
+}
+
+extern "C" __global__ void writes_into_a_copy(const float* x, float* y) {
+  __shared__ float s[32];
+  __pipeline_memcpy_async(&s[threadIdx.x], &x[threadIdx.x], 4);
+  __pipeline_commit();
+  if (threadIdx.x < 4) s[threadIdx.x] = 0;  // unfinished-copy s
+  __pipeline_wait_prior(0);
+  __syncthreads();
+  y[threadIdx.x] = s[31 - threadIdx.x];
+}
+
+extern "C" __global__ void writes_the_source(float* x, float* y) {
+  __shared__ float s[32];
+  __pipeline_memcpy_async(&s[threadIdx.x], &x[threadIdx.x], 4);
+  __pipeline_commit();
+  x[threadIdx.x] = 0;  // unfinished-copy x
+  __pipeline_wait_prior(0);
+  y[threadIdx.x] = s[threadIdx.x];
+}
+
+extern "C" __global__ void atomic_on_the_source(int* x, int* y) {
+  __shared__ int s[32];
+  __pipeline_memcpy_async(&s[threadIdx.x], &x[threadIdx.x], 4, 0);
+  __pipeline_commit();
+  __syncthreads();
+  atomicAdd(&x[31 - threadIdx.x], 1);  // unfinished-copy x
+  __syncthreads();
+  __pipeline_wait_prior(0);
+  y[threadIdx.x] = s[threadIdx.x];
+}
+
+extern "C" __global__ void two_copies_to_one_place(const float* x, float* y) {
+  __shared__ float s[32];
+  __pipeline_memcpy_async(&s[threadIdx.x], &x[threadIdx.x], 4);
+  __pipeline_memcpy_async(&s[threadIdx.x], &x[threadIdx.x + 32], 4);  // unfinished-copy s
+  __pipeline_commit();
+  __pipeline_wait_prior(0);
+  y[threadIdx.x] = s[threadIdx.x];
+}
+
+extern "C" __global__ void never_awaited(const float* x, float* y) {
+  __shared__ float s[32];
+  __pipeline_memcpy_async(&s[threadIdx.x], &x[threadIdx.x], 4);  // unfinished-copy s
+  __pipeline_wait_prior(0);  // there is no batch yet
+  __pipeline_commit();
+  y[threadIdx.x] = x[threadIdx.x];
+}
+
+// The copy begins while others may still read what the first one brought.
+extern "C" __global__ void copied_too_early(const float* x, float* y) {
+  __shared__ float s[64];
+  float sum = 0;
+  for (int tile = 0; tile < 2; tile++) {
+    __pipeline_memcpy_async(&s[threadIdx.x], &x[64 * tile + threadIdx.x], 4);  // race-in-block s
+    __pipeline_commit();
+    __pipeline_wait_prior(0);
+    __syncthreads();
+    sum += s[63 - threadIdx.x];  // race-in-block s
+  }
+  y[threadIdx.x] = sum;
+}
+
+extern "C" __global__ void writes_before_a_copy(const float* x, float* y) {
+  __shared__ float s[64];
+  s[63 - threadIdx.x] = 1;  // race-in-block s
+  __pipeline_memcpy_async(&s[threadIdx.x], &x[threadIdx.x], 4);  // race-in-block s
+  __pipeline_commit();
+  __pipeline_wait_prior(0);
+  __syncthreads();
+  y[threadIdx.x] = s[63 - threadIdx.x];
+}
+
+// Its own thread sees the copy after the wait, the others after the next barrier.
+extern "C" __global__ void no_barrier_after_the_wait(const float* x, float* y) {
+  __shared__ float s[64];
+  __pipeline_memcpy_async(&s[threadIdx.x], &x[threadIdx.x], 4);  // race-in-block s
+  __pipeline_commit();
+  __pipeline_wait_prior(0);
+  y[threadIdx.x] = s[63 - threadIdx.x];  // race-in-block s
+}
+
+extern "C" __global__ void copies_from_outside(const float4* x, float4* y) {
+  __shared__ float4 s[32];
+  __pipeline_memcpy_async(&s[threadIdx.x], &x[threadIdx.x], 16);  // out-of-bounds x
+  __pipeline_commit();
+  __pipeline_wait_prior(0);
+  y[threadIdx.x] = s[threadIdx.x];
+}
+
+extern "C" __global__ void copies_to_outside(const float4* x, float4* y) {
+  extern __shared__ float4 s[];
+  __pipeline_memcpy_async(&s[threadIdx.x], &x[threadIdx.x], 16);  // dynamic-shared-too-small dynamic shared memory
+  __pipeline_commit();
+  __pipeline_wait_prior(0);
+  y[threadIdx.x] = s[threadIdx.x];
+}
+
+extern "C" __global__ void copies_misaligned(const float* x, float* y) {
+  extern __shared__ float s[];
+  __pipeline_memcpy_async(&s[4 * threadIdx.x], &x[4 * threadIdx.x + 2], 16);  // misaligned x
+  __pipeline_commit();
+  __pipeline_wait_prior(0);
+  y[threadIdx.x] = s[4 * threadIdx.x];
+}
+
+extern "C" __global__ void copies_to_misaligned(const float* x, float* y) {
+  extern __shared__ float s[];
+  __pipeline_memcpy_async(&s[threadIdx.x], &x[4 * threadIdx.x], 16);  // misaligned dynamic shared memory
+  __pipeline_commit();
+  __pipeline_wait_prior(0);
+  y[threadIdx.x] = s[threadIdx.x];
 }
 
 extern "C" __global__ void two_halves(float* y) {

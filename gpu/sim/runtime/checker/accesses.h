@@ -1,7 +1,9 @@
 // One access, before it happens: which memory it is to, whether that may be used, and who else uses it.
 #pragma once
+#include <cstdio>
 #include <utility>
 
+#include "copies.h"
 #include "locals.h"
 #include "races.h"
 
@@ -13,6 +15,23 @@ constexpr size_t most_shared = 227 * 1024;  // what a block can have on any GPU
 [[noreturn]] void give_up() {
   settle_all();
   runtime_abandon();
+}
+
+// What is no access, but a mistake all the same; findings.py makes a sentence of the words.
+[[noreturn]] void fault(const char* kind, uintptr_t address, const char* words, uintptr_t pc, Place place = {nullptr, 0}) {
+  Raw raw = here(kind, nothing, check.sites.of(check.threads[sim_current.linear].calls, pc, place), 0);
+  if (const Region* region = region_of(address)) locate(raw, *region, address);
+  raw.words = words;
+  add(std::move(raw));
+  give_up();
+}
+
+// A `what` lies at an address that is no multiple of `alignment`.
+void need_aligned(uintptr_t address, size_t alignment, const char* what, uintptr_t pc, Place place = {nullptr, 0}) {
+  if (address % alignment == 0) return;
+  char words[300];
+  snprintf(words, sizeof words, "%s|%zu|%zu", what, alignment, static_cast<size_t>(address % alignment));
+  fault("misaligned", address, words, pc, place);
 }
 
 [[noreturn]] void out_of_bounds(const Access& access) {
@@ -42,7 +61,7 @@ bool is_constant(uintptr_t address) {
   return true;
 }
 
-void look(uintptr_t address, size_t size, Kind kind, uintptr_t pc, Place place = {nullptr, 0}) {
+void look(uintptr_t address, size_t size, Kind kind, uintptr_t pc, Place place = {nullptr, 0}, bool later = false) {
   const unsigned self = sim_current.linear;
   // threadIdx and its like are variables of the program too.
   if (address - reinterpret_cast<uintptr_t>(&sim_current) < sizeof sim_current || !check.launch || !size) return;
@@ -54,15 +73,9 @@ void look(uintptr_t address, size_t size, Kind kind, uintptr_t pc, Place place =
       look_at_local(address, size, kind, pc, place, &check.unset[self * check.stack_bytes + offset]);
     return;
   }
-  Region* region = check.last_region;
-  if (!region || !region->holds(address)) {
-    region = nullptr;
-    for (Region* candidate : check.regions)
-      if (candidate->holds(address)) region = candidate;
-    if (region) check.last_region = region;
-  }
+  Region* region = region_of(address);
   if (region ? region->space == Space::nowhere : is_constant(address)) return;
-  const Access access{address, size, kind, check.sites.of(check.threads[self].calls, pc, place), self};
+  const Access access{address, size, kind, check.sites.of(check.threads[self].calls, pc, place), self, later};
   if (!region || address + size > reinterpret_cast<uintptr_t>(region->low) + region->bytes) out_of_bounds(access);
 
   if (!check.maybes.empty()) {
@@ -83,7 +96,12 @@ void look(uintptr_t address, size_t size, Kind kind, uintptr_t pc, Place place =
   }
   check.counters.add(self, access.site, address, size, kind == read ? 0 : kind == write ? 1 : 2,
                      is_shared(region->space));
-  visit(*region, access);
+  walk(*region, access, [region](Cell& cell, const Access& part) {
+    if ((cell.copies_to || (cell.copies_from && part.kind != read)) && meets_a_copy(*region, part)) return true;
+    const bool found = conflict(*region, cell, part);
+    record(cell, part);
+    return found;
+  });
 }
 
 }  // namespace

@@ -78,22 +78,9 @@ struct OutOfBounds {
   const TypeDescriptor *array_type, *index_type;
 };
 
-[[noreturn]] static void fault(const char* kind, SourceLocation where, uintptr_t address, const char* words) {
-  const ThreadState& thread = check.threads[sim_current.linear];
-  Raw raw = here(kind, nothing, check.sites.of(thread.calls, 0, {where.file, static_cast<int>(where.line)}), 0);
-  for (const Region* region : check.regions)
-    if (region->holds(address)) locate(raw, *region, address);
-  raw.words = words;
-  add(std::move(raw));
-  give_up();
-}
-
 void __ubsan_handle_type_mismatch_v1(TypeMismatch* data, uintptr_t address) {
-  const size_t alignment = size_t{1} << data->log_alignment;
-  if (!check.launch || !address || address % alignment == 0) return;  // a null pointer is found when it is used
-  char words[300];
-  snprintf(words, sizeof words, "%s|%zu|%zu", data->type->name, alignment, static_cast<size_t>(address % alignment));
-  fault("misaligned", data->where, address, words);
+  if (!check.launch || !address) return;  // a null pointer is found when it is used
+  need_aligned(address, size_t{1} << data->log_alignment, data->type->name, PC);
 }
 
 void __ubsan_handle_out_of_bounds(OutOfBounds* data, uintptr_t index) {
@@ -105,7 +92,7 @@ void __ubsan_handle_out_of_bounds(OutOfBounds* data, uintptr_t index) {
   const unsigned unused = is_signed && bits < 64 ? 64 - bits : 0;
   const auto value = static_cast<long long>(static_cast<int64_t>(index << unused) >> unused);
   snprintf(words, sizeof words, "%s|%lld", data->array_type->name, value);
-  fault("out-of-bounds", data->where, 0, words);
+  fault("out-of-bounds", 0, words, PC);
 }
 }
 #pragma GCC visibility pop

@@ -2,6 +2,7 @@
 // makes for the kernel. state.h says what each is for.
 #pragma once
 #include <algorithm>
+#include <cstdio>
 #include <cstring>
 #include <string>
 
@@ -108,6 +109,7 @@ void chk_launch_end() {
 void chk_block_begin() {
   settle_all();
   settle_unwritten();
+  forget_copies();
   check.counters.flush_all();
   const uint3 grid = check.launch->grid, b = sim_current.block;
   check.block = b.x + grid.x * (b.y + grid.y * b.z) + 1;
@@ -159,6 +161,7 @@ void chk_thread_begin() {
 
 void chk_thread_end() {
   settle_all();
+  find_copies_without_wait();
   check.left_stack = sim_current.stack_low, check.left_calls = check.threads[sim_current.linear].calls;
 }
 
@@ -188,6 +191,19 @@ void chk_access(const void* address, size_t bytes, enum chk_Access access, Place
   look(reinterpret_cast<uintptr_t>(address), bytes, access == CHK_READ ? read : access == CHK_WRITE ? write : atomic, 0,
        place);
 }
+
+void chk_copy_begins(void* to, const void* from, size_t bytes, size_t copied, Place place) {
+  const auto target = reinterpret_cast<uintptr_t>(to), source = reinterpret_cast<uintptr_t>(from);
+  char what[60];
+  snprintf(what, sizeof what, "asynchronous copy of %zu bytes", bytes);
+  need_aligned(target, bytes, what, 0, place);
+  need_aligned(source, bytes, what, 0, place);
+  look(source, copied, read, 0, place);
+  look(target, bytes, write, 0, place, true);
+  begin_copy({target, source, bytes, copied, check.sites.of(check.threads[sim_current.linear].calls, 0, place)});
+}
+
+void chk_copy_ends() { end_copy(); }
 
 void chk_local(void* address, size_t bytes) { begin_local(address, bytes); }
 

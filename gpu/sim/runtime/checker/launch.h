@@ -44,9 +44,17 @@ struct Unwritten {
   const Cell* cell;
 };
 
+// An asynchronous copy that is under way (copies.h).
+struct CopyUnderWay {
+  uintptr_t to, from;
+  size_t bytes, copied;  // of these bytes so many come from there; the others become zero
+  uint32_t site;
+};
+
 struct ThreadState {
   uint32_t calls;         // the site that called the function which runs now
   bool fenced;            // it has executed __threadfence
+  std::vector<CopyUnderWay> copies;  // in the order of their beginnings
   uint32_t known[32];     // times of the lanes of its warp up to which it knows what they did (Checker::warp_time)
   size_t low, high;       // local bytes that are watched, as offsets into its part of `unset`
 };
@@ -82,6 +90,15 @@ struct Checker {
 
 Checker check;
 thread_local std::string json;  // of the last launch of this thread of the operating system
+
+// The region that an address lies in; as a rule it is the one of the access before.
+Region* region_of(uintptr_t address) {
+  if (check.last_region && check.last_region->holds(address)) return check.last_region;
+  Region* found = nullptr;
+  for (Region* region : check.regions)
+    if (region->holds(address)) found = check.last_region = region;
+  return found;
+}
 
 uint3 thread_index(unsigned linear) {
   const uint3 size = check.launch->block;

@@ -6,6 +6,7 @@
 #pragma once
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -93,6 +94,36 @@ struct Region {
     return true;
   }
 };
+
+// The cells of an access, one after another: see(cell, part of the access) until it says true. A word that is accessed in
+// parts gets a cell for each of its bytes, then and from then on.
+template <class See>
+void walk(Region& region, const Access& access, See see) {
+  const auto low_address = reinterpret_cast<uintptr_t>(region.low);
+  const size_t first = access.address - low_address / 4 * 4;
+  const size_t end = first + access.size;
+  bool enough = false;
+  for (size_t word = first / 4; word * 4 < end && !enough; word++) {
+    Cell& cell = region.words[word];
+    const size_t low = std::max(first, word * 4), high = std::min(end, word * 4 + 4);
+    Access part = access;
+    part.address = access.address + (low - first);
+    part.size = std::min(access.size - (low - first), size_t{16});
+    if (high - low == 4 && !cell.split) {
+      enough = see(cell, part);
+      continue;
+    }
+    if (!cell.split) {
+      for (size_t byte = 0; byte < 4; byte++) region.single_bytes[word * 4 + byte] = cell;
+      cell.split = true;
+    }
+    for (size_t byte = low; byte < high && !enough; byte++) {
+      part.address = access.address + (byte - first);
+      part.size = std::min(high - byte, size_t{16});
+      enough = see(region.single_bytes[byte], part);
+    }
+  }
+}
 
 }  // namespace
 }  // namespace sim

@@ -25,14 +25,6 @@ bool ordered(unsigned self, unsigned other, uint32_t time) {
   return self / 32 == other / 32 && check.threads[self].known[other % 32] >= time;
 }
 
-struct Access {
-  uintptr_t address;
-  size_t size;
-  Kind kind;
-  uint32_t site;
-  unsigned thread;
-};
-
 void race(const Region& region, const Access& access, bool between_blocks, Kind other_kind, unsigned other_thread,
           uint32_t other_block, uint32_t other_site) {
   const char* kind = between_blocks ? "race-between-blocks"
@@ -48,7 +40,7 @@ void race(const Region& region, const Access& access, bool between_blocks, Kind 
   }
   // Many threads may set one flag to one value; and a plain read may be the guess that a compare-and-swap then checks.
   Maybe maybe{std::move(raw), access.address, access.thread, Maybe::same_value, {}};
-  if (access.kind == write && other_kind == write && access.size <= 16) {
+  if (access.kind == write && other_kind == write && access.size <= 16 && !access.later) {
     memcpy(maybe.before, reinterpret_cast<const void*>(access.address), access.size);
     check.maybes.push_back(std::move(maybe));
   } else if (access.kind == read && other_kind == atomic) {
@@ -61,8 +53,8 @@ void race(const Region& region, const Access& access, bool between_blocks, Kind 
 
 bool knows_block(uint32_t number) { return number == check.block || check.known_blocks.count(number); }
 
-// True once something has been found: one finding for an access is enough.
-bool visit(Region& region, Cell& cell, const Access& access) {
+// Is the access in order with what the cell remembers? True if not: then something has been found.
+bool conflict(const Region& region, Cell& cell, const Access& access) {
   const unsigned self = access.thread, warp = self / 32;
   const uint32_t lane = 1u << self % 32;
   const bool writes = access.kind != read, both_atomic = access.kind == atomic && cell.write_kind == atomic;
@@ -101,8 +93,15 @@ bool visit(Region& region, Cell& cell, const Access& access) {
     }
     if (unordered) race(region, access, false, read, other, check.block, cell.read_site), found = true;
   }
+  return found;
+}
 
-  if (!writes) {
+// Let the cell remember the access.
+void record(Cell& cell, const Access& access) {
+  const unsigned self = access.thread, warp = self / 32;
+  const uint32_t lane = 1u << self % 32;
+  const bool read_now = cell.read_epoch == check.epoch && cell.read_lanes;
+  if (access.kind == read) {
     if (!read_now) {
       cell.read_epoch = check.epoch, cell.read_lanes = lane, cell.read_several_warps = false;
     } else if (cell.read_thread / 32 != warp) {
@@ -115,7 +114,7 @@ bool visit(Region& region, Cell& cell, const Access& access) {
     cell.read_thread = static_cast<uint16_t>(self), cell.read_time = check.warp_time[warp];
     cell.read_site = access.site;
     if (cell.read_block != check.block) cell.read_block = cell.read_block ? several : check.block;
-    return found;
+    return;
   }
   if (access.kind == atomic) {  // the thread's own plain read was the guess of a compare-and-swap
     if (read_now && !cell.read_several_warps && cell.read_lanes == lane && cell.read_thread == self) {
@@ -127,34 +126,6 @@ bool visit(Region& region, Cell& cell, const Access& access) {
   }
   cell.write_epoch = check.epoch, cell.write_time = check.warp_time[warp], cell.write_site = access.site;
   cell.write_block = check.block, cell.write_thread = static_cast<uint16_t>(self), cell.write_kind = access.kind;
-  return found;
-}
-
-void visit(Region& region, const Access& access) {
-  const auto low_address = reinterpret_cast<uintptr_t>(region.low);
-  const size_t first = access.address - low_address / 4 * 4;
-  const size_t end = first + access.size;
-  bool found = false;
-  for (size_t word = first / 4; word * 4 < end && !found; word++) {
-    Cell& cell = region.words[word];
-    const size_t low = std::max(first, word * 4), high = std::min(end, word * 4 + 4);
-    Access part = access;
-    part.address = access.address + (low - first);
-    part.size = std::min(access.size - (low - first), size_t{16});
-    if (high - low == 4 && !cell.split) {
-      found = visit(region, cell, part);
-      continue;
-    }
-    if (!cell.split) {
-      for (size_t byte = 0; byte < 4; byte++) region.single_bytes[word * 4 + byte] = cell;
-      cell.split = true;
-    }
-    for (size_t byte = low; byte < high && !found; byte++) {
-      part.address = access.address + (byte - first);
-      part.size = std::min(high - byte, size_t{16});
-      found = visit(region, region.single_bytes[byte], part);
-    }
-  }
 }
 
 }  // namespace
