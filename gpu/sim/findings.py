@@ -32,8 +32,8 @@ KINDS = {
         " of a row does not allow it."
     ),
     "unfinished-copy": (
-        "Close the batch with __pipeline_commit(), and __pipeline_wait_prior(0), then __syncthreads(), before the copy is"
-        " read, or its source or destination written again."
+        "Put __pipeline_commit() and __pipeline_wait_prior(0), then __syncthreads() if other threads take part, between"
+        " the copy and whatever uses its destination or writes its source."
     ),
     "uninitialised-shared": "Shared memory holds anything at first: write it, then __syncthreads(), then read it.",
     "uninitialised-local": "Give the variable a value where it is declared: float sum = 0; float row[4] = {};",

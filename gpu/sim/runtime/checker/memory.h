@@ -101,6 +101,10 @@ template <class See>
 void walk(Region& region, const Access& access, See see) {
   const auto low_address = reinterpret_cast<uintptr_t>(region.low);
   const size_t first = access.address - low_address / 4 * 4;
+  if (access.size == 4 && first % 4 == 0 && !region.words[first / 4].split) {  // the usual case
+    see(region.words[first / 4], access);
+    return;
+  }
   const size_t end = first + access.size;
   bool enough = false;
   for (size_t word = first / 4; word * 4 < end && !enough; word++) {
