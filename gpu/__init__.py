@@ -73,7 +73,9 @@ def twin(name: str, backend: str, inputs: tuple[Any, ...], static: dict[str, Any
     """The twin of the mirrored function `name` on a backend, if it takes these arguments, else None."""
     kernels = TABLE.get(name)
     why = (
-        "it has no kernel yet" if kernels is None else _elsewhere(backend, inputs) or kernels.refuses(*inputs, **static)
+        "it has no kernel yet"
+        if kernels is None
+        else _elsewhere(backend, (*inputs, *static.values())) or kernels.refuses(*inputs, **static)
     )
     with _lock:
         if why is None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..nn.convolution import convolved
 from .launch import kernel
-from .mirror import Twin
+from .mirror import Twin, too_many
 
 WIDEST = 8  # taps: a thread keeps as many inputs in registers
 TILE, THREADS = 64, 128  # tokens for each thread, threads in a block
@@ -85,9 +85,21 @@ def backward(gs, outs, inputs, needs, *, activation):
 
 def refuses(x, past, weight, bias, *, activation):
     """Wider ones are rare, and a long convolution wants another algorithm."""
-    return None if 1 <= len(weight) <= WIDEST else f"{len(weight)} taps, the kernels have 1 to {WIDEST}"
+    W = len(weight)
+    if not 1 <= W <= WIDEST:
+        return f"{W} taps, the kernels have 1 to {WIDEST}"
+    if past is not None and past.shape[1] != W - 1:
+        return "past is not (B, W - 1, D)"
+    return too_many(x.size + x.shape[0] * (W + 1) * x.shape[2])  # the largest are dx, and the sums of the tiles
 
 
 TWINS = {
-    "causal_convolution": Twin("causal_convolution", convolved, forward, backward, refuses=refuses),
+    "causal_convolution": Twin(
+        "causal_convolution",
+        convolved,
+        forward,
+        backward,
+        shapes={"x": "B T D", "past": "B P D?", "weight": "W D", "bias": "D?"},
+        refuses=refuses,
+    )
 }

@@ -8,8 +8,8 @@ import numpy as np
 
 from ..autograd.ops.reductions import _cross_entropy
 from .launch import kernel
-from .mirror import Twin
-from .rows import BY_ROWS, CASES, REQUIRES, not_rows, rows
+from .mirror import Twin, is_array
+from .rows import BY_ROWS, CASES, REQUIRES, no_rows, rows
 
 DRAW = {
     "targets": lambda rng, N, D: rng.integers(-1, D, N).astype(np.int32),
@@ -58,13 +58,20 @@ def backward(gs: Any, outs: Any, inputs: Any, needs: Any) -> list[Any]:
     return [dx.reshape(logits.shape), None]
 
 
+def refuses(logits: Any, targets: Any) -> str | None:
+    """Targets are whole numbers, one for each row."""
+    fit = is_array(targets) and targets.dtype.kind in "iu" and targets.shape == logits.shape[:-1]
+    return no_rows(logits) if fit else "targets are not an array of integers, one for each row"
+
+
 TWINS = {
     "cross_entropy": Twin(
         "cross_entropy",
         _cross_entropy,
         forward,
         backward,
-        refuses=lambda logits, targets: not_rows(logits),
+        shapes={"logits": "... D"},
+        refuses=refuses,
         outputs=3,  # as many as the text has; only the loss is used
     )
 }

@@ -8,7 +8,7 @@ from ..mlp import glu
 from ..nn.activations import silu_times
 from .launch import Kernel, kernel
 from .mirror import Twin
-from .rows import not_rows, rows
+from .rows import no_rows, rows
 
 SIZES = ({"n": 1}, {"n": 31}, {"n": 1000}, {"n": 4099})
 ROWS = tuple({"N": N, "E": E} for N, E in [(1, 1), (3, 31), (4, 32), (2, 33), (3, 500), (1, 1028)])
@@ -78,7 +78,8 @@ def glu_twin(name: str, reference: Any) -> Twin:
         reference,
         lambda x: FORWARD[name](x=halves(x)).reshape(*x.shape[:-1], x.shape[-1] // 2),
         lambda gs, outs, inputs, needs: [BACKWARD[name](g=rows(gs[0]), x=halves(inputs[0])).reshape(inputs[0].shape)],
-        refuses=lambda x: not_rows(x) or ("an odd last axis" if x.shape[-1] % 2 else None),
+        shapes={"x": "... D"},
+        refuses=lambda x: no_rows(x) or ("an odd last axis" if x.shape[-1] % 2 else None),
     )
 
 
@@ -87,18 +88,13 @@ def times_backward(gs: Any, outs: Any, inputs: Any, needs: Any) -> list[Any]:
     return [d.reshape(outs[0].shape) for d in found]
 
 
-def times_refuses(a: Any, b: Any) -> str | None:
-    shapes = [getattr(x, "shape", ()) for x in (a, b)]
-    return not_rows(a) or not_rows(b) or (None if shapes[0] == shapes[1] else f"shapes {shapes[0]} and {shapes[1]}")
-
-
 TWINS = {
     "silu_times": Twin(
         "silu_times",
         silu_times,
         lambda a, b: silu_times_forward(a=a.reshape(-1), b=b.reshape(-1)).reshape(a.shape),
         times_backward,
-        refuses=times_refuses,
+        shapes={"a": "...", "b": "..."},
     ),
     "silu_glu": glu_twin("silu_glu", glu.silu_glu),
     "gelu_glu": glu_twin("gelu_glu", glu.gelu_glu),

@@ -17,7 +17,7 @@ from ..kan.b_spline import (
 from ..kan.group_rational import _rational
 from ..nn.activations import relu
 from .launch import kernel
-from .mirror import Twin
+from .mirror import Twin, too_many
 
 # ---------------------------------------------------------------------------------------------------------------------
 # P(x) / Q(x), for each group of channels.
@@ -98,9 +98,12 @@ def group_rational_backward(gs, outs, inputs, needs):
 
 def refuses_rational(x, a, b):
     """More coefficients than registers for them."""
-    n, m = a.shape[1], b.shape[1]
-    fits = n >= 1 and m >= 1 and size_for(n, m)
-    return None if fits else f"{n} and {m} coefficients, the kernels have 1 to {SIZES[-1][0]} and 1 to {SIZES[-1][1]}"
+    (D, n, m), most = (x.shape[1], a.shape[1], b.shape[1]), SIZES[-1]
+    if not (n and m and size_for(n, m)):
+        return f"{n} and {m} coefficients, the kernels have 1 to {most[0]} and 1 to {most[1]}"
+    if not D or not len(b) or D % len(b) or len(a) not in (1, len(b)):
+        return "groups that are not equal parts of the channels"
+    return too_many(x.size + D * (sum(most) + ROWS))  # the largest are dx, and the sums of the tiles
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -204,21 +207,31 @@ def cubic_slope_backward(gs, outs, inputs, needs, *, K):
 
 def degree_fits(x, t, *, degree):
     """More degrees than registers for them."""
-    return plain(x) or (None if degree <= HIGHEST else f"degree {degree}, the kernels have 0 to {HIGHEST}")
+    if not 0 <= degree <= HIGHEST:
+        return f"degree {degree}, the kernels have 0 to {HIGHEST}"
+    return some_functions(x, K=t.shape[1] - degree - 1)
 
 
-def plain(x, *knots, **static):
-    """The layers hand over rows."""
-    return None if x.ndim == 2 else f"x has {x.ndim} axes, the kernels take (N, D)"
+def some_functions(x, *knots, K):
+    return too_many(x.size * K) if K > 0 else "too few knots for one function"
 
 
+CELLS = {"low": "D", "cells": "D"}
 TWINS = {
-    name: Twin(name, reference, forward, backward, refuses=limits)
-    for name, reference, forward, backward, limits in (
-        ("group_rational", _rational, group_rational_forward, group_rational_backward, refuses_rational),
-        ("cox_de_boor", cox_de_boor, general, general_backward, degree_fits),
-        ("cox_de_boor_slope", cox_de_boor_slope, general_slope, general_slope_backward, degree_fits),
-        ("cubic_spline", cubic_spline, cubic, cubic_backward, plain),
-        ("cubic_spline_slope", cubic_spline_slope, cubic_slope, cubic_slope_backward, plain),
+    "group_rational": Twin(
+        "group_rational",
+        _rational,
+        group_rational_forward,
+        group_rational_backward,
+        shapes={"x": "N D", "a": "A I", "b": "G J"},
+        refuses=refuses_rational,
+    )
+} | {
+    name: Twin(name, reference, forward, backward, shapes={"x": "N D"} | knots, constants=(*knots,), refuses=limits)
+    for name, reference, forward, backward, knots, limits in (
+        ("cox_de_boor", cox_de_boor, general, general_backward, {"t": "D knots"}, degree_fits),
+        ("cox_de_boor_slope", cox_de_boor_slope, general_slope, general_slope_backward, {"t": "D knots"}, degree_fits),
+        ("cubic_spline", cubic_spline, cubic, cubic_backward, CELLS, some_functions),
+        ("cubic_spline_slope", cubic_spline_slope, cubic_slope, cubic_slope_backward, CELLS, some_functions),
     )
 }

@@ -7,7 +7,7 @@ from typing import Any
 from ..norms import gated_rms_norm, l2_norm, layer_norm, rms_norm
 from .launch import kernel
 from .mirror import Twin
-from .rows import BY_ROWS, CASES, REQUIRES, not_rows, rows
+from .rows import BY_ROWS, CASES, REQUIRES, no_rows, rows
 
 
 def with_numbers(**numbers: Any) -> tuple[dict[str, Any], ...]:
@@ -144,11 +144,9 @@ def gain_and_shift(g: Any, x: Any, mean: Any, slip: Any, r: Any) -> tuple[Any, A
     return column_sum(parts=dweight), column_sum(parts=dbias)
 
 
-def weights_fit(x: Any, *weights: Any, **static: Any) -> str | None:
-    """Why not: each is None or (D), and eps is not negative."""
-    shapes = [w.shape for w in weights if w is not None]
-    wrong = next((f"a weight of shape {shape}" for shape in shapes if shape != x.shape[-1:]), None)
-    return not_rows(x) or wrong or (None if static["eps"] >= 0 else f"eps is {static['eps']}")
+def no_norm(x: Any, *others: Any, eps: float, **static: Any) -> str | None:
+    """Why there is no length to divide by."""
+    return no_rows(x) if eps >= 0 else "eps is negative, or no number"
 
 
 def share(x: Any) -> float:
@@ -199,18 +197,12 @@ def gated_backward(gs: Any, outs: Any, inputs: Any, needs: Any, *, norm_before_g
     return [dx.reshape(shape), dz.reshape(shape), gain(g, x, r, z=z) if needs[2] else None]
 
 
-def gate_fits(x: Any, z: Any, weight: Any = None, **static: Any) -> str | None:
-    shapes = [getattr(each, "shape", ()) for each in (x, z)]
-    wrong = None if shapes[0] == shapes[1] else f"shapes {shapes[0]} and {shapes[1]}"
-    return weights_fit(x, weight, **static) or not_rows(z) or wrong
-
-
 TWINS = {
-    name: Twin(name, reference, forward, backward, refuses=limits)
-    for name, reference, forward, backward, limits in (
-        ("rms_norm", rms_norm, rms_forward, rms_backward, weights_fit),
-        ("l2_norm", l2_norm, l2_forward, l2_backward, weights_fit),
-        ("layer_norm", layer_norm, layer_forward, layer_backward, weights_fit),
-        ("gated_rms_norm", gated_rms_norm, gated_forward, gated_backward, gate_fits),
+    name: Twin(name, reference, forward, backward, shapes={"x": "... D"} | more, refuses=no_norm)
+    for name, reference, forward, backward, more in (
+        ("rms_norm", rms_norm, rms_forward, rms_backward, {"weight": "D?"}),
+        ("l2_norm", l2_norm, l2_forward, l2_backward, {}),
+        ("layer_norm", layer_norm, layer_forward, layer_backward, {"weight": "D?", "bias": "D?"}),
+        ("gated_rms_norm", gated_rms_norm, gated_forward, gated_backward, {"z": "... D", "weight": "D?"}),
     )
 }

@@ -14,7 +14,7 @@ from ..optim.adamw import adamw_updates
 from ..optim.clipping import clip_by_global_norm as clip
 from ..optim.optimizer import in_one_row
 from .launch import kernel
-from .mirror import Twin
+from .mirror import Twin, in_float32, is_array
 
 CHUNK = 1 << 14  # numbers, at most, that one block works on
 
@@ -134,18 +134,29 @@ def updates(parameters, gs, ms, vs, t, *, lr, betas, eps, decay):
 
 
 def refuses_lists(*lists: Any) -> str | None:
-    """Numbers, and all of them float32."""
-    arrays = [x for each in lists for x in each]
-    if not sum(x.size for x in arrays):
-        return "there are no numbers"
-    other = next((x.dtype for x in arrays if x.dtype != np.float32), None)
-    return f"an array is {other}, the kernels are float32" if other else None
+    """Arrays, all of them float32, as many in each list, and in the same shapes."""
+    if not all(isinstance(each, (list, tuple)) for each in lists):
+        return "not a list of arrays"
+    for x in (x for each in lists for x in each):
+        if not is_array(x):
+            return f"a {type(x).__name__} among them, the kernels take arrays"
+        if x.dtype != np.float32:
+            return f"an array is {x.dtype}, the kernels are float32"
+    if any([x.shape for x in each] != [x.shape for x in lists[0]] for each in lists):
+        return "arrays of other shapes than the parameters'"
+    return None if any(x.size for x in lists[0]) else "there are no numbers"
 
 
-def refuses_adamw(parameters: Any, gs: Any, ms: Any, vs: Any, t: int, *, betas: Any, eps: float, **rates: Any) -> Any:
-    """What divides by nothing is left to the text."""
-    wrong = None if eps >= 0 and 0 <= betas[1] < 1 else f"eps is {eps}, betas are {betas}"
-    return refuses_lists([p.data for p in parameters], gs, ms, vs) or wrong
+def refuses_updates(parameters, gs, ms, vs, t, *, lr, betas, eps, decay):
+    """Rates are Python's numbers, one for each parameter: with NumPy's the text computes in float64. What divides by nothing is the
+    text's too.
+    """
+    for rates, n in ((lr, len(parameters)), (decay, len(parameters)), (betas, 2)):
+        if not isinstance(rates, (list, tuple)) or len(rates) != n or any(type(r) not in (int, float) for r in rates):
+            return "rates that are not lists of Python's numbers, one for each parameter"
+    if not (eps >= 0 and 0 <= betas[1] < 1 and all(map(in_float32, betas))):
+        return "eps is negative, or the betas are not from 0 to below 1"
+    return refuses_lists([p.data for p in parameters], gs, ms, vs)
 
 
 def clipped(gradients, limit):
@@ -169,13 +180,15 @@ TWINS = {
         adamw_updates,
         updates,
         no_gradient,
-        refuses=refuses_adamw,
+        shapes={},
+        refuses=refuses_updates,
     ),
     "clip_by_global_norm": Twin(
         "clip_by_global_norm",
         clip,
         clipped,
         no_gradient,
+        shapes={},
         refuses=lambda gradients, limit: refuses_lists(gradients),
         outputs=2,
     ),

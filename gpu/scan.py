@@ -7,7 +7,7 @@ from typing import Any
 
 from ..recurrence.linear_scan import diagonal
 from .launch import kernel
-from .mirror import Twin
+from .mirror import Twin, too_many
 
 THREADS = 128  # in a block
 SHORTEST = 32  # tile: a shorter one is hardly worth its own thread
@@ -131,9 +131,16 @@ def backward(gs, outs, inputs, needs, *, reverse, method):
 
 def refuses(a, b, initial_state, *, reverse, method):
     """Who names an algorithm gets that one."""
-    return None if method is None else f"method={method!r} is one of the reference's"
+    return too_many(b.size) if method is None else "a method that is named is the text's"
 
 
 TWINS = {
-    "diagonal_scan": Twin("diagonal_scan", diagonal, forward, backward, refuses=refuses),
+    "diagonal_scan": Twin(
+        "diagonal_scan",
+        diagonal,
+        forward,
+        backward,
+        shapes={"a": "B T ...", "b": "B T ...", "initial_state": "B ...?"},
+        refuses=refuses,
+    )
 }

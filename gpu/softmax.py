@@ -7,7 +7,7 @@ from typing import Any
 from ..autograd import log_softmax, softmax
 from .launch import kernel
 from .mirror import Twin
-from .rows import BY_ROWS, CASES, REQUIRES, not_rows, rows
+from .rows import BY_ROWS, CASES, REQUIRES, no_rows, rows
 
 FORWARD: dict[str, Any] = {"shapes": {"x": "N D", "y": "N D"}, "cases": CASES, "requires": REQUIRES, **BY_ROWS}
 BACKWARD: dict[str, Any] = {
@@ -29,12 +29,13 @@ def twin(name: str, reference: Any, forward: Any, backward: Any) -> Twin:
         reference,
         lambda x, axis: forward(x=rows(x)).reshape(x.shape),
         lambda gs, outs, inputs, needs: [backward(g=rows(gs[0]), y=rows(outs[0])).reshape(outs[0].shape), None],
+        shapes={"x": "... D"},
         refuses=refuses,
     )
 
 
 def refuses(x: Any, axis: int) -> str | None:
-    return not_rows(x) or (None if axis in (-1, x.ndim - 1) else f"axis is {axis}, the kernels run along the last one")
+    return no_rows(x) or (None if axis in (-1, x.ndim - 1) else f"axis is {axis}, the kernels run along the last one")
 
 
 TWINS = {

@@ -22,7 +22,7 @@ import numpy as np
 import scipy.linalg
 from threadpoolctl import ThreadpoolController
 
-from .errors import BackendError, ConfigError, MixedDevices, ShapeError, explain
+from .errors import BackendError, ConfigError, MixedDevices, ShapeError, explain, nearest
 
 BACKENDS = {
     "numpy": "the NumPy text",
@@ -75,17 +75,20 @@ class use:
 
 
 def _checked(name: str) -> str:
-    if name not in BACKENDS:
-        raise BackendError(
-            explain(
-                f"A backend is one of {', '.join(BACKENDS)}.",
-                got=repr(name),
-                fix='ml.use("numpy"), or unset MINILINEAR_BACKEND',
-            )
-        )
+    if not _is_backend(name):
+        raise BackendError(_unknown(name, 'ml.use("numpy"), or unset MINILINEAR_BACKEND'))
     if name != "numpy":
         _gpu().check_available(name)
     return name
+
+
+def _is_backend(name: Any) -> bool:
+    return isinstance(name, str) and name in BACKENDS
+
+
+def _unknown(name: Any, *fixes: str) -> str:
+    near = [nearest(name, BACKENDS)] if isinstance(name, str) else []
+    return explain(f"A backend is one of {', '.join(BACKENDS)}.", got=repr(name), fix=" ".join([*near, *fixes]))
 
 
 @cache
@@ -142,8 +145,8 @@ def moved(array: Any, backend: str) -> Any:
     Raises:
         ConfigError: no such backend. BackendError: "cupy" cannot run here.
     """
-    if backend not in BACKENDS:
-        raise ConfigError(explain(f"A backend is one of {', '.join(BACKENDS)}.", got=repr(backend)))
+    if not _is_backend(backend):
+        raise ConfigError(_unknown(backend))
     if backend != "cupy":
         return to_numpy(array)
     return array if home(array) == "cupy" else _cupy().asarray(array)

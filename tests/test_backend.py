@@ -81,12 +81,20 @@ def test_a_choice_holds_for_its_own_thread(cpucuda):
     assert seen == ["numpy"]
 
 
-UNKNOWN = r"one of numpy, cupy, cpucuda\.\n  got: 'fortran'\n  fix: ml\.use\(\"numpy\"\), or unset MINILINEAR_BACKEND"
+UNKNOWN = (
+    r"one of numpy, cupy, cpucuda\.\n  got: 'fortran'\n"
+    r"  fix: check the spelling\. ml\.use\(\"numpy\"\), or unset MINILINEAR_BACKEND"
+)
 
 
 def test_an_unknown_backend_is_refused_by_use_and_from_the_environment(monkeypatch):
     with pytest.raises(BackendError, match=UNKNOWN):
         ml.use("fortran")
+    with pytest.raises(BackendError, match=r"did you mean cpucuda\?"):
+        ml.use("cpucude")
+    for odd in ([], {}, None, 3):
+        with pytest.raises(BackendError, match="one of numpy, cupy, cpucuda"):
+            ml.use(odd)
     monkeypatch.setenv("MINILINEAR_BACKEND", "fortran")
     with pytest.raises(BackendError, match=UNKNOWN):
         ml.current_backend()

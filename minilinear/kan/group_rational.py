@@ -81,7 +81,8 @@ def rational_backward(gs, outs, inputs, needs):
     (g,), (x, a, b) = gs, inputs
     D, n, m = x.shape[1], a.shape[1], b.shape[1]
     a_d, b_d = for_each_channel(a, D), for_each_channel(abs(b), D)
-    slopes_a, slopes_b = [i * c for i, c in enumerate(a_d)][1:], [j * c for j, c in enumerate(b_d, 1)]
+    slopes_a = [i * c for i, c in enumerate(a_d)][1:] or [0 * a_d[0]]  # P' of a constant
+    slopes_b = [j * c for j, c in enumerate(b_d, 1)]
     dx, da, db = np.empty_like(x), np.zeros_like(a_d), np.zeros_like(b_d)
     for rows in few_rows(x):
         z = x[rows]
@@ -137,6 +138,8 @@ def group_rational(x: Array, a: Array, b: Array) -> Array:
     """
     check_axes("a", a, "groups n", {} if a.shape[0] == 1 else {"groups": b.shape[0]}, example="b")
     check_axes("b", b, "groups m", {})
+    if not (a.size and b.size):
+        raise ShapeError(explain("P and Q have one coefficient or more.", got=f"a {a.shape}, b {b.shape}"))
     D = x.shape[-1]
     if D % b.shape[0]:
         rule = "The channels are cut into groups of one size."

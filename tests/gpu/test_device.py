@@ -229,8 +229,9 @@ def test_a_model_moves_with_gradients_and_buffers_and_what_trains_it():
 
 
 def test_an_unknown_place_is_refused():
-    with pytest.raises(ConfigError, match="one of numpy, cupy, cpucuda"):
-        Linear(2, 3, rng=stream(0, "weights")).to("gpu")
+    for odd in ("gpu", [], None):
+        with pytest.raises(ConfigError, match="one of numpy, cupy, cpucuda"):
+            Linear(2, 3, rng=stream(0, "weights")).to(odd)
 
 
 @pytest.mark.parametrize(

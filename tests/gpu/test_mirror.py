@@ -5,12 +5,13 @@ import pytest
 
 import minilinear as ml
 from minilinear.autograd import Primitive
+from minilinear.gpu import TABLE
 from minilinear.gpu.mirror import Twin
 
 f32 = np.float32
 
 
-def weighted_square(x, weight=None, *, power=2):
+def weighted_square(x, weight=None, *, power: int = 2):
     """The definition: x^p weight, and its sum over the last axis."""
     y = x**power if weight is None else x**power * weight
     return y, np.sum(y, axis=-1)
@@ -40,8 +41,22 @@ def limits(x, weight=None, *, power=2):
     return "more than 3 powers" if power > 3 else None
 
 
-twin = Twin("weighted_square", weighted_square, forward, backward, outputs=2, refuses=limits)
-single = Twin("square", lambda x: x * x, lambda x: (x * x, x), lambda gs, outs, inputs, needs: (2 * gs[0] * outs[1],))
+twin = Twin(
+    "weighted_square",
+    weighted_square,
+    forward,
+    backward,
+    shapes={"x": "... D", "weight": "D?"},
+    outputs=2,
+    refuses=limits,
+)
+single = Twin(
+    "square",
+    lambda x: x * x,
+    lambda x: (x * x, x),
+    lambda gs, outs, inputs, needs: (2 * gs[0] * outs[1],),
+    shapes={"x": "..."},
+)
 
 
 @pytest.fixture
@@ -107,7 +122,13 @@ def test_what_the_kernels_do_not_take_is_said(inputs):
     assert twin.refuses(x.astype(complex)) == "x is complex128, the kernels are float32"
     assert twin.refuses(x, power=4) == "more than 3 powers"
     assert "unexpected" in twin.refuses(x, powr=2)
-    assert twin.refuses(x.astype(int)) is None  # targets and the like
+    assert twin.refuses(x.astype(int)) == "x is int64, the kernels are float32"
+    assert twin.refuses(x.tolist()) == "x is a list, the kernels take arrays"
+    assert twin.refuses(x, 2.0) == "weight is a float, the kernels take arrays"
+    assert twin.refuses(x, weight[:1]) == "weight is not (D)"
+    assert twin.refuses(x, power=2.0) == "power is a float, the kernels take int"
+    assert twin.refuses(x, power=np.int64(2)) == "power is a int64, the kernels take int"
+    assert twin.refuses(x, power=True) == "power is a bool, the kernels take Python's numbers"
 
 
 def test_a_primitive_may_be_mirrored(inputs):
@@ -124,6 +145,7 @@ def test_a_primitive_may_be_mirrored(inputs):
             reference,
             lambda x, *, shift: (x**3 + f32(shift), x),
             lambda gs, outs, inputs, needs, *, shift: (3 * gs[0] * outs[1] ** 2,),
+            shapes={"x": "..."},
         )
         x = ml.tensor(inputs[0], requires_grad=True)
         np.testing.assert_allclose(mirrored(x, shift=1.0).data, inputs[0] ** 3 + 1, rtol=1e-5)
@@ -137,6 +159,7 @@ def test_integers_have_no_gradient(inputs):
         lambda x, i: np.take_along_axis(x, i[:, None], 1),
         lambda x, i: np.take_along_axis(x, i[:, None], 1),
         lambda gs, outs, inputs, needs: ((np.arange(4) == inputs[1][:, None]) * gs[0], None),
+        shapes={"x": "N D"},
     )
     x = ml.tensor(inputs[0], requires_grad=True)
     g = ml.grad(np.sum(pick(x, np.array([1, 0, 3]))), x)
@@ -145,3 +168,32 @@ def test_integers_have_no_gradient(inputs):
 
 def test_a_twin_has_a_name():
     assert repr(twin) == "Twin(weighted_square)"
+
+
+def test_lengths_of_axes_agree_in_a_call():
+    nothing = lambda *inputs: None
+    pair = Twin("pair", lambda a, b, c: a, nothing, nothing, shapes={"a": "B T ...", "b": "B ...?", "c": "..."})
+    a = np.ones((2, 3, 4, 5), f32)
+    assert pair.refuses(a, a[:, 0], a[0, 0]) is pair.refuses(a, None, a[0, 0]) is None
+    assert pair.refuses(a, a[:, 0, 0], a[0, 0]) == "b is not (B, ...)"
+    assert pair.refuses(a, None, a) == "c is not (...)"
+    assert pair.refuses(a[0, 0, 0], None, a) == "a is not (B, T, ...)"
+    assert pair.refuses(a[..., 0, 0], a[:, 0, 0, 0], np.ones((), f32)) == "c is not (...)"
+
+
+def test_a_constant_is_not_trained():
+    shifted = Twin("shifted", lambda x, t: x + t, lambda *inputs: None, lambda *given: None,
+                   shapes={"x": "...", "t": "..."}, constants=("t",))  # fmt: skip
+    x = np.ones(3, f32)
+    assert shifted.refuses(ml.tensor(x), x) is None
+    assert shifted.refuses(x, ml.tensor(x)) == "t is a Tensor, the kernels have no gradient for it"
+
+
+@pytest.mark.parametrize("n", [2**16 - 1, 2**16])
+def test_more_numbers_than_an_int_counts_are_the_text_s(n):
+    x = np.broadcast_to(f32(0), (1, n, 2**15))  # four bytes
+    why = TABLE["diagonal_scan"].refuses(x, x, None, reverse=False, method=None)
+    assert why == (None if n < 2**16 else "2,147,483,648 numbers or more, the kernels count them in an int")
+    convolution = TABLE["causal_convolution"]
+    assert (convolution.refuses(x[:, 4:], None, x[0, :3], activation="silu") is None) == (n < 2**16)
+    assert "2,147,483,648" in TABLE["cubic_spline"].refuses(x[0], x[0, 0], x[0, 0], K=2)

@@ -266,7 +266,7 @@ def test_rational_functions(shape, groups, shared):
     compare(group_rational, (rng.standard_normal(shape), *coefficients(rng, shared, groups, 6, 4)), RATIONAL)
 
 
-@pytest.mark.parametrize(("n", "m"), [(2, 1), (6, 3), (7, 4), (8, 8)])
+@pytest.mark.parametrize(("n", "m"), [(1, 1), (2, 1), (6, 3), (7, 4), (8, 8)])
 def test_rational_functions_of_other_degrees(n, m):
     rng = np.random.default_rng(n)
     compare(group_rational, (rng.standard_normal((20, 4)), *coefficients(rng, False, 2, n, m)), RATIONAL)
@@ -472,3 +472,9 @@ def test_a_spline_of_nan_is_nan(function):
     x = np.array([[0.5], [np.nan]], np.float32)
     y, ran = on_kernels(lambda: getattr(BSpline(1), function)(x))
     assert ran and np.isfinite(y[0]).all() and np.isnan(y[1]).all()
+
+
+@pytest.mark.parametrize(("n", "m"), [(0, 4), (6, 0)])
+def test_a_rational_function_has_coefficients(n, m):
+    with pytest.raises(ShapeError, match="one coefficient or more"):
+        group_rational(np.ones((2, 4)), np.ones((2, n)), np.ones((2, m)))

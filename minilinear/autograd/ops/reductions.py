@@ -36,7 +36,7 @@ define(np.min, to_extremes)
 # Exponentials over an axis: the largest entry is taken out first, so that nothing overflows.
 
 
-def softmax_forward(x, axis=-1):
+def softmax_forward(x, axis: int = -1):
     e = np.exp(x - x.max(axis=axis, keepdims=True))
     return e / e.sum(axis=axis, keepdims=True)
 
@@ -50,7 +50,7 @@ softmax = mirrored("softmax")(
 )
 
 
-def log_softmax_forward(x, axis=-1):
+def log_softmax_forward(x, axis: int = -1):
     shifted = x - x.max(axis=axis, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
 
