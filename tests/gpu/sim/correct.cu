@@ -123,6 +123,53 @@ extern "C" __global__ void last_block_sums(const float* x, float* partial, float
   }
 }
 
+// Every thread has written and fenced; the barrier tells thread 0, which has no fence of its own.
+extern "C" __global__ void all_fence(const float* x, float* partial, float* y) {
+  __shared__ bool last;
+  partial[blockIdx.x * blockDim.x + threadIdx.x] = x[threadIdx.x];
+  __threadfence();
+  __syncthreads();
+  if (threadIdx.x == 0) last = atomicInc(&arrived, gridDim.x - 1) == gridDim.x - 1;
+  __syncthreads();
+  if (!last) return;
+  float sum = 0;
+  for (int b = 0; b < gridDim.x; b++) sum += partial[b * blockDim.x + threadIdx.x];
+  y[threadIdx.x] = sum;
+}
+
+// All have met before one of them fences: as a block, then as a warp.
+extern "C" __global__ void one_fences(const float* x, float* partial, float* y) {
+  __shared__ bool last;
+  float* own = partial + 2 * blockIdx.x * blockDim.x + threadIdx.x;
+  own[0] = x[threadIdx.x];
+  if (blockIdx.x % 2) __syncthreads(); else __syncwarp();
+  if (threadIdx.x == 0) {
+    __threadfence();
+    last = atomicAdd(&arrived, 1) == gridDim.x - 1;
+  }
+  __syncthreads();
+  own[blockDim.x] = 1;  // nobody reads this
+  if (!last) return;
+  float sum = 0;
+  for (int b = 0; b < gridDim.x; b++) sum += partial[2 * b * blockDim.x + 31 - threadIdx.x];
+  y[threadIdx.x] = sum;
+  if (threadIdx.x == 0) arrived = 0;
+}
+
+// Each thread counts for itself; the last of all, of whichever block, sums up.
+extern "C" __global__ void last_thread_sums(const float* x, float* partial, float* y, unsigned* count) {
+  const unsigned all = gridDim.x * blockDim.x;
+  for (int turn = 0; turn < 2; turn++) {
+    partial[turn * all + blockIdx.x * blockDim.x + threadIdx.x] = x[threadIdx.x];
+    __threadfence();
+  }
+  if (atomicAdd(count, 1) < all - 1) return;
+  float sum = 0;
+  for (int i = 0; i < all; i++)
+    if (i / blockDim.x != blockIdx.x) sum += partial[i];
+  y[0] = sum;
+}
+
 extern "C" __global__ void one_flag(const float* x, int* found) {  // all write the same value
   __shared__ int any;
   if (threadIdx.x == 0) any = 0;

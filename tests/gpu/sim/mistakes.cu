@@ -81,6 +81,49 @@ extern "C" __global__ void device_variable(int* y) {
   total += y[blockIdx.x * blockDim.x + threadIdx.x];  // race-between-blocks total, missing-syncwarp total
 }
 
+__device__ unsigned int arrived = 0;
+// The fence covers what came before it, not the sum that is written after it.
+extern "C" __global__ void fence_too_early(const float* x, float* partial, float* y) {
+  __threadfence();
+  partial[blockIdx.x] = x[blockIdx.x];
+  if (atomicInc(&arrived, gridDim.x - 1) == gridDim.x - 1) {
+    float sum = 0;
+    for (int b = 0; b < gridDim.x; b++) sum += partial[b];  // race-between-blocks partial
+    y[0] = sum;
+  }
+}
+
+// Thread 0 has a fence, the others, which nothing orders before it, have none.
+extern "C" __global__ void fence_of_another_thread(const float* x, float* partial, float* y) {
+  __shared__ bool last;
+  partial[blockIdx.x * blockDim.x + threadIdx.x] = x[threadIdx.x];
+  if (threadIdx.x == 0) {
+    __threadfence();
+    last = atomicInc(&arrived, gridDim.x - 1) == gridDim.x - 1;
+  }
+  __syncthreads();
+  if (last) y[threadIdx.x] = partial[threadIdx.x];  // race-between-blocks partial
+}
+
+extern "C" __global__ void no_fence(const float* x, float* partial, float* y) {
+  partial[blockIdx.x] = x[blockIdx.x];
+  if (atomicInc(&arrived, gridDim.x - 1) == gridDim.x - 1) y[0] = partial[0];  // race-between-blocks partial
+}
+
+// A fence between two writes: the second one is not covered.
+extern "C" __global__ void fence_between(const float* x, float* partial, float* y) {
+  if (threadIdx.x == 0) partial[2 * blockIdx.x] = 1;
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    __threadfence();
+    partial[2 * blockIdx.x + 1] = 2;
+    if (atomicInc(&arrived, gridDim.x - 1) == gridDim.x - 1) {
+      y[0] = partial[0];
+      y[1] = partial[1];  // race-between-blocks partial
+    }
+  }
+}
+
 extern "C" __global__ void no_bound(const float* x, float* y) {
   int i = blockIdx.x * blockDim.x + threadIdx.x;
   float v = x[i];  // out-of-bounds x

@@ -89,11 +89,7 @@ void look(uintptr_t address, size_t size, Kind kind, uintptr_t pc, Place place =
     check.maybes = std::move(later);
   }
   if (kind != read) region->written = true;
-  if (kind == atomic && !is_shared(region->space)) {
-    auto& blocks = check.released[address];
-    if (check.threads[self].fenced) blocks.insert(check.block);
-    check.known_blocks.insert(blocks.begin(), blocks.end());
-  }
+  if (kind == atomic && !is_shared(region->space)) release_and_take_up(address);
   check.counters.add(self, access.site, address, size, kind == read ? 0 : kind == write ? 1 : 2,
                      is_shared(region->space));
   walk(*region, access, [region](Cell& cell, const Access& part) {

@@ -114,10 +114,10 @@ void chk_block_begin() {
   const uint3 grid = check.launch->grid, b = sim_current.block;
   check.block = b.x + grid.x * (b.y + grid.y * b.z) + 1;
   check.block_epoch = ++check.epoch;
-  check.known_blocks.clear();
+  forget_fences();
   check.left_stack = nullptr;
   for (uint32_t& time : check.warp_time) time = 1;
-  for (auto& thread : check.threads) memset(thread.known, 0, sizeof thread.known), thread.fenced = false;
+  for (auto& thread : check.threads) memset(thread.known, 0, sizeof thread.known);
   for (Region* region : check.regions) {
     if (region->space == Space::dynamic_shared && region->low) {
       memset(region->low, 0xff, region->bytes);  // NaN
@@ -129,6 +129,7 @@ void chk_block_begin() {
 
 void chk_barrier() {
   settle_unwritten();
+  share_fences();
   check.epoch++;
   check.counters.barrier();
   check.counters.flush_all();
@@ -139,6 +140,7 @@ void chk_warp(unsigned warp, unsigned mask, bool orders_memory) {
   settle_all();
   check.counters.warp_operation(warp, orders_memory);
   if (!orders_memory) return;
+  share_fences(warp, mask);
   const uint32_t now = check.warp_time[warp]++;
   uint32_t joined[32] = {};
   for (unsigned left = mask; left; left &= left - 1) {
@@ -153,7 +155,6 @@ void chk_warp(unsigned warp, unsigned mask, bool orders_memory) {
 void chk_thread_begin() {
   ThreadState& thread = check.threads[sim_current.linear];
   thread.calls = check.left_stack == sim_current.stack_low ? check.left_calls : 0;
-  thread.fenced = false;
   if (thread.high > thread.low)
     memset(&check.unset[sim_current.linear * check.stack_bytes + thread.low], 0, thread.high - thread.low);
   thread.low = ~size_t{0}, thread.high = 0;
@@ -165,7 +166,7 @@ void chk_thread_end() {
   check.left_stack = sim_current.stack_low, check.left_calls = check.threads[sim_current.linear].calls;
 }
 
-void chk_fence() { check.threads[sim_current.linear].fenced = true; }
+void chk_fence() { fence(); }
 
 uint32_t chk_way(const void* call) {
   const uint32_t calls = check.threads[sim_current.linear].calls;

@@ -1,6 +1,8 @@
 // What the checker keeps of one launch: findings, the memory, and what each thread knows.
 #pragma once
+#include <array>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
@@ -51,9 +53,18 @@ struct CopyUnderWay {
   uint32_t site;
 };
 
+// What fences of a block have covered (fences.h): all that its threads did before an epoch, and what the lanes of some of
+// its warps did up to their times.
+struct Covered {
+  uint32_t epoch = 0;
+  std::map<unsigned, std::array<uint32_t, 32>> warps;
+  bool holds(uint32_t at_epoch, unsigned thread, uint32_t time) const;
+  void join(const Covered& other);
+};
+
 struct ThreadState {
   uint32_t calls;         // the site that called the function which runs now
-  bool fenced;            // it has executed __threadfence
+  Covered covered;        // by its fences since the last barrier, and by those it has heard of
   std::vector<CopyUnderWay> copies;  // in the order of their beginnings
   uint32_t known[32];     // times of the lanes of its warp up to which it knows what they did (Checker::warp_time)
   size_t low, high;       // local bytes that are watched, as offsets into its part of `unset`
@@ -77,9 +88,11 @@ struct Checker {
   const Byte* left_stack = nullptr;
   uint32_t left_calls = 0;
 
-  // __threadfence, then an atomic operation on an address: whoever uses that address atomically later knows this block.
-  std::unordered_map<uintptr_t, std::unordered_set<uint32_t>> released;
-  std::unordered_set<uint32_t> known_blocks;
+  bool fences = false;  // this block has executed one
+  Covered covered;      // by its fences before the last barrier
+  std::unordered_map<uintptr_t, std::map<uint32_t, Covered>> released;  // by address, then by block
+  std::unordered_map<uint32_t, Covered> taken_up;                       // of other blocks, by this one,
+  std::unordered_set<uintptr_t> seen_addresses;                         // at these addresses
 
   Lazy<Byte> unset;  // one for each byte of the stacks: a local variable that nobody has written yet
   size_t stack_bytes = 0;

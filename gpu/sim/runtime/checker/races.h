@@ -5,15 +5,16 @@
 //   * a __syncthreads of their block lies between them: then their `epoch` differs, or
 //   * a __syncwarp that both lanes took part in lies between them: `known` says so.
 // Blocks run one after another here, on a GPU in any order and at once: nothing orders two of them, but a __threadfence
-// followed by an atomic operation that the other block sees.
+// followed by an atomic operation that the other block sees (fences.h).
 //
-// `known` is a vector clock of 32 times. A warp's time counts its __syncwarp; each lane knows of every lane of its warp
-// the time up to which it has heard of what that lane did. At a __syncwarp the lanes of the mask tell one another all
-// they know. An access at time t of lane j is before whatever lane i does now if i knows j up to t.
+// `known` is a vector clock of 32 times. A warp's time counts its __syncwarp, and fences; each lane knows of every lane
+// of its warp the time up to which it has heard of what that lane did. At a __syncwarp the lanes of the mask tell one
+// another all they know. An access at time t of lane j is before whatever lane i does now if i knows j up to t.
 #pragma once
 #include <algorithm>
 #include <cstring>
 
+#include "fences.h"
 #include "findings.h"
 
 namespace sim {
@@ -51,8 +52,6 @@ void race(const Region& region, const Access& access, bool between_blocks, Kind 
   }
 }
 
-bool knows_block(uint32_t number) { return number == check.block || check.known_blocks.count(number); }
-
 // Is the access in order with what the cell remembers? True if not: then something has been found.
 bool conflict(const Region& region, Cell& cell, const Access& access) {
   const unsigned self = access.thread, warp = self / 32;
@@ -61,10 +60,12 @@ bool conflict(const Region& region, Cell& cell, const Access& access) {
   bool found = false;
 
   if (!is_shared(region.space)) {
-    if (cell.write_block && !both_atomic && !knows_block(cell.write_block)) {
+    if (cell.write_block && !both_atomic && 
+        !knows(cell.write_block, cell.write_epoch, cell.write_thread, cell.write_time)) {
       race(region, access, true, cell.write_kind, cell.write_thread, cell.write_block, cell.write_site), found = true;
-    } else if (writes && cell.read_block && !knows_block(cell.read_block) &&
-               !(cell.read_block == several && !check.known_blocks.empty())) {
+    } else if (writes && cell.read_block &&
+               !knows(cell.read_block, cell.read_epoch, cell.read_thread, cell.read_time) &&
+               !(cell.read_block == several && !check.taken_up.empty())) {
       race(region, access, true, read, cell.read_thread, cell.read_block, cell.read_site), found = true;
     }
   } else if (access.kind != write && cell.write_epoch < check.block_epoch) {
