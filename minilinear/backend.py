@@ -177,6 +177,16 @@ def mixed_devices(name: str, inputs: Sequence[Any]) -> MixedDevices | None:
     )
 
 
+def on_gpu() -> bool:
+    """Whether the backend in force keeps its arrays on a GPU."""
+    return current_backend() == "cupy"
+
+
+def gpu_memory() -> int | None:
+    """Bytes that CuPy's pool holds: what was in use at once at the most, since it gives nothing back. None: no GPU."""
+    return _cupy().get_default_memory_pool().total_bytes() if on_gpu() else None
+
+
 @cache
 def _cupy() -> Any:
     _gpu().check_available("cupy")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import sys
 import time
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from ..backend import account, current_backend, reset_account
+from ..backend import account, current_backend, on_gpu, reset_account
 from ..errors import ConfigError, explain
 from ..precision import MANTISSA, products_in
 from ..randomness import stream
@@ -22,6 +23,7 @@ from ..training.atomic import atomic_write
 from ..training.display import Display
 from ..training.evaluation import EVALUATION_SEED, outputs_of
 from ..training.recipes import fitted_to, parse_changes, prepare, recipe
+from ..training.usage import peak_memory, too_small
 from .console import AsJson, Backend, Plain, Set, make_console, print_json, say, show_table
 
 RECORD_EVERY = 10  # steps between two lines of metrics.jsonl
@@ -48,7 +50,7 @@ def train(
     optimizer: Annotated[str | None, typer.Option(help="The optimizer.")] = None,
     set_: Set = [],  # noqa: B006
     preset: Annotated[
-        str | None, typer.Option(help="paper, state_tracking, recall or language, instead of the task's own.")
+        str | None, typer.Option(help="paper, state_tracking, recall, language or text-gpu, instead of the task's own.")
     ] = None,
     baseline: Annotated[bool, typer.Option(help="Groups: train the same model with R=1 beside it.")] = True,
     seed: Annotated[int, typer.Option(help="Decides weights and batches.")] = 0,
@@ -127,7 +129,7 @@ def train(
         for run in runs:
             run.checkpoint_every = checkpoint_every
         _announce(console, runs)
-        advance_all(console, runs)
+        launches = advance_all(console, runs)
         lengths = ", ".join(map(str, runs[0].task.tested))
         say(console, f"trained; testing at {lengths} tokens")
         try:
@@ -141,6 +143,8 @@ def train(
             beside = found[1]
             result["baseline"] = {name: beside[name] for name in ("mixer", "set", "scores")}
         result["seconds"] = round(time.perf_counter() - started, 2)
+        result["peak_memory"], result["peak_memory_of"] = peak_memory()
+        result["launches_per_step"] = launches
         result["backend"] = running
         if running != "numpy":
             result |= account()._asdict()
@@ -236,18 +240,30 @@ def _announce(console: Console, runs: list[Run]) -> None:
         f"{runs[0].model.parameter_count():,} parameters, {config.steps} steps of {config.batch} sequences by "
         f"{config.optimizer}, seed {config.seed}; run folder {runs[0].folder.path}",
     )
+    tokens = max(1, config.batch * runs[0].task.tested[0] // config.micro_batches)
+    small = too_small(config.model["D"], tokens, config.precision) if on_gpu() else None
+    if small:
+        say(console, small)
     if config.precision != "fp32":
         say(console, f"products of linear layers in {config.precision}; weights, sums and everything else in float32")
 
 
-def advance_all(console: Console, runs: list[Run]) -> None:
-    """One step of each in turn, so that they can be watched side by side."""
+def advance_all(console: Console, runs: list[Run]) -> int | None:
+    """One step of each in turn, so that they can be watched side by side.
+
+    Returns:
+        How many kernels the last step of the first run launched; None without kernels, or without a step.
+    """
+    launches: int | None = None
     with Display(console, [_label(run) for run in runs], [run.config.steps for run in runs]) as display:
         try:
             while not all(run.finished for run in runs):
                 for i, run in enumerate(runs):
                     if not run.finished:
-                        progress = run.advance()
+                        last = i == 0 and run.step == run.config.steps - 1 and current_backend() != "numpy"
+                        with _recorded() if last else contextlib.nullcontext([]) as launched:
+                            progress = run.advance()
+                        launches = len(launched) if last else launches
                         if progress.step % RECORD_EVERY == 0 or run.finished:
                             run.record(progress)
                         display.update(i, progress)
@@ -259,6 +275,12 @@ def advance_all(console: Console, runs: list[Run]) -> None:
             raise
     for run in runs:
         run.save()
+    return launches
+
+
+def _recorded() -> Any:
+    """A list of the kernels launched in the block; NumPy's runs do not load them."""
+    return importlib.import_module("minilinear.gpu.launch").recorded()
 
 
 def _label(run: Run) -> str:
@@ -300,6 +322,7 @@ def evaluated(run: Run) -> dict[str, Any]:
         "state_floats": model.state_floats(run.task.tested[0]),
         "steps": run.step,
         "seconds": round(run.seconds, 2),
+        "tokens_per_second": None if run.tokens_per_second is None else round(run.tokens_per_second, 1),
         "run": str(run.folder.path),
     }
 
@@ -403,10 +426,21 @@ def _report(console: Console, runs: list[Run], result: dict[str, Any]) -> None:
     if result["backend"] != "numpy":
         for line in ran(result):
             say(console, line)
+    say(console, used(result))
     say(console, f"{result['steps']} steps, {result['seconds']:.1f} s; everything is in {result['run']}")
     say(console, "Next:")
     for command, why in tries.items():
         say(console, f"  {command:<46}  {why}")
+
+
+def used(result: dict[str, Any]) -> str:
+    """One line on speed, memory and launches."""
+    parts = [f"memory at the most {result['peak_memory'] / 2**20:,.0f} MiB, {result['peak_memory_of']}"]
+    if result["tokens_per_second"] is not None:
+        parts.insert(0, f"training: {result['tokens_per_second']:,.0f} tokens a second")
+    if result["launches_per_step"] is not None:
+        parts.append(f"{result['launches_per_step']:,} launches of our kernels a step")
+    return "; ".join(parts)
 
 
 def ran(result: dict[str, Any]) -> list[str]:

@@ -112,4 +112,5 @@ PRESETS: dict[str, dict[str, Any]] = {
         "heads": 1, "key_dim": 16, "value_dim": 16, "convolution": 0, "activation": "none", "output_gate": False,
     },
     "language": {"heads": 4, "key_dim": 24, "value_dim": 48},
+    "text-gpu": {"heads": 6, "key_dim": 128, "value_dim": 128},
 }  # fmt: skip

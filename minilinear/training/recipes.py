@@ -2,7 +2,8 @@
 
 One default cannot serve all kinds of task. To follow a state for ever a model must not forget and must see tokens one
 by one; to look things up it wants one memory whose size can be compared; to model language it wants a gate that forgets
-and a convolution that looks at neighbours. So each task names a preset, and a preset names everything else.
+and a convolution that looks at neighbours. So each task names a preset, and a preset names everything else. `text-gpu`
+is what a GPU is for: text again, with a model of 92 million parameters.
 """
 
 from __future__ import annotations
@@ -27,19 +28,23 @@ MIXER = {
     "state_tracking": "delta_product",
     "recall": "gated_delta_net",
     "language": "gated_delta_product",
+    "text-gpu": "gated_delta_net",
 }
 MODEL: dict[str, dict[str, Any]] = {
     "paper": {"D": 128, "layers": 2, "chunk": 16},
     "state_tracking": {"D": 32, "layers": 1, "hidden": 64, "chunk": 16},
     "recall": {"D": 48, "layers": 1, "hidden": 64, "chunk": 16},
     "language": {"D": 128, "layers": 2, "chunk": 16},
+    "text-gpu": {"D": 768, "layers": 12, "chunk": 64},
 }
 TRAINING: dict[str, dict[str, Any]] = {
     "paper": {"steps": 1000, "batch": 8, "lr": 3e-3, "warmup": 50, "weight_decay": 0.1},
     "state_tracking": {"steps": 800, "batch": 128, "lr": 5e-3, "warmup": 20, "weight_decay": 0.0},
     "recall": {"steps": 700, "batch": 48, "lr": 5e-3, "warmup": 20, "weight_decay": 0.0},
     "language": {"steps": 1000, "batch": 8, "lr": 3e-3, "warmup": 50, "weight_decay": 0.5},
+    "text-gpu": {"steps": 10_000, "batch": 8, "lr": 6e-4, "warmup": 500, "weight_decay": 0.1},
 }
+FOR_TASK = {"text-gpu": ("text", {"length": 1024})}  # preset -> the one task that it is for, and what differs there
 OF_THE_MODEL = ("D", "layers", "hidden", "chunk", "ffn", "norm", "placement")
 OF_THE_TRAINING = (
     *("steps", "batch", "lr", "warmup", "clip", "weight_decay", "optimizer", "schedule", "ema"),
@@ -80,12 +85,14 @@ def recipe(
     if preset not in MODEL:
         fix = nearest(preset, MODEL)
         raise ConfigError(explain(f"The presets are {', '.join(MODEL)}.", got=repr(preset), fix=fix))
+    if preset in FOR_TASK and made.name != FOR_TASK[preset][0]:
+        raise ConfigError(explain(f"The preset {preset} is for the task {FOR_TASK[preset][0]}.", got=made.name))
     changes = dict(changes or {})
     mixer = str(changes.pop("mixer", None) or mixer or MIXER[preset])
     names = mixers_of(mixer)
     shape = MODEL[preset] | (dict(made.shape) if preset == made.preset else {})
     train = TRAINING[preset] | (dict(made.training) if preset == made.preset else {}) | dict(training or {})
-    options = {name: dict(PRESETS[name][preset]) for name in names}
+    options = {name: dict(PRESETS[name].get(preset, PRESETS[name]["paper"])) for name in names}
     optimizer_options: dict[str, Any] = {}
     optimizer = changes.get("optimizer", train.get("optimizer", "adamw"))
     for key, value in changes.items():
@@ -199,7 +206,8 @@ def prepare(
     "task.NAME" for an option of the task, everything else as in `recipe`.
     """
     of_task = {key.removeprefix("task."): value for key, value in settings.items() if key.startswith("task.")}
-    made = task(task_name, **dict(task_options or {}) | of_task)
+    usual = FOR_TASK.get(preset or "", ("", {}))[1] if task_name == FOR_TASK.get(preset or "", ("",))[0] else {}
+    made = task(task_name, **usual | dict(task_options or {}) | of_task)
     changes = {key: value for key, value in settings.items() if not key.startswith("task.")}
     return made, recipe(made, preset=preset, changes=changes, seed=seed, training=training)
 

@@ -152,6 +152,7 @@ class Run:
         step: batches trained on so far.
         seconds: time spent on them, over all sittings.
         precisions: [step, the precision of products from there on]: more than one after a change of mind.
+        tokens_per_second: trained on in this sitting; None before its first step.
         checkpoint_every: seconds of training between two checkpoints.
     """
 
@@ -172,6 +173,7 @@ class Run:
         self.average = EMA(self.parameters, decay=config.ema) if config.ema else None
         self.carried: Any = None  # a state for each sequence, where batches are consecutive
         self.step, self.seconds, self._saved_at = 0, 0.0, 0.0
+        self._sitting = 0, 0.0  # tokens and seconds
         self.checkpoint_every = CHECKPOINT_EVERY
         self.precisions: list[list[Any]] = [[0, config.precision]]
 
@@ -252,9 +254,16 @@ class Run:
             self.optimizer.step(gradients, lr)
             if self.average is not None:
                 self.average.update()
+        tokens, seconds = math.prod(inputs.shape[:2]), time.perf_counter() - start
         self.step += 1
-        self.seconds += time.perf_counter() - start
-        return Progress(self.step, loss, norm, lr, self.seconds, inputs.size)
+        self.seconds += seconds
+        self._sitting = self._sitting[0] + tokens, self._sitting[1] + seconds
+        return Progress(self.step, loss, norm, lr, self.seconds, tokens)
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        tokens, seconds = self._sitting
+        return tokens / seconds if tokens else None
 
     def _batch(self) -> tuple[np.ndarray, np.ndarray]:
         config = self.config

@@ -38,6 +38,7 @@ COMMANDS: dict[str, str] = {
     "train s3 --placement perri": "placement is one of",
     "train s3 --optimizer adamm": "optimizer is one of",
     "train s3 --preset tracking": "presets are",
+    "train s3 --preset text-gpu": "is for the task text",
     "train s3 --set R": "NAME=VALUE",
     "train s3 --set =1": "NAME=VALUE",
     "train s3 --set headss=3": "did you mean heads",

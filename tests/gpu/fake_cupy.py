@@ -20,6 +20,7 @@ cupy.__version__ = "14.2.0"  # type: ignore[attr-defined]
 cupy.ndarray = Strict  # type: ignore[attr-defined]
 cupy.asarray = lambda a: a if isinstance(a, Strict) else Strict(np.array(a))  # type: ignore[attr-defined]
 cupy.asnumpy = lambda a: a.get() if isinstance(a, Strict) else np.asarray(a)  # type: ignore[attr-defined]
+cupy.get_default_memory_pool = lambda: types.SimpleNamespace(total_bytes=lambda: 3 << 20)  # type: ignore[attr-defined]
 cupy.cuda = types.SimpleNamespace(is_available=lambda: True)  # type: ignore[attr-defined]
 
 

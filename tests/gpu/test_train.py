@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -69,7 +70,8 @@ def test_train_says_what_ran_as_kernels(tmp_path, capsys, monkeypatch):
         found[name] = json.loads(out)
         assert found[name]["backend"] == name
         assert ml.current_backend() == "numpy"  # the choice ends with the command
-    assert "kernels" not in found["numpy"]
+    assert "kernels" not in found["numpy"] and found["numpy"]["launches_per_step"] is None
+    assert found["cpucuda"]["launches_per_step"] >= 2 + found["cpucuda"]["kernels"]["rms_norm"] // 8
     kernels, text = found["cpucuda"]["kernels"], found["cpucuda"]["text"]
     assert kernels["cross_entropy"] == 2
     assert all(calls > 0 for reasons in text.values() for calls in reasons.values())
@@ -78,6 +80,17 @@ def test_train_says_what_ran_as_kernels(tmp_path, capsys, monkeypatch):
     assert len(rest) == sum(map(len, text.values()))
     code, _, _ = command(capsys, "train", "--resume", str(tmp_path / "numpy"), "--backend", "cpucuda", "--json")
     assert not code
+
+
+def test_train_says_that_a_model_is_too_small_for_a_gpu(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("minilinear.training.evaluation.AT_MOST", (1, 1))
+    with fake_cupy.installed():
+        code, out, _ = command(capsys, *SMALL, "--backend", "cupy", "--out", str(tmp_path / "run"), "--plain")
+    assert not code
+    assert "too small for a GPU to help: with 8 tokens at a time and D = 8, below 6472," in out
+    assert re.search(r"training: [\d,]+ tokens a second; memory at the most 3 MiB, of the GPU's pool; 0 launches", out)
+    code, out, _ = command(capsys, *SMALL, "--out", str(tmp_path / "here"), "--plain")
+    assert "too small" not in out and re.search(r"memory at the most \d+ MiB, of this process\n", out)
 
 
 @pytest.mark.parametrize("name", ["train", "compare", "generate", "play"])
