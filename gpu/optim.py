@@ -148,9 +148,7 @@ def refuses_lists(*lists: Any) -> str | None:
 
 
 def refuses_updates(parameters, gs, ms, vs, t, *, lr, betas, eps, decay):
-    """Rates are Python's numbers, one for each parameter: with NumPy's the text computes in float64. What divides by nothing is the
-    text's too.
-    """
+    """Rates are Python's numbers, one for each parameter: with NumPy's the text computes in float64."""
     for rates, n in ((lr, len(parameters)), (decay, len(parameters)), (betas, 2)):
         if not isinstance(rates, (list, tuple)) or len(rates) != n or any(type(r) not in (int, float) for r in rates):
             return "rates that are not lists of Python's numbers, one for each parameter"

@@ -162,7 +162,9 @@ class Worker:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             encoding="utf-8",
-            env=os.environ | dict.fromkeys(names, count) | {"JAX_PLATFORMS": "cpu"},
+            env=os.environ
+            | dict.fromkeys(names, count)
+            | {"JAX_PLATFORMS": "cpu", "MINILINEAR_BACKEND": "numpy"},  # kernels have a `kernels bench` of their own
         )
 
     def __enter__(self) -> Worker:

@@ -120,7 +120,8 @@ def _engine() -> list[Finding]:
     k /= np.linalg.norm(k, axis=-1, keepdims=True)
     beta = rng.uniform(0, 2, (1, 9, 1))
     try:
-        gradcheck(lambda q, k, v, beta: delta_rule(q, k, v, beta=beta, chunk=4)[0], [q, k, v, beta])
+        with backend.use("numpy"):  # whatever the environment asks for: the line `backend` says what is wrong with that
+            gradcheck(lambda q, k, v, beta: delta_rule(q, k, v, beta=beta, chunk=4)[0], [q, k, v, beta])
     except Exception as reason:
         return [Finding("self-check", str(reason).split("\n")[0], "wrong", "run pytest; tell us what fails")]
     return [Finding("self-check", "the delta rule's gradient agrees with differences")]

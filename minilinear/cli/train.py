@@ -301,8 +301,9 @@ def evaluated(run: Run) -> dict[str, Any]:
         "seed": config.seed,
         "precision": config.precision,
     }
-    if len(run.precisions) > 1:
-        result["precisions"] = run.precisions
+    for changed in ("backends", "precisions"):
+        if len(getattr(run, changed)) > 1:
+            result[changed] = getattr(run, changed)
     with products_in(config.precision), run.average.applied() if run.average is not None else contextlib.nullcontext():
         if isinstance(run.task, Text):
             model.eval()
@@ -423,6 +424,8 @@ def _report(console: Console, runs: list[Run], result: dict[str, Any]) -> None:
             title = "all answers right, by length and by the needle's depth in the text"
             show_table(console, ("tokens", *(f"{depth:.0%}" for depth in DEPTHS)), rows, title=title)
         tries = {f"minilinear inspect {result['run']}": "its parts, its state over time, its eigenvalues"}
+    if "backends" in result:
+        say(console, "trained on " + ", ".join(f"{name} from step {step}" for step, name in result["backends"]))
     if result["backend"] != "numpy":
         for line in ran(result):
             say(console, line)

@@ -151,6 +151,7 @@ class Run:
         model, task, config, folder: what they say.
         step: batches trained on so far.
         seconds: time spent on them, over all sittings.
+        backends: [step, the backend that computed from there on]: more than one where a run went on elsewhere.
         precisions: [step, the precision of products from there on]: more than one after a change of mind.
         tokens_per_second: trained on in this sitting; None before its first step.
         checkpoint_every: seconds of training between two checkpoints.
@@ -175,6 +176,7 @@ class Run:
         self.step, self.seconds, self._saved_at = 0, 0.0, 0.0
         self._sitting = 0, 0.0  # tokens and seconds
         self.checkpoint_every = CHECKPOINT_EVERY
+        self.backends: list[list[Any]] = []
         self.precisions: list[list[Any]] = [[0, config.precision]]
 
     @classmethod
@@ -211,6 +213,7 @@ class Run:
                 run.carried = _unflattened(_of("carried.", arrays), run.model.initial_state(config.batch))
             run.step, run.seconds = metadata["step"], metadata["seconds"]
             run._saved_at = run.seconds
+            run.backends = metadata.get("backends", run.backends)
             run.precisions = metadata.get("precisions", run.precisions)
             run.config = replace(config, precision=run.precisions[-1][1])
         return run
@@ -255,6 +258,8 @@ class Run:
             if self.average is not None:
                 self.average.update()
         tokens, seconds = math.prod(inputs.shape[:2]), time.perf_counter() - start
+        if not self.backends or self.backends[-1][1] != backend.current_backend():
+            self.backends.append([self.step, backend.current_backend()])
         self.step += 1
         self.seconds += seconds
         self._sitting = self._sitting[0] + tokens, self._sitting[1] + seconds
@@ -356,7 +361,7 @@ class Run:
             arrays |= {f"average.{name}": array for name, array in self.average.state_dict().items()}
         if self.carried is not None:
             arrays |= {f"carried.{i}": array for i, array in enumerate(_flat(self.carried))}
-        progress = {"step": self.step, "seconds": self.seconds, "precisions": self.precisions}
+        progress = {name: getattr(self, name) for name in ("step", "seconds", "backends", "precisions")}
         save_checkpoint(self.folder.checkpoint, arrays, progress)
         self._saved_at = self.seconds
 

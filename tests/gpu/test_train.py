@@ -12,6 +12,7 @@ import minilinear as ml
 from minilinear import gpu
 from minilinear.autograd import cross_entropy
 from minilinear.cli import main
+from minilinear.cli.bench import Worker
 from minilinear.cli.train import ran
 from minilinear.norms import l2_norm, rms_norm
 from minilinear.tasks import task
@@ -78,8 +79,56 @@ def test_train_says_what_ran_as_kernels(tmp_path, capsys, monkeypatch):
     (first, *rest) = ran(found["cpucuda"])
     assert first.startswith("calls on cpucuda") and f"cross_entropy {kernels['cross_entropy']}" in first
     assert len(rest) == sum(map(len, text.values()))
-    code, _, _ = command(capsys, "train", "--resume", str(tmp_path / "numpy"), "--backend", "cpucuda", "--json")
+
+
+def test_a_run_that_went_on_elsewhere_names_every_backend(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("minilinear.training.evaluation.AT_MOST", (1, 1))
+    made = task("parity", lengths=(2, 4))
+    config = recipe(made, changes={"D": 8, "heads": 2}, training={"steps": 3, "batch": 2})
+    run = Run.start(config, RunFolder.new(tmp_path / "run"), made)
+    with ml.use("cpucuda"):
+        run.advance()
+    run.advance()
+    run.save()
+    code, out, _ = command(capsys, "train", "--resume", str(tmp_path / "run"), "--backend", "cpucuda", "--json")
     assert not code
+    wanted = [[0, "cpucuda"], [1, "numpy"], [2, "cpucuda"]]
+    assert json.loads(out)["backends"] == wanted == Run.resume(run.folder).backends
+    code, out, _ = command(capsys, "train", "--resume", str(tmp_path / "run"), "--plain")  # nothing is left to train
+    assert "trained on cpucuda from step 0, numpy from step 1, cpucuda from step 2\n" in out
+
+
+def test_a_run_on_one_backend_says_nothing_of_others(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("minilinear.training.evaluation.AT_MOST", (1, 1))
+    code, out, _ = command(capsys, *SMALL, "--out", str(tmp_path / "run"), "--json")
+    assert not code and "backends" not in json.loads(out)
+
+
+def test_doctor_says_in_a_line_that_the_backend_in_the_environment_is_none(capsys, monkeypatch):
+    monkeypatch.setenv("MINILINEAR_BACKEND", "cupi")
+    ml.backend._from_environment.cache_clear()
+    code, out, err = command(capsys, "doctor", "--json")
+    wrong = [finding for finding in json.loads(out)["findings"] if finding["state"] == "wrong"]
+    assert (code, err) == (3, "")
+    assert [(finding["what"], finding["found"]) for finding in wrong] == [
+        ("backend", "A backend is one of numpy, cupy, cpucuda. got: 'cupi'")
+    ]
+    assert wrong[0]["fix"].startswith("did you mean cupy?")
+
+
+def test_bench_measures_numpy_whatever_the_environment_says(monkeypatch, tmp_path):
+    told = {}
+    monkeypatch.setattr("subprocess.Popen", lambda *args, env, **options: told.update(env))
+    monkeypatch.setenv("MINILINEAR_BACKEND", "cpucuda")
+    Worker("row", "implementation", tmp_path, 1, True)
+    assert told["MINILINEAR_BACKEND"] == "numpy"
+
+
+@pytest.mark.parametrize(("given", "near"), [("cpucude", "cpucuda"), ("CuPy", "cupy"), ("nump", "numpy")])
+def test_a_wrong_backend_gets_the_nearest_name(capsys, given, near):
+    code, _, err = command(capsys, "play", "x", "--backend", given)
+    assert code == 2
+    assert f"fix: did you mean {near}?" in err
 
 
 def test_train_says_that_a_model_is_too_small_for_a_gpu(tmp_path, capsys, monkeypatch):
