@@ -1,5 +1,7 @@
 """Kernels on rows: values and gradients are those of the NumPy text in float64, on odd shapes, and nothing is found."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,7 @@ from minilinear.gpu import cross_entropy as gpu_cross_entropy
 from minilinear.gpu import glu as gpu_glu
 from minilinear.gpu import norms as gpu_norms
 from minilinear.gpu import softmax as gpu_softmax
-from minilinear.gpu.launch import recorded
+from minilinear.gpu.launch import KERNELS, recorded
 from minilinear.mlp import SwiGLU
 from minilinear.mlp.glu import gelu_glu, relu_glu, silu_glu
 from minilinear.nn.activations import silu_times
@@ -135,6 +137,41 @@ def test_the_same_bits_in_any_order_of_threads(name):
         on_kernels(lambda: values_and_gradients(function, inputs, np.float32), seed=seed)[0] for seed in (1, 2)
     )
     assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def test_the_rows_of_a_gain_are_cut_into_64_parts_at_most():
+    assert [gpu_norms.parts(N) for N in (0, 1, 64, 65, 3904, 4096, 4097, 10**6)] == [1, 1, 1, 2, 61, 64, 64, 64]
+
+
+@pytest.mark.parametrize("N", [3904, 4200])
+def test_a_gain_of_60_parts_and_more(N):
+    """With 4200 rows the parts are as many as there may be, and the threads go round once more."""
+    rng = np.random.default_rng(0)
+    g, x = (rng.standard_normal((N, 3)).astype(np.float32) for _ in range(2))
+    mean, slip, r = (rng.standard_normal(N).astype(np.float32) for _ in range(3))
+    got, ran = on_kernels(lambda: (gpu_norms.gain(g, x, r), *gpu_norms.gain_and_shift(g, x, mean, slip, r)))
+    g64, x64, r64 = (a.astype(np.float64) for a in (g, x, r[:, None]))
+    centred = x64 - mean[:, None].astype(np.float64) - slip[:, None]
+    wanted = (g64 * x64 * r64).sum(0), (g64 * centred * r64).sum(0), g64.sum(0)
+    for ours, theirs in zip(got, wanted, strict=True):
+        near(ours, theirs)
+    assert ran == {"gain_partial", "column_sum"}
+
+
+@pytest.mark.parametrize("grid", [1, 2])
+def test_a_grid_that_is_too_small_for_all_numbers_goes_round(grid):
+    """As on a GPU, where millions of numbers go round a grid of 4096 blocks."""
+    rng = np.random.default_rng(0)
+    g, a, b = (rng.standard_normal(5003).astype(np.float32) for _ in range(3))
+    forward, backward = (replace(KERNELS[f"silu_times_{way}"], grid=grid) for way in ("forward", "backward"))
+    columns, table = replace(KERNELS["column_sum"], grid=grid), rng.standard_normal((3, 1300)).astype(np.float32)
+    got, _ = on_kernels(lambda: (forward(a=a, b=b), *backward(g=g, a=a, b=b), columns(parts=table)))
+    leaves = [ml.tensor(t.astype(np.float64), requires_grad=True) for t in (a, b)]
+    y = silu_times(*leaves)
+    wanted = [y, *ml.grad(y, leaves, g.astype(np.float64))]
+    for ours, theirs in zip(got, [*(t.data for t in wanted), table.astype(np.float64).sum(0)], strict=True):
+        near(ours, theirs)
+    assert gpu_glu.along(4096 * 1024) == gpu_glu.along(10**9) == 4096
 
 
 def test_a_gain_over_many_rows_is_the_sum_of_all_parts():

@@ -446,6 +446,20 @@ def test_a_length_that_is_no_number_is_told():
     assert np.array_equal(same[1], gradients[1])
 
 
+@pytest.mark.parametrize("limit", [1.0, 1e9])
+def test_clipping_of_many_tensors(limit):
+    """Single numbers, nothing, one more than a block's chunk; more tensors than a block has threads."""
+    rng = np.random.default_rng(0)
+    shapes = [(gpu_optim.CHUNK + 1,), (0, 3), *((1 + i % 7, i % 3) for i in range(300)), (1,), (2, gpu_optim.CHUNK)]
+    gradients = [rng.standard_normal(shape).astype(np.float32) for shape in shapes]
+    (got, norm), ran = on_kernels(lambda: clip_by_global_norm(gradients, limit))
+    want, exact = clip_by_global_norm([g.astype(np.float64) for g in gradients], limit)
+    assert ran == {"sums_of_squares"}
+    assert norm == pytest.approx(exact, rel=1e-6)
+    for ours, theirs in zip(got, want, strict=True):
+        near(ours, theirs, 1e-6)
+
+
 def test_other_dtypes_fall_back():
     _, ran = on_kernels(lambda: trained(np.float64))
     assert ran == set()
