@@ -6,7 +6,8 @@ integers say what belongs together. Chunks tile the tokens, so the end of one is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -29,6 +30,7 @@ class Tables:
         C, N, sequences: tokens in a chunk at most, chunks in all, sequences in all.
         starts: chunk n is tokens starts[n] to starts[n + 1], (N + 1), where the arrays of the launch are.
         bounds: sequence s is chunks bounds[s] to bounds[s + 1], (sequences + 1).
+        after: the state that leaves chunk n enters chunk after[n], or is the final one of sequence -1 - after[n], (N).
         asked: which of these chunks start one of those that the caller asked for; None for all.
         shape: (B, chunks of the caller in an element of the batch).
     """
@@ -38,6 +40,7 @@ class Tables:
     sequences: int
     starts: Any
     bounds: Any
+    after: Any
     asked: Any
     shape: tuple[int, int]
 
@@ -50,7 +53,7 @@ class Tables:
         """The inverse, with zeros for the chunks that nobody asked for."""
         if d_states is None:
             return None
-        d_states = d_states.reshape(-1, *d_states.shape[2:])
+        d_states = d_states.reshape(math.prod(self.shape), *d_states.shape[2:])
         if self.asked is None:
             return d_states
         spread = np.zeros_like(d_states, shape=(self.N, *d_states.shape[1:]))
@@ -89,12 +92,17 @@ def _tables(
         table = np.arange(B)[:, None] * step + np.asarray(one, dtype=np.int64)
         return np.append(table, last).astype(np.int32)
 
+    bounds = everywhere([n for n, _ in chunks.bounds], chunks.N, B * chunks.N)
+    after = np.arange(1, B * chunks.N + 1, dtype=np.int32)
+    ends = np.flatnonzero(np.diff(bounds))  # the sequences that have a last chunk
+    after[bounds[ends + 1] - 1] = -1 - ends
     return Tables(
         C=chunks.C,
         N=B * chunks.N,
         sequences=B * chunks.sequences,
         starts=moved(everywhere(starts, T, B * T), where),
-        bounds=moved(everywhere([n for n, _ in chunks.bounds], chunks.N, B * chunks.N), where),
+        bounds=moved(bounds, where),
+        after=moved(after, where),
         asked=None if caller.C == chunks.C else moved(everywhere(asked, chunks.N, 0)[:-1], where),
         shape=(B, caller.N),
     )
@@ -103,3 +111,21 @@ def _tables(
 def too_large(K: int, V: int) -> str | None:
     """Why the kernels do not take states of this size; None if they do."""
     return None if max(K, V) <= LARGEST else f"K = {K}, V = {V}: the kernels have {LARGEST} of each at most"
+
+
+def evenly(rng: np.random.Generator, n: int, pieces: int) -> np.ndarray:
+    """A table of so many equal pieces, for a check."""
+    return np.linspace(0, n, pieces + 1).astype(np.int32)
+
+
+DRAW: dict[str, Callable[..., Any]] = {
+    "g": lambda rng, T, H, G: -rng.uniform(0, 2, (T, H, G)),
+    "starts": lambda rng, T, N: evenly(rng, T, N),
+    "bounds": lambda rng, N, sequences: evenly(rng, N, sequences),
+    "after": lambda rng, N: np.append(np.arange(1, N), -1),
+}
+
+
+def drawn(shapes: Mapping[str, str]) -> dict[str, Callable[..., Any]]:
+    """`draw` of a kernel with these arrays."""
+    return {name: draw for name, draw in DRAW.items() if name in shapes}

@@ -16,20 +16,15 @@
 // The level of a pair is the highest bit in which t and j differ. There a token is either left or right: one factor for
 // each token and level, and both exponents are sums of their own terms, never positive.
 //
-// A block has 256 threads, 16 x 16: thread (ty, tx) has the entries (ty + 16 i, tx + 16 j) of a 64 x 64 matrix. Shared
-// memory holds slabs, 16 channels of 64 rows. A token may have several rows (R corrections), which share its decay.
+// Shared memory holds slabs, 16 channels of 64 rows. A token may have several rows (R corrections), which share its decay.
 #pragma once
 #include "common.cuh"
+#include "tile.cuh"
 
 #define CHUNK 64            // tokens or rows of a chunk, at most; missing ones are zeros, which change nothing
 #define SLAB 16             // channels that are looked at together
 #define PITCH (SLAB + 1)    // floats from row to row of a slab: one more, so that a column lies in all banks
 #define LEVELS 6            // log2(CHUNK)
-#define THREADS 256
-#define PER_THREAD 4        // rows and columns: CHUNK / 16
-
-__device__ __forceinline__ int thread_row() { return threadIdx.x / 16; }
-__device__ __forceinline__ int thread_column() { return threadIdx.x % 16; }
 
 // A slab into shared memory: x points at its first number, rows lie `stride` apart.
 __device__ __forceinline__ void load_slab(float *slab, const float *x, size_t stride, int rows, int channels)
@@ -46,7 +41,14 @@ template <int GATES> struct Gates {
     static constexpr int pitch = GATES == 1 ? 1 : PITCH;
     static constexpr int floats = CHUNK * pitch;             // of g, and of each array of the same shape
     static constexpr int level_floats = LEVELS * floats;     // of the factors of all levels
+    __device__ static __forceinline__ int at(int t, int d) { return GATES == 1 ? t : t * pitch + d; }
 };
+
+// Those of a row and a channel, in an array that holds one number or all channels of each row.
+template <int GATES> __device__ __forceinline__ const float *gates_of(const float *g, size_t row, int channel)
+{
+    return g == nullptr ? g : g + row + (GATES == 1 ? 0 : channel);
+}
 
 template <int GATES>
 __device__ __forceinline__ void load_gates(float *gates, const float *g, size_t stride, int tokens, int channels)
@@ -142,13 +144,10 @@ __device__ __forceinline__ void add_scores(float E[PER_THREAD][PER_THREAD], cons
 template <int XR = 1, int YR = 1>
 __device__ __forceinline__ void decay_scores(float E[PER_THREAD][PER_THREAD], const float *factor)
 {
-#pragma unroll
-    for (int i = 0; i < PER_THREAD; i++)
-#pragma unroll
-        for (int j = 0; j < PER_THREAD; j++) {
-            const int t = (thread_row() + 16 * i) / XR, s = (thread_column() + 16 * j) / YR;
-            E[i][j] = s > t ? 0.0f : E[i][j] * between<1>(factor, t, s, 0);
-        }
+each_entry([&](int i, int j, int row, int column) {
+        const int t = row / XR, s = column / YR;
+        E[i][j] = s > t ? 0.0f : E[i][j] * between<1>(factor, t, s, 0);
+    });
 }
 
 // The way back. For the cotangent D of E(X, Y), 64 x 64 in rows of SCORES floats, zero where E is,

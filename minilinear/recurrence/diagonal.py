@@ -94,6 +94,7 @@ def gated_linear_attention(
 # The definition.
 
 
+@backend.mirrored("gated_linear_attention_recurrent")
 def recurrent(q, k, v, g, S, *, scale, chunk, cu_seqlens):
     """Token by token, as in the equations above. Plain NumPy, so it differentiates itself."""
     tokens = (q, k, v, g)
@@ -260,4 +261,6 @@ def _itself(q):
     return np.ones_like(q, shape=(1, 1))
 
 
-_chunk = Primitive(chunk_forward, backward=chunk_backward, reference=recurrent, name="gated_linear_attention")
+_chunk = backend.mirrored("gated_linear_attention")(
+    Primitive(chunk_forward, backward=chunk_backward, reference=recurrent, name="gated_linear_attention")
+)

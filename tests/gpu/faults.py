@@ -109,4 +109,28 @@ STREAMS: list[tuple[str, str, str, str]] = [
     ("sums_of_squares", *FIRST_BARRIER, "race-in-block"),
 ]
 
-FAULTS = ROWS + STREAMS
+# The recurrences.
+INSIDE = "if (t >= tokens || !inside) continue;"
+
+DIAGONAL: list[tuple[str, str, str, str]] = [
+    ("diagonal_recurrent", "starts[n + 1] - from", "starts[n + 1] - from + 1", "out-of-bounds"),
+    ("diagonal_recurrent", "if (start != nullptr) each_own", "each_own", "null-argument"),
+    ("diagonal_recurrent_gradient", "if (d >= K) continue;", "", "out-of-bounds"),
+    ("diagonal_states", "__syncthreads();\n    }\n    each_entry", "}\n    each_entry", "race-in-block"),
+    ("diagonal_states", "tokens, K - d_0);", "CHUNK, K - d_0);", "out-of-bounds"),
+    ("diagonal_states", "if (d_0 + d < K && c_0 + c < V) last", "last", "out-of-bounds"),
+    (
+        "diagonal_outputs",
+        "decay_scores(acc, factor);\n    __syncthreads();",
+        "decay_scores(acc, factor);",
+        "race-in-block",
+    ),
+    ("diagonal_outputs", "if (t < tokens && c_0 + c < V) o", "if (c_0 + c < V) o", "race-between-blocks"),
+    ("diagonal_gradient", INSIDE, "if (!inside) continue;", "race-between-blocks"),
+    ("diagonal_gradient", "__syncthreads();\n        add_scores", "add_scores", "race-in-block"),
+    ("diagonal_gradient", "__syncthreads();\n            load_slab", "load_slab", "race-in-block"),
+    ("diagonal_gate", "after[n] >= 0 ?", "true ?", "out-of-bounds"),
+    ("diagonal_gate", "d_0 + lane < K", "true", "out-of-bounds"),
+]
+
+FAULTS = ROWS + STREAMS + DIAGONAL

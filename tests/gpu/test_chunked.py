@@ -21,12 +21,14 @@ def test_a_batch_is_so_many_packed_sequences():
     assert (found.C, found.N, found.sequences, found.shape, found.asked) == (4, 6, 2, (2, 3), None)
     assert found.starts.tolist() == [0, 4, 8, 10, 14, 18, 20] and found.starts.dtype == np.int32
     assert found.bounds.tolist() == [0, 3, 6] and found.bounds.dtype == np.int32
+    assert found.after.tolist() == [1, 2, -1, 4, 5, -2] and found.after.dtype == np.int32
 
 
 def test_packed_sequences_start_chunks_and_may_be_empty():
     found = tables(tokens(1, 9), chunk=4, cu_seqlens=(0, 0, 5, 5, 9))
     assert found.starts.tolist() == [0, 4, 5, 9]
     assert found.bounds.tolist() == [0, 0, 2, 2, 3]
+    assert found.after.tolist() == [1, -2, -4]
     assert (found.N, found.sequences, found.shape) == (3, 4, (1, 3))
 
 

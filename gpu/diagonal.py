@@ -1,0 +1,227 @@
+"""Linear attention with decay, in chunks and token by token: kernels/diagonal.cu."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..recurrence.diagonal import _chunk, recurrent
+from .chunked import Tables, drawn, tables, too_large
+from .launch import Kernel, kernel
+from .mirror import Twin
+
+COLUMNS = 16  # of the state, in a block that walks token by token
+LANES = 8  # that share a column
+ROWS = (4, 8, 16, 32)  # of a column in a lane, at most
+TILE = 64  # channels and columns of the state, in a block that walks chunk by chunk
+
+TOKENS = {"q": "T H K", "k": "T H K", "v": "T H V", "g": "T H G?", "o": "T H V"}
+STATES = {"start": "sequences H K V?", "added": "N H K V?", "starts": "N+1", "bounds": "sequences+1"}
+
+
+def registered(name: str, shapes: dict[str, str], **options: Any) -> Kernel:
+    """One of the kernels of diagonal.cu; a check draws tables and gates that make sense."""
+    own = {"draw": drawn(shapes), "twin": "gated_linear_attention", "int32": False}
+    return kernel("diagonal.cu", name, shapes=shapes, **own, **options)
+
+
+# Token by token.
+
+
+def by_rows(length: int) -> str:
+    """Rows of the state of a column in a lane: as few as hold all."""
+    return next((f"<{rows}>" for rows in ROWS if length <= LANES * rows), "")
+
+
+BY_TOKEN: dict[str, Any] = {"templates": tuple(f"<{rows}>" for rows in ROWS), "block": 128, "registers": 144}
+SMALL = {"T": 5, "H": 2, "N": 3, "sequences": 2, "G": 1, "K": 3, "V": 17, "scale": 0.5, "reverse": 0}
+BY_TOKEN_CASES = (
+    SMALL | {"g": None, "start": None, "added": None},
+    SMALL | {"reverse": 1, "K": 17, "G": 17, "V": 3},
+    SMALL | {"K": 40, "V": 5},
+    SMALL | {"K": 5, "V": 40, "G": 5, "reverse": 1},
+    SMALL | {"K": 70, "V": 66, "G": 70, "H": 1},
+    SMALL | {"K": 140, "V": 130, "G": 140, "H": 1, "T": 3},
+)
+
+diagonal_recurrent = registered(
+    "diagonal_recurrent",
+    TOKENS | STATES | {"states": "N H K V?", "last": "sequences H K V"},
+    template=lambda K: by_rows(K),
+    grid=lambda sequences, H, V: (sequences, H, -(-V // COLUMNS)),
+    flops=lambda T, H, K, V: 5 * T * H * K * V,
+    cases=(*BY_TOKEN_CASES, SMALL | {"states": None}),
+    **BY_TOKEN,
+)
+diagonal_recurrent_gradient = registered(
+    "diagonal_recurrent_gradient",
+    STATES | {"q": "T H V", "k": "T H V", "v": "T H K", "g": "T H G?", "o": "T H K"},
+    template=lambda V: by_rows(V),
+    grid=lambda sequences, H, K: (sequences, H, -(-K // COLUMNS)),
+    flops=lambda T, H, K, V: 5 * T * H * K * V,
+    cases=BY_TOKEN_CASES,
+    **BY_TOKEN,
+)
+
+# In chunks.
+
+BY_GATE: dict[str, Any] = {"template": lambda G: "<1>" if G == 1 else "<16>", "templates": ("<1>", "<16>")}
+BLOCKS: dict[str, Any] = BY_GATE | {"block": 256, "registers": 128}
+CHUNK = {"T": 7, "H": 1, "N": 3, "sequences": 2, "G": 1, "K": 3, "V": 5, "scale": 0.5}
+LONG = {"T": 65, "V": 67, "N": 2}
+CHUNK_CASES = (CHUNK | {"g": None}, CHUNK | {"K": 20, "G": 20, "H": 2}, CHUNK | LONG)
+BOTH_WAYS = tuple(case | {"reverse": reverse} for case in CHUNK_CASES for reverse in (0, 1))
+
+
+def without(cases: tuple[dict[str, Any], ...], *names: str) -> tuple[dict[str, Any], ...]:
+    """Cases for a kernel that knows nothing of some of their numbers."""
+    return tuple({name: x for name, x in case.items() if name not in names} for case in cases)
+
+
+diagonal_states = registered(
+    "diagonal_states",
+    {name: TOKENS[name] for name in "kvg"} | STATES | {"states": "N H K V", "last": "sequences H K V"},
+    grid=lambda sequences, H, K, V: (sequences, H, -(-K // TILE) * -(-V // TILE)),
+    flops=lambda T, H, K, V: 2 * T * H * K * V,
+    cases=(*BOTH_WAYS, CHUNK | {"K": 66, "G": 66, "reverse": 0, "start": None, "added": None}),
+    **BLOCKS,
+)
+diagonal_outputs = registered(
+    "diagonal_outputs",
+    TOKENS | {"states": "N H K V", "starts": "N+1"},
+    grid=lambda N, H: (N, H),
+    flops=lambda T, H, K, V, N: (T / N * (K + V) + 2 * K * V) * T * H,
+    cases=without(BOTH_WAYS, "sequences"),
+    **BLOCKS,
+)
+diagonal_gradient = registered(
+    "diagonal_gradient",
+    {name: TOKENS[name] for name in "qkvg"}
+    | {"d_o": "T H V", "states": "N H K V", "leaving": "N H K V", "starts": "N+1", "dq": "T H K", "dk": "T H K"},
+    grid=lambda N, H: (N, H),
+    flops=lambda T, H, K, V, N: (T / N * (2 * K + V) + 4 * K * V) * T * H,
+    cases=without(CHUNK_CASES, "sequences"),
+    **BLOCKS,
+)
+diagonal_gate = registered(
+    "diagonal_gate",
+    {"q": "T H K", "dq": "T H K", "k": "T H K", "dk": "T H K", "states": "N H K V", "last": "sequences H K V"}
+    | {"leaving": "N H K V", "starts": "N+1", "after": "N", "dg": "T H G"},
+    grid=lambda N, H, K, G: (N, H, 1 if G == 1 else -(-K // 32)),
+    block=32,
+    registers=64,
+    flops=lambda T, H, K, V, N: 4 * T * H * K + 2 * N * H * K * V,
+    cases=without(CHUNK_CASES, "g", "scale"),
+    **BY_GATE,
+)
+
+
+# What a call becomes: arrays (B, T, H, D) as tokens (B T, H, D), a batch of B as B packed sequences.
+
+
+def flat(x: Any) -> Any:
+    """(B, T, H, D) -> (B T, H, D), and a gate (B, T, H) -> (B T, H, 1)."""
+    if x is None:
+        return None
+    B, T, H, *rest = x.shape
+    return x.reshape(B * T, H, *(rest or [1]))
+
+
+def given(q: Any, k: Any, v: Any, g: Any, cut: Tables) -> dict[str, Any]:
+    """What all kernels ask for."""
+    gates = flat(g)
+    sizes = {"N": cut.N, "sequences": cut.sequences, "G": 1 if g is None else gates.shape[2]}
+    return {"q": flat(q), "k": flat(k), "v": flat(v), "g": gates, "starts": cut.starts, **sizes}
+
+
+def cotangents(gs: list[Any], outs: tuple, cut: Tables) -> tuple[Any, Any, Any]:
+    """Of o (B T, H, V), of the final states, and of those that enter the kernel's chunks. Unused: zeros, None, None."""
+    d_o, d_last, d_entering, *_ = gs
+    return flat(np.zeros_like(outs[0]) if d_o is None else d_o), d_last, cut.entering_backward(d_entering)
+
+
+def gate_gradient(a: dict[str, Any], dq: Any, dk: Any, states: Any, last: Any, leaving: Any, cut: Tables) -> Any:
+    """dg (B T, H, G), or None without a gate."""
+    if a["g"] is None:
+        return None
+    own = {name: a[name] for name in ("q", "k", "starts", "sequences", "G")}
+    return diagonal_gate(**own, dq=dq, dk=dk, states=states, last=last, leaving=leaving, after=cut.after)
+
+
+def shaped(gradients: tuple, inputs: tuple) -> list[Any]:
+    """Each in the shape of its input; None where there is none."""
+    return [None if x is None else dx.reshape(x.shape) for dx, x in zip(gradients, inputs)]
+
+
+# In chunks.
+
+
+def chunk_forward(q, k, v, g, S0, *, scale, chunk, cu_seqlens):
+    """o, the final and the entering states, and behind them those that enter the kernel's own chunks."""
+    cut = tables(q, chunk=chunk, cu_seqlens=cu_seqlens)
+    a = given(q, k, v, g, cut) | {"scale": scale, "reverse": 0}
+    along = {name: x for name, x in a.items() if name != "q"}
+    states, last = diagonal_states(**along, bounds=cut.bounds, start=S0, added=None)
+    o = diagonal_outputs(**{name: x for name, x in a.items() if name != "sequences"}, states=states)
+    return o.reshape(v.shape), last, cut.entering(states), states
+
+
+def chunk_backward(gs, outs, inputs, needs, *, scale, chunk, cu_seqlens):
+    """The same two launches backwards, where k and q change places and dO stands for v; then dq, dk and dg."""
+    (q, k, v, g, _), last, states = inputs, outs[1], outs[3]
+    cut = tables(q, chunk=chunk, cu_seqlens=cu_seqlens)
+    d_o, d_last, d_entering = cotangents(gs, outs, cut)
+    a = given(q, k, v, g, cut)
+    tokens = {name: a[name] for name in ("q", "k", "g", "starts", "N", "G")} | {"scale": scale}
+    along = {"k": a["q"], "v": d_o, "g": a["g"], "bounds": cut.bounds, "start": d_last, "added": d_entering}
+    sizes = {name: tokens[name] for name in ("starts", "N", "G", "scale")} | {"sequences": cut.sequences}
+    leaving, dS0 = diagonal_states(**along, **sizes, reverse=1)
+    dv = diagonal_outputs(**tokens, v=d_o, states=leaving, reverse=1)
+    dq, dk = diagonal_gradient(**tokens, v=a["v"], d_o=d_o, states=states, leaving=leaving)
+    dg = gate_gradient(a, dq, dk, states, last, leaving, cut)
+    return shaped((dq, dk, dv, dg, dS0), inputs)
+
+
+# Token by token, in the caller's chunks: at their starts states are given out.
+
+
+def recurrent_forward(q, k, v, g, S, *, scale, chunk, cu_seqlens):
+    """o, the final and the entering states."""
+    cut = tables(q, chunk=chunk, cu_seqlens=cu_seqlens, rows=None)
+    a = given(q, k, v, g, cut)
+    o, states, last = diagonal_recurrent(**a, bounds=cut.bounds, start=S, added=None, scale=scale, reverse=0)
+    return o.reshape(v.shape), last, cut.entering(states)
+
+
+def recurrent_backward(gs, outs, inputs, needs, *, scale, chunk, cu_seqlens):
+    """dv from the recurrence backwards; dq and dk from its transpose, forwards and backwards."""
+    (q, k, v, g, S), (_, last, entering, *_) = inputs, outs
+    cut = tables(q, chunk=chunk, cu_seqlens=cu_seqlens, rows=None)
+    d_o, d_last, d_entering = cotangents(gs, outs, cut)
+    a = given(q, k, v, g, cut)
+    same = {name: a[name] for name in ("g", "starts", "N", "sequences", "G")} | {"bounds": cut.bounds, "scale": scale}
+    backwards = {"start": d_last, "added": d_entering, "reverse": 1}
+    dv, leaving, dS0 = diagonal_recurrent(q=a["k"], k=a["q"], v=d_o, **same, **backwards)
+    dq = diagonal_recurrent_gradient(q=d_o, k=a["v"], v=a["k"], **same, start=S, added=None, reverse=0)
+    dk = diagonal_recurrent_gradient(q=a["v"], k=d_o, v=a["q"], **same, **backwards)
+    states = entering.reshape(cut.N, *entering.shape[2:])
+    dg = gate_gradient(a, dq, dk, states, last, leaving, cut)
+    return shaped((dq, dk, dv, dg, dS0), inputs)
+
+
+def refuses(q, k, v, g, S, *, scale, chunk, cu_seqlens):
+    """States beyond 256 x 256, and what is no float32."""
+    for name, x in zip("qkvgS", (q, k, v, g, S)):
+        if x is not None and x.dtype != np.float32:
+            return f"{name} is {x.dtype}, the kernels are float32"
+    return too_large(k.shape[-1], v.shape[-1])
+
+
+TWINS = {
+    name: Twin(name, text, forward, backward, refuses=refuses, outputs=3)
+    for name, text, forward, backward in (
+        ("gated_linear_attention", _chunk, chunk_forward, chunk_backward),
+        ("gated_linear_attention_recurrent", recurrent, recurrent_forward, recurrent_backward),
+    )
+}
