@@ -87,22 +87,22 @@ def _tables(
         starts += range(first, after, chunks.C)
         asked += range(n, end, caller.C // chunks.C)
 
-    def everywhere(one: Any, step: int, last: int) -> Any:
+    def everywhere(one: list[int], step: int, last: int) -> np.ndarray:
         """The table of one element of the batch for all B of them, each `step` further, and the end."""
-        table = np.arange(B)[:, None] * step + np.asarray(one, dtype=np.int64)
+        table = np.arange(B)[:, None] * step + np.array(one, np.int64)
         return np.append(table, last).astype(np.int32)
 
     bounds = everywhere([n for n, _ in chunks.bounds], chunks.N, B * chunks.N)
-    after = np.arange(1, B * chunks.N + 1, dtype=np.int32)
-    ends = np.flatnonzero(np.diff(bounds))  # the sequences that have a last chunk
-    after[bounds[ends + 1] - 1] = -1 - ends
+    entered = np.arange(1, B * chunks.N + 1, dtype=np.int32)
+    last = np.flatnonzero(np.diff(bounds))  # the sequences that have a last chunk
+    entered[bounds[last + 1] - 1] = -1 - last
     return Tables(
         C=chunks.C,
         N=B * chunks.N,
         sequences=B * chunks.sequences,
         starts=moved(everywhere(starts, T, B * T), where),
         bounds=moved(bounds, where),
-        after=moved(after, where),
+        after=moved(entered, where),
         asked=None if caller.C == chunks.C else moved(everywhere(asked, chunks.N, 0)[:-1], where),
         shape=(B, caller.N),
     )

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from ..recurrence.diagonal import _chunk, recurrent
+from . import chunked
 from .chunked import Tables, drawn, tables, too_large
 from .launch import Kernel, kernel
-from .mirror import Twin
+from .mirror import Twin, in_float32
 
 COLUMNS = 16  # of the state, in a block that walks token by token
 LANES = 8  # that share a column
@@ -18,6 +19,9 @@ TILE = 64  # channels and columns of the state, in a block that walks chunk by c
 
 TOKENS = {"q": "T H K", "k": "T H K", "v": "T H V", "g": "T H G?", "o": "T H V"}
 STATES = {"start": "sequences H K V?", "added": "N H K V?", "starts": "N+1", "bounds": "sequences+1"}
+GATES = {"G == 1 or G == K": "a gate belongs to one channel, or to all"}
+WAYS = GATES | {"0 <= reverse <= 1": "0 is forwards in time, 1 is backwards"}
+CUT = {"T <= 64 * N": "a chunk has 64 tokens at most"}
 
 
 def registered(name: str, shapes: dict[str, str], **options: Any) -> Kernel:
@@ -52,6 +56,7 @@ diagonal_recurrent = registered(
     grid=lambda sequences, H, V: (sequences, H, -(-V // COLUMNS)),
     flops=lambda T, H, K, V: 5 * T * H * K * V,
     cases=(*BY_TOKEN_CASES, SMALL | {"states": None}),
+    requires=WAYS | {"K <= 256": "eight lanes have 32 rows each, at most"},
     **BY_TOKEN,
 )
 diagonal_recurrent_gradient = registered(
@@ -61,13 +66,18 @@ diagonal_recurrent_gradient = registered(
     grid=lambda sequences, H, K: (sequences, H, -(-K // COLUMNS)),
     flops=lambda T, H, K, V: 5 * T * H * K * V,
     cases=BY_TOKEN_CASES,
+    requires=WAYS | {"V <= 256": "eight lanes have 32 rows of S^T each, at most"},
     **BY_TOKEN,
 )
 
 # In chunks.
 
 BY_GATE: dict[str, Any] = {"template": lambda G: "<1>" if G == 1 else "<16>", "templates": ("<1>", "<16>")}
-BLOCKS: dict[str, Any] = BY_GATE | {"block": 256, "registers": 128}
+BLOCKS: dict[str, Any] = BY_GATE | {
+    "block": 256,
+    "registers": 128,
+    "usual": {"N": lambda T: -(-T // chunked.CHUNK)},
+}
 CHUNK = {"T": 7, "H": 1, "N": 3, "sequences": 2, "G": 1, "K": 3, "V": 5, "scale": 0.5}
 LONG = {"T": 65, "V": 67, "N": 2}
 CHUNK_CASES = (CHUNK | {"g": None}, CHUNK | {"K": 20, "G": 20, "H": 2}, CHUNK | LONG)
@@ -85,6 +95,7 @@ diagonal_states = registered(
     grid=lambda sequences, H, K, V: (sequences, H, -(-K // TILE) * -(-V // TILE)),
     flops=lambda T, H, K, V: 2 * T * H * K * V,
     cases=(*BOTH_WAYS, CHUNK | {"K": 66, "G": 66, "reverse": 0, "start": None, "added": None}),
+    requires=WAYS | CUT,
     **BLOCKS,
 )
 diagonal_outputs = registered(
@@ -93,6 +104,7 @@ diagonal_outputs = registered(
     grid=lambda N, H: (N, H),
     flops=lambda T, H, K, V, N: (T / N * (K + V) + 2 * K * V) * T * H,
     cases=without(BOTH_WAYS, "sequences"),
+    requires=WAYS | CUT,
     **BLOCKS,
 )
 diagonal_gradient = registered(
@@ -102,6 +114,7 @@ diagonal_gradient = registered(
     grid=lambda N, H: (N, H),
     flops=lambda T, H, K, V, N: (T / N * (2 * K + V) + 4 * K * V) * T * H,
     cases=without(CHUNK_CASES, "sequences"),
+    requires=GATES | CUT,
     **BLOCKS,
 )
 diagonal_gate = registered(
@@ -113,6 +126,7 @@ diagonal_gate = registered(
     registers=64,
     flops=lambda T, H, K, V, N: 4 * T * H * K + 2 * N * H * K * V,
     cases=without(CHUNK_CASES, "g", "scale"),
+    requires=GATES,
     **BY_GATE,
 )
 
@@ -211,17 +225,18 @@ def recurrent_backward(gs, outs, inputs, needs, *, scale, chunk, cu_seqlens):
 
 
 def refuses(q, k, v, g, S, *, scale, chunk, cu_seqlens):
-    """States beyond 256 x 256, and what is no float32."""
-    for name, x in zip("qkvgS", (q, k, v, g, S)):
-        if x is not None and x.dtype != np.float32:
-            return f"{name} is {x.dtype}, the kernels are float32"
+    """States beyond 256 x 256."""
+    if not in_float32(scale):
+        return "scale is not a number of float32"
     return too_large(k.shape[-1], v.shape[-1])
 
 
+SHAPES = {"q": "B T H K", "k": "B T H K", "v": "B T H V", "g": "B T H ...?"}
+
 TWINS = {
-    name: Twin(name, text, forward, backward, refuses=refuses, outputs=3)
-    for name, text, forward, backward in (
-        ("gated_linear_attention", _chunk, chunk_forward, chunk_backward),
-        ("gated_linear_attention_recurrent", recurrent, recurrent_forward, recurrent_backward),
+    name: Twin(name, text, forward, backward, shapes=SHAPES | {S: "S H K V?"}, refuses=refuses, outputs=3)
+    for name, text, forward, backward, S in (
+        ("gated_linear_attention", _chunk, chunk_forward, chunk_backward, "S0"),
+        ("gated_linear_attention_recurrent", recurrent, recurrent_forward, recurrent_backward, "S"),
     )
 }
