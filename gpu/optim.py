@@ -147,11 +147,14 @@ def refuses_lists(*lists: Any) -> str | None:
     return None if any(x.size for x in lists[0]) else "there are no numbers"
 
 
+REAL = (int, float, np.float32)  # np.float64 is a float; in a half the text would round
+
+
 def refuses_updates(parameters, gs, ms, vs, t, *, lr, betas, eps, decay):
-    """Rates are Python's numbers, one for each parameter: with NumPy's the text computes in float64."""
+    """Rates are numbers, one for each parameter."""
     for rates, n in ((lr, len(parameters)), (decay, len(parameters)), (betas, 2)):
-        if not isinstance(rates, (list, tuple)) or len(rates) != n or any(type(r) not in (int, float) for r in rates):
-            return "rates that are not lists of Python's numbers, one for each parameter"
+        if not isinstance(rates, (list, tuple)) or len(rates) != n or not all(isinstance(r, REAL) for r in rates):
+            return "rates that are not lists of numbers, one for each parameter"
     if not (eps >= 0 and 0 <= betas[1] < 1 and all(map(in_float32, betas))):
         return "eps is negative, or the betas are not from 0 to below 1"
     return refuses_lists([p.data for p in parameters], gs, ms, vs)

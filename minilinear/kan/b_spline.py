@@ -57,10 +57,19 @@ class BSpline(Basis):
             raise ConfigError(explain(rule, got=f"G={G}, degree={degree}, low={low}, high={high}"))
         self.degree = degree
         self.grid = Buffer(extended(np.tile(np.linspace(low, high, G + 1), (D_in, 1)), degree))
+        self._looked_at: tuple[Any, bool] = (None, False)
 
     @property
     def K(self) -> int:
         return self.grid.data.shape[1] - self.degree - 1
+
+    @property
+    def uniform(self) -> bool:
+        """Whether the cells of each row are equal. A grid is looked at once: a GPU has to be waited for."""
+        t = self.grid.data
+        if self._looked_at[0] is not t:
+            self._looked_at = t, is_uniform(t)
+        return self._looked_at[1]
 
     @property
     def inner(self) -> np.ndarray:
@@ -74,13 +83,13 @@ class BSpline(Basis):
 
     def __call__(self, x: Array) -> Array:
         t, k = self.grid.data, self.degree
-        if k == 3 and is_uniform(t):
+        if k == 3 and self.uniform:
             return cubic_spline(x, *low_and_cells(t, x.dtype), K=self.K)
         return cox_de_boor(x, t.astype(x.dtype), degree=k)
 
     def derivative(self, x: Array) -> Array:
         t, k = self.grid.data, self.degree
-        if k == 3 and is_uniform(t):
+        if k == 3 and self.uniform:
             return cubic_spline_slope(x, *low_and_cells(t, x.dtype), K=self.K)
         return cox_de_boor_slope(x, t.astype(x.dtype), degree=k)
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..errors import ConfigError, explain
 from ..nn import Parameter
-from .optimizer import Group, Optimizer, axes_of_a_unit, length, squared
+from .optimizer import Group, Optimizer, axes_of_a_unit, squared, sum_of_squares
 
 
 def adagrad_update(x, g, G, *, lr, eps, decay):
@@ -117,7 +117,7 @@ class AdaGradNorm(Optimizer):
 
     def look_at(self, gradients: Sequence) -> None:
         if self.per == "global":
-            self.square = sum(length(g) ** 2 for g in gradients)
+            self.square = sum_of_squares(gradients)
 
     def new_value(self, p, g, s, *, lr, decay):
         square = self.square if self.per == "global" else self._sum(p, squared(g))

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..backend import mirrored
 from ..nn import Parameter
-from .optimizer import axes_of_a_unit, squared
+from .optimizer import axes_of_a_unit, squared, sum_of_squares
 
 
 @mirrored("clip_by_global_norm")
@@ -31,8 +31,7 @@ def clip_by_global_norm(gradients: Sequence[Any], limit: float) -> tuple[list[An
     Source:
         Pascanu et al. 2013, arXiv 1211.5063, algorithm 1.
     """
-    squares = np.stack([squared(g).sum() for g in gradients]) if gradients else np.zeros(0)  # read back all at once
-    norm = math.sqrt(sum(squares.tolist()))
+    norm = math.sqrt(sum_of_squares(gradients))
     if norm <= limit or not math.isfinite(norm):
         return list(gradients), norm
     return [g * (limit / norm) for g in gradients], norm

@@ -20,10 +20,12 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any, ClassVar
 
+import numpy as np
+
 from ..errors import ConfigError, ShapeError, explain
 from ..nn import Parameter
 from .adamw import adamw_update
-from .optimizer import Group, Optimizer, each_map, length
+from .optimizer import Group, Optimizer, each_map, squared
 
 STEEP = (3.4445, -4.7750, 2.0315)  # Muon's: slope 3.4 at 0, ends in [0.682, 1.202]
 CUBIC = (1.5, -0.5, 0.0)  # these two converge to 1, slowly from small values
@@ -67,7 +69,7 @@ def newton_schulz(G: Any, steps: int = 5, coefficients: tuple = STEEP, *, eps: f
         raise ConfigError(explain(f"{steps} steps want {steps} triples of coefficients.", got=len(triples)))
     tall = G.shape[0] > G.shape[1]
     X = G.T if tall else G  # X X^T is then the smaller of the two products
-    X = X / (length(X) + eps)
+    X = X / (np.sqrt(squared(X).sum()) + eps)
     for a, b, c in triples:
         A = X @ X.conj().T
         X = a * X + (b * A + c * (A @ A)) @ X

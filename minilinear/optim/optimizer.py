@@ -209,6 +209,11 @@ def squared(g: Any) -> Any:
     return (g * g.conj()).real if g.dtype.kind == "c" else g * g
 
 
+def sum_of_squares(arrays: Sequence[Any]) -> float:
+    """That of all numbers of all arrays, a Python float: a GPU is waited for once."""
+    return sum(np.stack([squared(x).sum() for x in arrays]).tolist()) if arrays else 0.0
+
+
 def length(x: Any) -> float:
     """The Frobenius norm ||x||, a Python float."""
     return math.sqrt(float(squared(x).sum()))

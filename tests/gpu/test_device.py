@@ -18,12 +18,13 @@ from minilinear.autograd import cross_entropy, unwrap
 from minilinear.autograd.ops.indexing import _scatter_in_levels
 from minilinear.cli import main
 from minilinear.errors import ConfigError, MixedDevices
-from minilinear.kan import BSplineLayer
+from minilinear.kan import BSpline, BSplineLayer
 from minilinear.models import ModelConfig, make_model
 from minilinear.models.tables import FEED_FORWARDS, MIXERS, NORMS, TRANSITIONS
 from minilinear.models.watch import watch
 from minilinear.nn import Embedding, Linear
 from minilinear.optim import EMA, OPTIMIZERS, adaptive_clip, clip_by_global_norm, clip_by_value
+from minilinear.optim.muon import newton_schulz
 from minilinear.randomness import stream
 from minilinear.tasks import task
 from minilinear.training import Run, RunFolder, bits_by_position, evaluate, evaluate_text
@@ -394,3 +395,28 @@ def test_what_a_memory_does_is_watched_in_numpys_memory(mixer):
 
 def numbers(found):
     return [x for value in found.values() for x in (numbers(value) if isinstance(value, dict) else [value])]
+
+
+def test_what_a_gpu_is_waited_for(monkeypatch):
+    """Newton and Schulz read nothing back, the length of all gradients one number, a grid is looked at once."""
+    waits = []
+    strict = fake_cupy.Strict
+    for name in ("__float__", "__bool__", "get"):
+        read = getattr(strict, name)
+        monkeypatch.setattr(strict, name, lambda self, read=read: (waits.append(read), read(self))[1])
+    asked_for = strict.__getattr__
+    reads = lambda self, name: (name in ("item", "tolist") and waits.append(name), asked_for(self, name))[1]
+    monkeypatch.setattr(strict, "__getattr__", reads)
+    with ml.use("cupy"):
+        newton_schulz(backend.made(draw(3, 5)), 2)
+        assert waits == []
+        clip_by_global_norm([backend.made(draw(n)) for n in (3, 4, 5)], 0.1)
+        assert len(waits) == 1
+        basis, x = BSpline(3), backend.made(draw(4, 3))
+        basis(x)
+        asked = len(waits)
+        basis(x), basis.derivative(x)
+        assert len(waits) == asked > 1
+        basis.grid.data = basis.grid.data * 2
+        basis(x)
+        assert len(waits) > asked

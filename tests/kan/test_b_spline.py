@@ -214,3 +214,14 @@ def test_the_error_of_cubic_splines_falls_with_the_fourth_power_of_the_cells():
         errors.append(np.sqrt(np.mean((B @ np.linalg.lstsq(B, y)[0] - y) ** 2)))
     slope = np.polyfit(np.log(cells), np.log(errors), 1)[0]
     assert -4.5 < slope < -3.8
+
+
+def test_a_grid_is_looked_at_once_and_another_one_again(monkeypatch):
+    basis, asked = BSpline(2), []
+    monkeypatch.setattr("minilinear.kan.b_spline.is_uniform", lambda t: asked.append(t) or is_uniform(t))
+    x = np.zeros((3, 2))
+    basis(x), basis.derivative(x)
+    assert len(asked) == 1 and basis.uniform
+    basis.grid.data = basis.grid.data**3
+    basis(x), basis(x)
+    assert len(asked) == 2 and not basis.uniform
