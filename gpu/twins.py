@@ -5,11 +5,11 @@ The twins stand beside their kernels' registrations, in norms.py and the like; t
 
 from __future__ import annotations
 
-from . import convolution, cross_entropy, diagonal, glu, kan, norms, optim, scan, softmax
+from . import attention, convolution, cross_entropy, diagonal, glu, kan, norms, optim, scan, softmax
 from .mirror import Twin
 
 TABLE: dict[str, Twin] = (
     cross_entropy.TWINS | glu.TWINS | norms.TWINS | softmax.TWINS  # on rows
     | convolution.TWINS | kan.TWINS | optim.TWINS | scan.TWINS  # along streams
-    | diagonal.TWINS  # recurrences
+    | attention.TWINS | diagonal.TWINS  # over whole sequences
 )  # fmt: skip

@@ -355,7 +355,9 @@ def some_heads(q, k, R, C):
     return [slice(n, n + step) for n in range(0, q.shape[0], step)]
 
 
-_chunk = Primitive(chunk_forward, backward=chunk_backward, reference=parallel, name="softmax_attention")
+_chunk = backend.mirrored("softmax_attention")(
+    Primitive(chunk_forward, backward=chunk_backward, reference=parallel, name="softmax_attention")
+)
 
 
 def merge_attention(o1: Array, lse1: Array, o2: Array, lse2: Array) -> tuple[Array, Array]:

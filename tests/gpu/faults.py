@@ -133,4 +133,26 @@ DIAGONAL: list[tuple[str, str, str, str]] = [
     ("diagonal_gate", "d_0 + lane < K", "true", "out-of-bounds"),
 ]
 
-FAULTS = ROWS + STREAMS + DIAGONAL
+ATTENTION: list[tuple[str, str, str, str]] = [
+    (
+        "softmax_attention_forward",
+        "channels(shared.b, y, j, c);\n        __syncthreads();",
+        "channels(shared.b, y, j, c);",
+        "race-in-block",
+    ),
+    ("softmax_attention_forward", "first + n < of.end && c + d", "c + d", "out-of-bounds"),
+    ("softmax_attention_forward", "sink == nullptr ? -INFINITE : sink[", "sink[", "null-argument"),
+    ("softmax_attention_backward_queries", "n < TILE; n += 8", "n < 8; n += 8", "uninitialised-shared"),
+    ("softmax_attention_backward_queries", "if (dlse != nullptr) sum", "sum", "null-argument"),
+    ("softmax_attention_backward_queries", "row + i < own.end ? lse", "true ? lse", "out-of-bounds"),
+    (
+        "softmax_attention_backward_keys",
+        "multiply(c[slab], shared.p + d, shared.b);\n            __syncthreads();",
+        "multiply(c[slab], shared.p + d, shared.b);",
+        "race-in-block",
+    ),
+    ("softmax_attention_backward_keys", "own < of.width", "true", "out-of-bounds"),
+    ("softmax_attention_backward_keys", "row < own.to ? delta", "true ? delta", "out-of-bounds"),
+]
+
+FAULTS = ROWS + STREAMS + DIAGONAL + ATTENTION

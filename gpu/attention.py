@@ -1,0 +1,162 @@
+"""Causal softmax attention in blocks: kernels/attention.cu."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from ..attention.softmax import _chunk
+from ..backend import home, moved
+from .launch import kernel
+from .mirror import Twin
+
+WIDEST = 256  # K and V: a block keeps as many channels of 64 rows in its registers
+TILE = 64  # rows, or keys, of a block
+
+# A block of either kind: its own lines first ... end - 1; those of the other side that meet them, from ... to - 1; and
+# where a query's own token is among the keys, token + shift.
+Work = tuple[int, int, int, int, int]
+
+
+def query_tiles(B: int, T: int, S: int, R: int, sequences: Any, window: int) -> list[Work]:
+    """Tiles of rows, row = token * R + r, and the keys that they see."""
+    found = []
+    for a, b, c, d in everywhere(B, T, S, sequences):
+        shift = d - b
+        for first in range(a * R, b * R, TILE):
+            end = min(first + TILE, b * R)
+            earliest, last = first // R + shift, (end - 1) // R + shift
+            found.append((first, end, max(c, earliest + 1 - window), last + 1, shift))
+    return found
+
+
+def key_tiles(B: int, T: int, S: int, R: int, sequences: Any, window: int) -> list[Work]:
+    """Tiles of keys, and the rows that see them."""
+    found = []
+    for a, b, c, d in everywhere(B, T, S, sequences):
+        shift = d - b
+        for first in range(c, d, TILE):
+            end = min(first + TILE, d)
+            earliest, last = max(a, first - shift), min(b, end - 1 - shift + window)
+            found.append((first, end, earliest * R, max(earliest, last) * R, shift))
+    return found
+
+
+def everywhere(B: int, T: int, S: int, sequences: Any) -> Any:
+    """(a, b, c, d), queries a ... b - 1 and keys c ... d - 1 of each sequence, when the batch is one row of tokens."""
+    return [(n * T + a, n * T + b, n * S + c, n * S + d) for n in range(B) for a, b, c, d in sequences]
+
+
+@lru_cache(64)
+def on(place: str, tiles: Any, *sizes: Any) -> Any:
+    """The table (N, 5) where the kernels run; a training loop sends it once. The longest ways come first, so that no
+    block is left to go one of them when all others have ended.
+    """
+    found = sorted(tiles(*sizes), key=lambda work: work[2] - work[3])
+    return moved(np.array(found, np.int32).reshape(-1, 5), place)
+
+
+def drawn(tiles: Any) -> Any:
+    """The table of one sequence, for `cases`."""
+    return lambda rng, T, S, H, G, window: tiles(1, T, S, H // G, ((0, T, 0, S),), window)
+
+
+QUERIES: dict[str, Any] = {
+    "template": lambda K, V: "<1>" if max(K, V) <= 64 else "<2>" if max(K, V) <= 128 else "<4>",
+    "templates": ("<1>", "<2>", "<4>"),
+    "grid": lambda N, G: (N, G),
+    "block": 256,
+    "draw": {"tiles": drawn(query_tiles)},
+}
+KEYS: dict[str, Any] = {
+    "template": lambda K, V: "<1>" if max(K, V) <= 64 else "<2>",
+    "templates": ("<1>", "<2>"),
+    "grid": lambda N, G, K, V: (N, G, -(-max(K, V) // 128)),
+    "block": 256,
+    "draw": {"tiles": drawn(key_tiles)},
+}
+CASES = (  # one sequence each, of as many tiles of rows as of keys
+    {"T": 5, "S": 5, "H": 2, "G": 1, "K": 3, "V": 5, "window": 5, "N": 1},
+    {"T": 35, "S": 67, "H": 2, "G": 1, "K": 17, "V": 70, "window": 20, "N": 2},
+    {"T": 3, "S": 4, "H": 1, "G": 1, "K": 130, "V": 2, "window": 4, "N": 1},
+)
+INPUTS = {"q": "T H K", "k": "S G K", "v": "S G V"}
+
+forward_kernel = kernel(
+    "attention.cu",
+    "softmax_attention_forward",
+    shapes={**INPUTS, "sink": "H?", "tiles": "N 5", "out": "T H V", "lse": "T H"},
+    registers=192,
+    flops=lambda T, S, H, K, V: T * (2 * S - T + 1) * H * (K + V),
+    cases=(*CASES, CASES[0] | {"sink": None}),
+    **QUERIES,
+)
+queries_kernel = kernel(
+    "attention.cu",
+    "softmax_attention_backward_queries",
+    shapes={
+        **INPUTS, "out": "T H V", "lse": "T H", "dout": "T H V", "dlse": "T H?", "tiles": "N 5",
+        "dq": "T H K", "delta": "T H",
+    },
+    registers=224,
+    flops=lambda T, S, H, K, V: T * (2 * S - T + 1) * H * (2 * K + V),
+    cases=(*CASES, CASES[0] | {"dlse": None}),
+    **QUERIES,
+)  # fmt: skip
+keys_kernel = kernel(
+    "attention.cu",
+    "softmax_attention_backward_keys",
+    shapes={
+        **INPUTS, "lse": "T H", "delta": "T H", "dout": "T H V", "tiles": "N 5", "dk": "S G K", "dv": "S G V",
+    },
+    registers=224,
+    flops=lambda T, S, H, K, V: T * (2 * S - T + 1) * H * 2 * (K + V),
+    cases=CASES,
+    **KEYS,
+)  # fmt: skip
+
+
+def arguments(q, k, v, *, window, sequences):
+    """What all three kernels are given, and how a table of theirs is asked for."""
+    (B, T, H, K), (_, S, G, _) = q.shape, k.shape
+    window = min(window or S, S)
+    where = tuple((a.start, a.stop, b.start, b.stop) for a, b in sequences)
+    tiles = lambda make: on(home(q), make, B, T, S, H // max(G, 1), where, window)
+    return {"q": q.reshape(B * T, H, K), "k": flat(k), "v": flat(v), "window": window}, tiles
+
+
+def flat(x):
+    """(B, T, ...) -> (B T, ...)."""
+    return None if x is None else x.reshape(x.shape[0] * x.shape[1], *x.shape[2:])
+
+
+def forward(q, k, v, sink, *, window, sequences, chunk):
+    """o (B, T, H, V) and log Z (B, T, H)."""
+    given, tiles = arguments(q, k, v, window=window, sequences=sequences)
+    out, lse = forward_kernel(**given, sink=sink, tiles=tiles(query_tiles))
+    return out.reshape(*q.shape[:3], v.shape[3]), lse.reshape(q.shape[:3])
+
+
+def backward(gs, outs, inputs, needs, *, window, sequences, chunk):
+    """The gradient of a sink is a sum over all tokens, which is CuPy's."""
+    (dout, dlse), (out, lse), (q, k, v, sink) = gs, outs, inputs
+    dout = np.zeros_like(out) if dout is None else dout
+    given, tiles = arguments(q, k, v, window=window, sequences=sequences)
+    given |= {"lse": flat(lse), "dout": flat(dout)}
+    dq, delta = queries_kernel(**given, out=flat(out), dlse=flat(dlse), tiles=tiles(query_tiles))
+    dk, dv = keys_kernel(**given, delta=delta, tiles=tiles(key_tiles))
+    dsink = None if sink is None else -(np.exp(sink - flat(lse)) * delta).sum(0)
+    return dq.reshape(q.shape), dk.reshape(k.shape), dv.reshape(v.shape), dsink
+
+
+def refuses(q, k, v, sink, *, window, sequences, chunk):
+    """Wider heads would not fit the registers of a block."""
+    widest = max(q.shape[3], v.shape[3])
+    return None if widest <= WIDEST else f"{widest} channels in a head, the kernels have {WIDEST}"
+
+
+TWINS = {
+    "softmax_attention": Twin("softmax_attention", _chunk, forward, backward, refuses=refuses, outputs=2),
+}
