@@ -9,10 +9,10 @@ import numpy as np
 
 from ..attention.softmax import _chunk
 from ..backend import home, moved
+from .chunked import LARGEST, too_large
 from .launch import kernel
 from .mirror import Twin
 
-WIDEST = 256  # K and V: a block keeps as many channels of 64 rows in its registers
 TILE = 64  # rows, or keys, of a block
 
 # A block of either kind: its own lines first ... end - 1; those of the other side that meet them, from ... to - 1; and
@@ -50,32 +50,42 @@ def everywhere(B: int, T: int, S: int, sequences: Any) -> Any:
 
 
 @lru_cache(64)
-def on(place: str, tiles: Any, *sizes: Any) -> Any:
-    """The table (N, 5) where the kernels run; a training loop sends it once. The longest ways come first, so that no
-    block is left to go one of them when all others have ended.
+def table(place: str, device: int, tiles: Any, *sizes: Any) -> Any:
+    """(N, 5), where the kernels run; a training loop sends it once. The longest ways come first, so that no block is
+    left to go one of them when all others have ended.
     """
     found = sorted(tiles(*sizes), key=lambda work: work[2] - work[3])
     return moved(np.array(found, np.int32).reshape(-1, 5), place)
 
 
-def drawn(tiles: Any) -> Any:
-    """The table of one sequence, for `cases`."""
-    return lambda rng, T, S, H, G, window: tiles(1, T, S, H // G, ((0, T, 0, S),), window)
+def of_a_case(tiles: Any) -> dict[str, Any]:
+    """A case is one sequence: its table, and how long it is."""
+    made = lambda T, S, H, G, window: tiles(1, T, S, H // G, ((0, T, 0, S),), window)
+    return {
+        "draw": {"tiles": lambda rng, T, S, H, G, window: made(T, S, H, G, window)},
+        "usual": {"N": lambda T, S, H, G, window: len(made(T, S, H, G, window))},
+    }
 
 
+REQUIRES = {
+    "G == 0 or H % G == 0": "each head of keys serves as many query heads",
+    f"K <= {LARGEST} and V <= {LARGEST}": "a block keeps all channels of 64 rows in its registers",
+}
 QUERIES: dict[str, Any] = {
     "template": lambda K, V: "<1>" if max(K, V) <= 64 else "<2>" if max(K, V) <= 128 else "<4>",
     "templates": ("<1>", "<2>", "<4>"),
     "grid": lambda N, G: (N, G),
     "block": 256,
-    "draw": {"tiles": drawn(query_tiles)},
+    "requires": REQUIRES,
+    **of_a_case(query_tiles),
 }
 KEYS: dict[str, Any] = {
     "template": lambda K, V: "<1>" if max(K, V) <= 64 else "<2>",
     "templates": ("<1>", "<2>"),
     "grid": lambda N, G, K, V: (N, G, -(-max(K, V) // 128)),
     "block": 256,
-    "draw": {"tiles": drawn(key_tiles)},
+    "requires": REQUIRES,
+    **of_a_case(key_tiles),
 }
 CASES = (  # one sequence each, of as many tiles of rows as of keys
     {"T": 5, "S": 5, "H": 2, "G": 1, "K": 3, "V": 5, "window": 5, "N": 1},
@@ -123,7 +133,8 @@ def arguments(q, k, v, *, window, sequences):
     (B, T, H, K), (_, S, G, _) = q.shape, k.shape
     window = min(window or S, S)
     where = tuple((a.start, a.stop, b.start, b.stop) for a, b in sequences)
-    tiles = lambda make: on(home(q), make, B, T, S, H // max(G, 1), where, window)
+    device = q.device.id if home(q) == "cupy" else 0
+    tiles = lambda make: table(home(q), device, make, B, T, S, H // max(G, 1), where, window)
     return {"q": q.reshape(B * T, H, K), "k": flat(k), "v": flat(v), "window": window}, tiles
 
 
@@ -152,9 +163,8 @@ def backward(gs, outs, inputs, needs, *, window, sequences, chunk):
 
 
 def refuses(q, k, v, sink, *, window, sequences, chunk):
-    """Wider heads would not fit the registers of a block."""
-    widest = max(q.shape[3], v.shape[3])
-    return None if widest <= WIDEST else f"{widest} channels in a head, the kernels have {WIDEST}"
+    """A block keeps 64 rows of all channels in its registers."""
+    return too_large(q.shape[3], v.shape[3])
 
 
 TWINS = {

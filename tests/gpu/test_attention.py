@@ -193,14 +193,14 @@ def test_wider_heads_and_float64_fall_back():
     ran, text = account()
     assert "softmax_attention" not in ran
     assert [*text["softmax_attention"]] == [
-        "257 channels in a head, the kernels have 256",
+        "K = 257, V = 3: the kernels have 256 of each at most",
         "q is float64, the kernels are float32",
     ]
 
 
 def test_a_table_is_made_once_and_its_longest_way_comes_first():
     where = ((0, 300, 0, 300),)
-    tables = [attention.on("numpy", attention.query_tiles, 2, 300, 300, 2, where, 300) for _ in range(2)]
+    tables = [attention.table("numpy", 0, attention.query_tiles, 2, 300, 300, 2, where, 300) for _ in range(2)]
     assert tables[0] is tables[1]
     keys = tables[0][:, 3] - tables[0][:, 2]
     assert (np.diff(keys) <= 0).all()
@@ -209,7 +209,11 @@ def test_a_table_is_made_once_and_its_longest_way_comes_first():
 
 @pytest.mark.parametrize(
     "more",
-    [{"mixer": "softmax"}, {"mixer": "softmax", "kv_heads": 1, "window": 4, "sink": True, "qk_norm": "rms"}],
+    [
+        {"mixer": "softmax"},
+        {"mixer": "softmax", "kv_heads": 1, "window": 4, "sink": True, "qk_norm": "rms"},
+        {"mixer": "gated_delta_net+softmax", "layers": 2},
+    ],
     ids=str,
 )
 def test_losses_with_kernels_are_those_of_numpy(more):
