@@ -9,11 +9,13 @@ import numpy as np
 
 from ..attention.softmax import _chunk
 from ..backend import home, moved
+from .checks import GRID
 from .chunked import LARGEST, too_large
 from .launch import kernel
-from .mirror import Twin
+from .mirror import Twin, too_many
 
 TILE = 64  # rows, or keys, of a block
+MOST_GROUPS = GRID[1]
 
 # A block of either kind: its own lines first ... end - 1; those of the other side that meet them, from ... to - 1; and
 # where a query's own token is among the keys, token + shift.
@@ -163,10 +165,21 @@ def backward(gs, outs, inputs, needs, *, window, sequences, chunk):
 
 
 def refuses(q, k, v, sink, *, window, sequences, chunk):
-    """A block keeps 64 rows of all channels in its registers."""
-    return too_large(q.shape[3], v.shape[3])
+    """A block keeps 64 rows of all channels in its registers; heads of keys are counted along y."""
+    (B, T, H, K), (_, S, G, V) = q.shape, v.shape
+    if G > MOST_GROUPS:
+        return f"{G} heads of keys, the kernels have {MOST_GROUPS} at most"
+    return too_large(K, V) or too_many(B * max(T * H, S * G) * max(K, V))
 
 
 TWINS = {
-    "softmax_attention": Twin("softmax_attention", _chunk, forward, backward, refuses=refuses, outputs=2),
+    "softmax_attention": Twin(
+        "softmax_attention",
+        _chunk,
+        forward,
+        backward,
+        shapes={"q": "B T H K", "k": "B S G K", "v": "B S G V", "sink": "H?"},
+        refuses=refuses,
+        outputs=2,
+    ),
 }

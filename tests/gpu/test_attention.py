@@ -185,7 +185,7 @@ def test_second_derivatives_go_through_the_text():
     compare(draw(9, sink=True), order=2, kernels={FORWARD})
 
 
-def test_wider_heads_and_float64_fall_back():
+def test_what_the_kernels_do_not_take_runs_as_text():
     reset_account()
     with ml.use("cpucuda"):
         softmax_attention(*draw(3))
@@ -196,6 +196,13 @@ def test_wider_heads_and_float64_fall_back():
         "K = 257, V = 3: the kernels have 256 of each at most",
         "q is float64, the kernels are float32",
     ]
+    many = np.broadcast_to(f32(0), (1, 2**16, 2**10, 2**5))  # four bytes
+    options = {"window": None, "sequences": ((slice(0, 2**16), slice(0, 2**16)),), "chunk": 64}
+    refuses = attention.TWINS["softmax_attention"].refuses
+    assert "2,147,483,648" in refuses(many, many, many, None, **options)
+    assert refuses(many, many[:, :, :1], many[:, :, :1, :1], None, **options) is not None
+    assert refuses(many[:, 1:], many[:, :, :1], many[:, :, :1], None, **options) is None
+    assert "65536 heads" in refuses(*[many[:, :1].reshape(1, 1, 2**15, 1).repeat(2, 2)] * 3, None, **options)
 
 
 def test_a_table_is_made_once_and_its_longest_way_comes_first():
