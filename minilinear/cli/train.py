@@ -23,6 +23,7 @@ from ..training.atomic import atomic_write
 from ..training.display import Display
 from ..training.evaluation import EVALUATION_SEED, outputs_of
 from ..training.recipes import fitted_to, parse_changes, prepare, recipe
+from ..training.replay import Replay
 from ..training.usage import peak_memory, too_small
 from .console import AsJson, Backend, Plain, Set, make_console, print_json, say, show_table
 
@@ -72,6 +73,10 @@ def train(
     recompute: Annotated[
         bool, typer.Option("--recompute", help="Keep each block's input alone and run it again backwards: less memory.")
     ] = False,
+    graph: Annotated[
+        bool,
+        typer.Option("--graph", help="On a GPU: record a step as a CUDA graph, and launch it as one."),
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Folder of this run; by default a new one in runs/.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with the run in this folder.")] = None,
     checkpoint_every: Annotated[
@@ -93,7 +98,7 @@ def train(
         reset_account()
     with contextlib.ExitStack() as locks:
         if resume is not None:
-            alone(context, "checkpoint_every", "precision")
+            alone(context, "checkpoint_every", "precision", "graph")
             runs = resumed(resume, locks)
             if precision is not None:
                 change_precision(console, runs, precision)
@@ -128,8 +133,12 @@ def train(
             runs = _started(configs, made, out, f"{made.name}-seed{seed}", locks)
         for run in runs:
             run.checkpoint_every = checkpoint_every
+            if graph:
+                run.use_graph()
         _announce(console, runs)
         launches = advance_all(console, runs)
+        if runs[0].replay is not None:
+            say(console, replays(runs[0].replay))
         lengths = ", ".join(map(str, runs[0].task.tested))
         say(console, f"trained; testing at {lengths} tokens")
         try:
@@ -145,6 +154,9 @@ def train(
         result["seconds"] = round(time.perf_counter() - started, 2)
         result["peak_memory"], result["peak_memory_of"] = peak_memory()
         result["launches_per_step"] = launches
+        if (replay := runs[0].replay) is not None:
+            result["peak_memory"] += replay.held
+            result["graph"] = {"replayed": replay.replayed, "other": replay.other, "why": replay.why}
         result["backend"] = running
         if running != "numpy":
             result |= account()._asdict()
@@ -434,6 +446,13 @@ def _report(console: Console, runs: list[Run], result: dict[str, Any]) -> None:
     say(console, "Next:")
     for command, why in tries.items():
         say(console, f"  {command:<46}  {why}")
+
+
+def replays(replay: Replay) -> str:
+    """One line on what became of --graph."""
+    if replay.why is not None:
+        return f"--graph: {replay.why}; {replay.other} parts of batches ran as ever"
+    return f"--graph: {replay.replayed} of {replay.replayed + replay.other} parts of batches were replays"
 
 
 def used(result: dict[str, Any]) -> str:

@@ -34,6 +34,7 @@ from ..tasks import Task, Text, task_from_config
 from .checkpoint import load_checkpoint, previous, save_checkpoint
 from .diagnosis import origin
 from .folder import RunFolder
+from .replay import Replay
 
 CHECKPOINT_EVERY = 30.0  # seconds
 SHARED_FROM = 1 << 15  # numbers in a layer, B T D: with fewer, the threads wait for the interpreter
@@ -153,6 +154,7 @@ class Run:
         seconds: time spent on them, over all sittings.
         backends: [step, the backend that computed from there on]: more than one where a run went on elsewhere.
         precisions: [step, the precision of products from there on]: more than one after a change of mind.
+        replay: what records a step as a CUDA graph, after `use_graph`.
         tokens_per_second: trained on in this sitting; None before its first step.
         checkpoint_every: seconds of training between two checkpoints.
     """
@@ -175,6 +177,7 @@ class Run:
         self.carried: Any = None  # a state for each sequence, where batches are consecutive
         self.step, self.seconds, self._saved_at = 0, 0.0, 0.0
         self._sitting = 0, 0.0  # tokens and seconds
+        self.replay: Replay | None = None
         self.checkpoint_every = CHECKPOINT_EVERY
         self.backends: list[list[Any]] = []
         self.precisions: list[list[Any]] = [[0, config.precision]]
@@ -227,6 +230,15 @@ class Run:
         if checked(precision) != self.config.precision:
             self.precisions.append([self.step, precision])
             self.config = replace(self.config, precision=precision)
+
+    def use_graph(self) -> None:
+        """Record a step as a CUDA graph, where there is a GPU and the step can be recorded; `replay` says which."""
+        why = None
+        if not backend.on_gpu():
+            why = "a graph is recorded on a GPU"
+        elif self.whole_batches or self.config.segment or self.config.carry:
+            why = "a step with segments, carried states or statistics of the batch is not recorded"
+        self.replay = Replay(self.model, self.parameters, why)
 
     @property
     def finished(self) -> bool:
@@ -291,7 +303,10 @@ class Run:
 
         def part(b: slice) -> tuple[float, list[np.ndarray], Any]:
             state = None if self.carried is None else _rows(self.carried, b)
-            return self._part(inputs[b], targets[b], counted[b], total, state)
+            step = functools.partial(self._part, inputs[b], targets[b], counted[b], total, state)
+            if self.replay is None:
+                return step()
+            return self.replay(inputs[b], targets[b], int(counted[b].sum()) / total, step)
 
         parts: list[tuple[float, list[np.ndarray], Any]] = []
         size = -(-len(inputs) // min(config.micro_batches, len(inputs)))

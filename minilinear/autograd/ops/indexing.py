@@ -70,8 +70,11 @@ def getitem(x, index):
 
 
 def along(indices, axis):
-    """What take_along_axis means as an index: every other axis counts along itself."""
-    index = list(np.ogrid[tuple(slice(n) for n in indices.shape)])
+    """What take_along_axis means as an index: every other axis counts along itself, where the indices live."""
+    index, axes = [], range(indices.ndim)
+    for i in axes:
+        counted = np.arange(indices.shape[i], like=unwrap(indices))
+        index.append(counted.reshape([-1 if i == j else 1 for j in axes]))
     index[axis] = indices
     return tuple(index)
 
