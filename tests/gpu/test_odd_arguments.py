@@ -16,6 +16,7 @@ import pytest
 
 import minilinear as ml
 from minilinear import gpu
+from minilinear.attention import softmax_attention
 from minilinear.autograd import Tensor, cross_entropy, log_softmax, softmax
 from minilinear.autograd.primitive import as_array
 from minilinear.kan import b_spline, group_rational
@@ -44,7 +45,7 @@ def streams():
 
 # Where NaN and infinity get to depends on how a stream is cut into chunks.
 NOT_FINITE = {"nan", "inf", "infinite", "minus infinite"}
-SPREADING = ("gated_linear_attention", "gated_linear_attention_recurrent")
+SPREADING = ("softmax_attention", "gated_linear_attention", "gated_linear_attention_recurrent")
 
 
 def attention(form):
@@ -95,6 +96,10 @@ USUAL = {
     ),
     "gated_linear_attention": (attention("chunk"), streams),
     "gated_linear_attention_recurrent": (attention("recurrent"), streams),
+    "softmax_attention": (
+        lambda q, k, v, sink: softmax_attention(q, k, v, sink=sink, chunk=2),
+        lambda: {"q": normal(1, 5, 4, 3), "k": normal(1, 5, 2, 3), "v": normal(1, 5, 2, 2), "sink": normal(4)},
+    ),
     "adamw": (
         lambda parameters, *rest, **options: list(adamw_updates([*map(Parameter, parameters)], *rest, **options)),
         lambda: {
