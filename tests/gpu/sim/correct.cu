@@ -225,6 +225,24 @@ extern "C" __global__ void partial_shuffle(const float* x, float* y) {
   }
 }
 
+// All lanes read; then quarters of the warp meet, then halves, then all: lane 0 has heard of every read.
+extern "C" __global__ void gathered(const float* x, float* y) {
+  __shared__ float s[32];
+  s[threadIdx.x] = x[threadIdx.x];
+  __syncwarp();
+  for (int size = 2; size <= 32; size *= 2) {
+    y[threadIdx.x] += s[0];
+    __syncwarp((size == 32 ? ~0u : (1u << size) - 1) << threadIdx.x / size * size);
+  }
+  if (threadIdx.x == 0) s[0] = 1;
+  __syncwarp();
+  if (threadIdx.x < 16) {  // lane 20 read before the last meeting of all, these after it
+    y[threadIdx.x] = s[0];
+    __syncwarp(0x0000ffffu);
+    if (threadIdx.x == 7) s[0] = 2;
+  }
+}
+
 extern "C" __global__ void returned_lanes(float* s, int* y, int n) {  // __syncwarp and votes are for those that are left
   if (threadIdx.x >= n) return;
   s[threadIdx.x] = threadIdx.x;

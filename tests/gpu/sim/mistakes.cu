@@ -285,6 +285,43 @@ extern "C" __global__ void half_a_warp(float* y) {
   y[threadIdx.x] = s[threadIdx.x ^ 16];  // missing-syncwarp s
 }
 
+// Lane 0 reads early. Lanes 1 and 2 meet, 2 reads too, they meet again, and 1 writes: after the read of 2, not of 0.
+extern "C" __global__ void early_read(float* y) {
+  __shared__ float s[1];
+  if (threadIdx.x == 3) s[0] = 1;
+  __syncthreads();
+  if (threadIdx.x == 0) y[0] = s[0];
+  if (threadIdx.x == 1 || threadIdx.x == 2) {
+    __syncwarp(6);
+    if (threadIdx.x == 2) y[2] = s[0];
+    __syncwarp(6);
+    if (threadIdx.x == 1) s[0] = 2;  // missing-syncwarp s
+  }
+}
+
+// Pairs of lanes read one after another, each after it has met the next pair; the last pair has met its neighbours only.
+extern "C" __global__ void chain_of_reads(float* y) {
+  __shared__ float s[1];
+  if (threadIdx.x == 0) s[0] = 1;
+  __syncthreads();
+  for (int pair = 0; pair < 16; pair++)
+    if (threadIdx.x / 2 == pair) {
+      y[threadIdx.x] = s[0];
+      __syncwarp(3u << 2 * pair);
+    }
+  if (threadIdx.x >= 30) __syncwarp(0xc0000000u);
+  if (threadIdx.x == 31) s[0] = 2;  // missing-syncwarp s
+}
+
+// Lane 5 reads, then 7; a fence lies between them, which orders nothing between lanes. All but 5 meet.
+extern "C" __global__ void read_before_a_fence(float* y) {
+  float v = threadIdx.x == 5 ? y[1] : 0;
+  __threadfence();
+  if (threadIdx.x == 7) v = y[1];
+  __syncwarp(threadIdx.x == 5 ? 32u : ~32u);
+  if (threadIdx.x == 6) y[1] = v;  // missing-syncwarp y
+}
+
 extern "C" __global__ void no_syncwarp_before_fragment(const float* x, float* y) {
   __shared__ __nv_bfloat16 a[16 * 16];
   for (int i = threadIdx.x; i < 256; i += 32) a[i] = __float2bfloat16(x[i]);  // missing-syncwarp a

@@ -20,7 +20,7 @@ void count_copy(const CopyUnderWay& copy, int step) {
 }
 
 // An access, of whichever thread, to what a copy reads or writes. False: none is under way after all.
-bool meets_a_copy(const Region& region, const Access& access) {
+__attribute__((noinline, cold)) bool meets_a_copy(const Region& region, const Access& access) {
   const auto meets = [&access](uintptr_t low, size_t bytes) {
     return access.address < low + bytes && low < access.address + access.size;
   };

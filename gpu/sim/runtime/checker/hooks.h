@@ -27,6 +27,7 @@ void chk_launch_begin(const Launch* launch) {
   check.sites.clear();
   check.launch = launch;
   check.epoch = check.block_epoch = check.block = 0;
+  check.blocks.clear();
   const unsigned count = launch->block.x * launch->block.y * launch->block.z;
   check.threads.assign(count, ThreadState{});
   check.counters.clear(count);
@@ -114,10 +115,12 @@ void chk_block_begin() {
   const uint3 grid = check.launch->grid, b = sim_current.block;
   check.block = b.x + grid.x * (b.y + grid.y * b.z) + 1;
   check.block_epoch = ++check.epoch;
+  check.blocks.push_back({check.epoch, check.block});
   forget_fences();
+  check.times.clear();
   check.left_stack = nullptr;
   for (uint32_t& time : check.warp_time) time = 1;
-  for (auto& thread : check.threads) memset(thread.known, 0, sizeof thread.known);
+  for (auto& thread : check.threads) memset(thread.known, 0, sizeof thread.known), thread.known_of_all = 0;
   for (Region* region : check.regions) {
     if (region->space == Space::dynamic_shared && region->low) {
       memset(region->low, 0xff, region->bytes);  // NaN
@@ -131,6 +134,7 @@ void chk_barrier() {
   settle_unwritten();
   share_fences();
   check.epoch++;
+  check.times.clear();
   check.counters.barrier();
   check.counters.flush_all();
 }
@@ -148,8 +152,13 @@ void chk_warp(unsigned warp, unsigned mask, bool orders_memory) {
     for (unsigned i = 0; i < 32; i++) joined[i] = std::max(joined[i], check.threads[warp * 32 + lane].known[i]);
   }
   for (unsigned left = mask; left; left &= left - 1) joined[__builtin_ctz(left)] = now;
-  for (unsigned left = mask; left; left &= left - 1)
-    memcpy(check.threads[warp * 32 + static_cast<unsigned>(__builtin_ctz(left))].known, joined, sizeof joined);
+  const size_t lanes = std::min<size_t>(check.threads.size() - warp * 32, 32);
+  const uint32_t least = *std::min_element(joined, joined + lanes);
+  for (unsigned left = mask; left; left &= left - 1) {
+    ThreadState& thread = check.threads[warp * 32 + static_cast<unsigned>(__builtin_ctz(left))];
+    memcpy(thread.known, joined, sizeof joined);
+    thread.known_of_all = least;
+  }
 }
 
 void chk_thread_begin() {

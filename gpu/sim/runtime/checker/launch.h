@@ -1,5 +1,6 @@
 // What the checker keeps of one launch: findings, the memory, and what each thread knows.
 #pragma once
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <map>
@@ -67,6 +68,7 @@ struct ThreadState {
   Covered covered;        // by its fences since the last barrier, and by those it has heard of
   std::vector<CopyUnderWay> copies;  // in the order of their beginnings
   uint32_t known[32];     // times of the lanes of its warp up to which it knows what they did (Checker::warp_time)
+  uint32_t known_of_all;  // the least of them
   size_t low, high;       // local bytes that are watched, as offsets into its part of `unset`
 };
 
@@ -82,7 +84,9 @@ struct Checker {
   std::vector<Unwritten> unwritten;
 
   uint32_t epoch = 0, block_epoch = 0, block = 0;  // block: number + 1 of the block that runs
+  std::vector<std::pair<uint32_t, uint32_t>> blocks;  // those that ran: their first epochs and numbers + 1
   std::vector<ThreadState> threads;
+  std::vector<std::array<uint32_t, 32>> times;  // of the lanes' reads of a word, where they differ; in this epoch
   uint32_t warp_time[32];  // how many times lanes of the warp have met in a __syncwarp
   // The next thread may go on with the stack of the one that has finished, inside the same calls of the runtime's.
   const Byte* left_stack = nullptr;
@@ -111,6 +115,12 @@ Region* region_of(uintptr_t address) {
   for (Region* region : check.regions)
     if (region->holds(address)) found = check.last_region = region;
   return found;
+}
+
+// The number + 1 of the block in which an epoch was.
+uint32_t block_of(uint32_t epoch) {
+  const auto next = std::upper_bound(check.blocks.begin(), check.blocks.end(), std::make_pair(epoch, ~0u));
+  return std::prev(next)->second;
 }
 
 uint3 thread_index(unsigned linear) {

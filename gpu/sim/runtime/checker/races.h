@@ -26,7 +26,7 @@ bool ordered(unsigned self, unsigned other, uint32_t time) {
   return self / 32 == other / 32 && check.threads[self].known[other % 32] >= time;
 }
 
-void race(const Region& region, const Access& access, bool between_blocks, Kind other_kind, unsigned other_thread,
+__attribute__((noinline, cold)) void race(const Region& region, const Access& access, bool between_blocks, Kind other_kind, unsigned other_thread,
           uint32_t other_block, uint32_t other_site) {
   const char* kind = between_blocks ? "race-between-blocks"
                      : other_thread / 32 == access.thread / 32 ? "missing-syncwarp"
@@ -52,6 +52,35 @@ void race(const Region& region, const Access& access, bool between_blocks, Kind 
   }
 }
 
+constexpr size_t most_times = size_t{1} << 18;  // of 128 bytes each
+
+uint32_t time_of_read(const Cell& cell, unsigned lane) {
+  return cell.read_times ? check.times[cell.read_times - 1][lane] : cell.read_time;
+}
+
+// A lane reads what lanes of its warp have read at earlier times. Reads that come before this one need not be kept: what
+// comes after this one comes after them, too. After a __syncwarp of all lanes that is so for all reads; otherwise the
+// others are kept, each with its time.
+__attribute__((noinline, cold)) void add_later_read(Cell& cell, unsigned self) {
+  const uint32_t lane = 1u << self % 32, now = check.warp_time[self / 32];
+  uint32_t kept = 0;
+  if (check.threads[self].known_of_all < cell.read_time)
+    for (uint32_t left = cell.read_lanes & ~lane; left; left &= left - 1) {
+      const unsigned other = static_cast<unsigned>(__builtin_ctz(left));
+      if (!ordered(self, self / 32 * 32 + other, time_of_read(cell, other))) kept |= 1u << other;
+    }
+  if (kept && !cell.read_times && check.times.size() == most_times) kept = 0;
+  if (kept && !cell.read_times) {
+    check.times.emplace_back().fill(cell.read_time);
+    cell.read_times = static_cast<uint32_t>(check.times.size());
+  }
+  if (kept)
+    check.times[cell.read_times - 1][self % 32] = now;
+  else
+    cell.read_times = 0;
+  cell.read_lanes = kept | lane;
+}
+
 // Is the access in order with what the cell remembers? True if not: then something has been found.
 bool conflict(const Region& region, Cell& cell, const Access& access) {
   const unsigned self = access.thread, warp = self / 32;
@@ -60,9 +89,10 @@ bool conflict(const Region& region, Cell& cell, const Access& access) {
   bool found = false;
 
   if (!is_shared(region.space)) {
-    if (cell.write_block && !both_atomic && 
-        !knows(cell.write_block, cell.write_epoch, cell.write_thread, cell.write_time)) {
-      race(region, access, true, cell.write_kind, cell.write_thread, cell.write_block, cell.write_site), found = true;
+    if (cell.write_epoch && cell.write_epoch < check.block_epoch && !both_atomic &&
+        !knows(block_of(cell.write_epoch), cell.write_epoch, cell.write_thread, cell.write_time)) {
+      race(region, access, true, cell.write_kind, cell.write_thread, block_of(cell.write_epoch), cell.write_site);
+      found = true;
     } else if (writes && cell.read_block &&
                !knows(cell.read_block, cell.read_epoch, cell.read_thread, cell.read_time) &&
                !(cell.read_block == several && !check.taken_up.empty())) {
@@ -89,7 +119,7 @@ bool conflict(const Region& region, Cell& cell, const Access& access) {
     } else {
       for (uint32_t left = cell.read_lanes & ~lane; left && !unordered; left &= left - 1) {
         other = warp * 32 + static_cast<unsigned>(__builtin_ctz(left));
-        unordered = !ordered(self, other, cell.read_time);
+        unordered = !ordered(self, other, time_of_read(cell, other % 32));
       }
     }
     if (unordered) race(region, access, false, read, other, check.block, cell.read_site), found = true;
@@ -104,11 +134,11 @@ void record(Cell& cell, const Access& access) {
   const bool read_now = cell.read_epoch == check.epoch && cell.read_lanes;
   if (access.kind == read) {
     if (!read_now) {
-      cell.read_epoch = check.epoch, cell.read_lanes = lane, cell.read_several_warps = false;
+      cell.read_epoch = check.epoch, cell.read_lanes = lane, cell.read_times = 0, cell.read_several_warps = false;
     } else if (cell.read_thread / 32 != warp) {
-      cell.read_several_warps = true, cell.read_other = cell.read_thread, cell.read_lanes = lane;
-    } else if (cell.read_time != check.warp_time[warp]) {
-      cell.read_lanes = lane;  // what is ordered after this read is, as a rule, ordered after earlier ones too
+      cell.read_several_warps = true, cell.read_other = cell.read_thread, cell.read_lanes = lane, cell.read_times = 0;
+    } else if (cell.read_time != check.warp_time[warp] || cell.read_times) {
+      add_later_read(cell, self);
     } else {
       cell.read_lanes |= lane;
     }
@@ -126,7 +156,7 @@ void record(Cell& cell, const Access& access) {
     cell.read_lanes = 0;
   }
   cell.write_epoch = check.epoch, cell.write_time = check.warp_time[warp], cell.write_site = access.site;
-  cell.write_block = check.block, cell.write_thread = static_cast<uint16_t>(self), cell.write_kind = access.kind;
+  cell.write_thread = static_cast<uint16_t>(self), cell.write_kind = access.kind;
 }
 
 }  // namespace

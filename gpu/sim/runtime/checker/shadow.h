@@ -26,14 +26,15 @@ struct Access {
 constexpr uint32_t several = ~0u;
 
 struct Cell {
-  // The last write. The epoch tells the block too, since epochs only grow: 0 is before all of them.
-  uint32_t write_epoch, write_time, write_site, write_block;  // time: of the warp; block: its number + 1
+  // The last write. The epoch tells the block too, since epochs only grow (block_of): 0 is before all of them.
+  uint32_t write_epoch, write_time, write_site;  // time: of the warp
   uint16_t write_thread;
   Kind write_kind;
   bool split : 1, read_several_warps : 1;  // split: its four bytes have cells of their own
   // The reads since then, in one epoch: the lanes of one warp that read, or that several warps did.
   uint16_t read_thread, read_other;  // the last reader, and one of another warp
   uint32_t read_epoch, read_time, read_site, read_lanes;
+  uint32_t read_times;  // 0: all of these lanes read at read_time; otherwise where the time of each is (Checker::times)
   uint32_t read_block;  // number + 1 of the one block that read it in this launch, or `several`
   // Asynchronous copies that are under way, by how many: to this word, and from it (copies.h).
   uint16_t copies_to, copies_from;
