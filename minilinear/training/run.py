@@ -301,28 +301,29 @@ class Run:
         if self.whole_batches:
             threads = 1  # a norm over the batch wants to see it whole
 
-        def part(b: slice) -> tuple[float, list[np.ndarray], Any]:
+        def part(b: slice) -> tuple[list[np.ndarray], list[np.ndarray], Any]:
             state = None if self.carried is None else _rows(self.carried, b)
             step = functools.partial(self._part, inputs[b], targets[b], counted[b], total, state)
             if self.replay is None:
                 return step()
             return self.replay(inputs[b], targets[b], int(counted[b].sum()) / total, step)
 
-        parts: list[tuple[float, list[np.ndarray], Any]] = []
+        parts: list[tuple[list[np.ndarray], list[np.ndarray], Any]] = []
         size = -(-len(inputs) // min(config.micro_batches, len(inputs)))
         for first in range(0, len(inputs), size):
             length = min(size, len(inputs) - first)
             parts += backend.side_by_side(functools.partial(_shifted, part, first), length, threads)
         if config.carry:
             self.carried = _joined([state for _, _, state in parts])
-        gradients = zip(*(gradients for _, gradients, _ in parts))
-        return sum(loss for loss, _, _ in parts), [functools.reduce(np.add, gs) for gs in gradients]
+        gradients = [functools.reduce(np.add, gs) for gs in zip(*(gradients for _, gradients, _ in parts))]
+        losses = np.stack([loss for losses, _, _ in parts for loss in losses])
+        return sum(losses.tolist()), gradients  # read back when all of the work is under way: a GPU does not wait
 
     def _part(
         self, inputs: np.ndarray, targets: np.ndarray, counted: np.ndarray, total: int, state: Any
-    ) -> tuple[float, list[np.ndarray], Any]:
-        """The share of some sequences in the loss and the gradient, segment by segment."""
-        config, loss, gradients = self.config, 0.0, None
+    ) -> tuple[list[np.ndarray], list[np.ndarray], Any]:
+        """The share of some sequences in the loss, for each segment, and in the gradient."""
+        config, losses, gradients = self.config, [], None
         length = config.segment or inputs.shape[1]
         for t in range(0, inputs.shape[1], length):
             x, y, weight = inputs, targets, int(counted.sum()) / total
@@ -331,11 +332,11 @@ class Run:
                 weight = int(counted[:, t : t + length].sum()) / total
             outputs, state = self.model(x) if state is None else self.model(x, state)
             here = self.loss(outputs, y) * weight
-            loss += here.item()
+            losses.append(here.data)
             own = [0 * p.data if g is None else g.data for p, g in zip(self.parameters, self._grad(here))]
             gradients = own if gradients is None else [a + b for a, b in zip(gradients, own)]
             state = tuple(s.detach() if hasattr(s, "detach") else s for s in state)
-        return loss, gradients or [], state
+        return losses, gradients or [], state
 
     def _grad(self, loss: Tensor) -> Sequence[Tensor | None]:
         """Parameters that a segment did not reach have no gradient in it."""

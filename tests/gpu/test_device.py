@@ -397,8 +397,9 @@ def numbers(found):
     return [x for value in found.values() for x in (numbers(value) if isinstance(value, dict) else [value])]
 
 
-def test_what_a_gpu_is_waited_for(monkeypatch):
-    """Newton and Schulz read nothing back, the length of all gradients one number, a grid is looked at once."""
+@pytest.fixture
+def waits(monkeypatch):
+    """What was read back from the GPU, which this processor waits for: a list that grows."""
     waits = []
     strict = fake_cupy.Strict
     for name in ("__float__", "__bool__", "get"):
@@ -407,6 +408,11 @@ def test_what_a_gpu_is_waited_for(monkeypatch):
     asked_for = strict.__getattr__
     reads = lambda self, name: (name in ("item", "tolist") and waits.append(name), asked_for(self, name))[1]
     monkeypatch.setattr(strict, "__getattr__", reads)
+    return waits
+
+
+def test_what_a_gpu_is_waited_for(waits):
+    """Newton and Schulz read nothing back, the length of all gradients one number, a grid is looked at once."""
     with ml.use("cupy"):
         newton_schulz(backend.made(draw(3, 5)), 2)
         assert waits == []
@@ -420,3 +426,17 @@ def test_what_a_gpu_is_waited_for(monkeypatch):
         basis.grid.data = basis.grid.data * 2
         basis(x)
         assert len(waits) > asked
+
+
+@pytest.mark.parametrize("mixer", ["softmax", "linear", "delta_product+softmax"])
+def test_a_training_step_waits_for_the_gpu_twice_at_its_end(mixer, waits):
+    """For the losses of all parts together and for the length of the gradient; nothing before that."""
+    made, config = small("s3", mixer=mixer, heads=2, layers=2, micro_batches=2, segment=3)
+    with ml.use("cupy"):
+        run = Run(config, RunFolder("nowhere"), made)
+        before = []
+        own = run._part
+        run._part = lambda *given: (own(*given), before.append(len(waits)))[0]
+        run.advance()
+    assert before == [0, 0]
+    assert len(waits) == 2
