@@ -120,6 +120,7 @@ def evenly(rng: np.random.Generator, n: int, pieces: int) -> np.ndarray:
 
 DRAW: dict[str, Callable[..., Any]] = {
     "g": lambda rng, T, H, G: -rng.uniform(0, 2, (T, H, G)),
+    "beta": lambda rng, T, R, H: rng.uniform(0, 2, (T, R, H)),
     "starts": lambda rng, T, N: evenly(rng, T, N),
     "bounds": lambda rng, N, sequences: evenly(rng, N, sequences),
     "after": lambda rng, N: np.append(np.arange(1, N), -1),

@@ -5,11 +5,24 @@ The twins stand beside their kernels' registrations, in norms.py and the like; t
 
 from __future__ import annotations
 
-from . import attention, convolution, cross_entropy, diagonal, glu, kan, norms, optim, scan, softmax
+from . import (
+    attention,
+    convolution,
+    cross_entropy,
+    diagonal,
+    glu,
+    householder,
+    householder_recurrent,
+    kan,
+    norms,
+    optim,
+    scan,
+    softmax,
+)
 from .mirror import Twin
 
 TABLE: dict[str, Twin] = (
     cross_entropy.TWINS | glu.TWINS | norms.TWINS | softmax.TWINS  # on rows
     | convolution.TWINS | kan.TWINS | optim.TWINS | scan.TWINS  # along streams
-    | attention.TWINS | diagonal.TWINS  # over whole sequences
+    | attention.TWINS | diagonal.TWINS | householder.TWINS | householder_recurrent.TWINS  # over whole sequences
 )  # fmt: skip

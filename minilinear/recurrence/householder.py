@@ -178,6 +178,7 @@ def delta_rule(
 # The definition.
 
 
+@backend.mirrored("delta_product_recurrent")
 def recurrent(q, k, v, beta, g, p, S, *, scale, chunk, cu_seqlens):
     """Token by token, correction by correction, as in the equations above. Plain NumPy, so it differentiates itself."""
     tokens = (q, k, v, beta, g, p)
@@ -419,4 +420,6 @@ def _by_step(x):
     return x.swapaxes(2, 3)
 
 
-_chunk = Primitive(chunk_forward, backward=chunk_backward, reference=recurrent, name="delta_product")
+_chunk = backend.mirrored("delta_product")(
+    Primitive(chunk_forward, backward=chunk_backward, reference=recurrent, name="delta_product")
+)

@@ -155,4 +155,35 @@ ATTENTION: list[tuple[str, str, str, str]] = [
     ("softmax_attention_backward_keys", "row < own.to ? delta", "true ? delta", "out-of-bounds"),
 ]
 
-FAULTS = ROWS + STREAMS + DIAGONAL + ATTENTION
+HOUSEHOLDER: list[tuple[str, str, str, str]] = [
+    ("householder_recurrent_forward", "__syncthreads();  // nobody reads the row before any more", "", "race-in-block"),
+    ("householder_recurrent_forward", "const bool there = d < K;", "const bool there = true;", "out-of-bounds"),
+    ("householder_recurrent_forward", "if (inside && d < K) final", "if (d < K) final", "race-between-blocks"),
+    (
+        "householder_recurrent_backward",
+        "__syncthreads();\n                const float erase",
+        "const float erase",
+        "race-in-block",
+    ),
+    ("householder_recurrent_backward", "const bool inside = d < K;", "const bool inside = true;", "out-of-bounds"),
+    ("householder_recurrent_backward", "if (d < width) dv[", "dv[", "out-of-bounds"),
+    ("householder_prepare", "thread = threadIdx.x;\n    __syncthreads();", "thread = threadIdx.x;", "race-in-block"),
+    ("householder_prepare", "__syncthreads();\n#pragma unroll\n            for", "for", "race-in-block"),
+    ("householder_prepare", "if (c <= r) matrix[c][r]", "if (c < r) matrix[c][r]", "uninitialised-shared"),
+    ("householder_states", "__syncthreads();\n        const float *T", "const float *T", "race-in-block"),
+    ("householder_states", "if (r < rows.count && inside) X", "if (inside) X", "out-of-bounds"),
+    ("householder_outputs", "!rows.closes(r) || !inside", "!inside", "race-between-blocks"),
+    ("householder_outputs", "r < rows.count && inside ? X", "inside ? X", "out-of-bounds"),
+    (
+        "householder_states_backward",
+        "__syncthreads();\n        const float *both",
+        "const float *both",
+        "race-in-block",
+    ),
+    ("householder_states_backward", "if (d_initial == nullptr) return;", "", "null-argument"),
+    ("householder_gradients", "if (tx == 0 && r < rows.count) dbeta", "if (tx == 0) dbeta", "out-of-bounds"),
+    ("householder_gradients", "__syncthreads();\n        load_last(one, q", "load_last(one, q", "missing-syncwarp"),
+    ("householder_gradients", "if (c < r) D[r][c]", "if (c + 1 < r) D[r][c]", "uninitialised-shared"),
+]
+
+FAULTS = ROWS + STREAMS + DIAGONAL + ATTENTION + HOUSEHOLDER
