@@ -29,7 +29,7 @@ from ..nn import Parameter
 CHECKED = 3  # replays that are compared with the step itself
 NEAR = 1e-3  # relative: another algorithm of a product may round otherwise, another batch gives other numbers
 
-Part = tuple[float, list[Any], Any]  # loss, a gradient for each parameter, state
+Part = tuple[list[Any], list[Any], Any]  # losses, which are added up; a gradient for each parameter; state
 
 
 class Replay:
@@ -96,7 +96,7 @@ class Replay:
         loss, dx, *gradients = self.captured(*arguments)
         table = self.model.embedding.weight
         rows = grad(x, table, dx).data
-        return loss.item(), [rows if p is table else g for p, g in zip(self.parameters, gradients)], ()
+        return [loss], [rows if p is table else g for p, g in zip(self.parameters, gradients)], ()
 
     def _step(self, x: Any, targets: Any, weight: Any, *arrays: Any) -> list[Any]:
         """What is recorded: the loss, its gradient with respect to x, and to each parameter, 0 where there is none."""
@@ -125,7 +125,8 @@ def _holding(parameters: Sequence[Parameter], arrays: Sequence[Any]) -> Iterator
 
 
 def _near(replayed: Part, found: Part) -> bool:
-    if not abs(replayed[0] - found[0]) <= NEAR * abs(found[0]):
+    again, loss = (sum(x.item() for x in part[0]) for part in (replayed, found))
+    if not abs(again - loss) <= NEAR * abs(loss):
         return False
     squares = [[float((a * a).sum()) for a in (new - old, old)] for new, old in zip(replayed[1], found[1])]
     apart, length = (sum(column) for column in zip(*squares))
