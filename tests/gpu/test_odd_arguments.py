@@ -6,10 +6,13 @@ values. Both backends must agree on what comes out, or on the type of the error.
 
 from __future__ import annotations
 
+import contextlib
+import re
 import warnings
 from decimal import Decimal
 from fractions import Fraction
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -315,3 +318,59 @@ def test_two_odd_arguments(name):
              for a in odd(arguments[n]) for b in odd(arguments[m])]  # fmt: skip
     chosen = rng.choice(len(pairs), min(len(pairs), 100), replace=False) if pairs else []
     assert not [words for words in (disagreement(name, pairs[i]) for i in chosen) if words]
+
+
+# What docs/gpu.md says of it.
+
+PAGE = (Path(__file__).parents[2] / "docs" / "gpu.md").read_text("utf-8")
+
+
+def test_the_page_names_every_twin_and_its_arrays():
+    written = lambda name, axes: (
+        f"{name} ({', '.join(axes.removesuffix('?').split())}){' or None' * axes.endswith('?')}"
+    )
+    wanted = {
+        name: ", ".join(written(*each) for each in twin.shapes.items()) or "lists of arrays"
+        for name, twin in gpu.TABLE.items()
+    }
+    table = PAGE.partition("### What runs as NumPy text")[2].partition("###")[0]
+    assert dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", table, re.MULTILINE)) == wanted
+
+
+SAID = [
+    ("rms_norm", {"x": np.ones((3, 4))}),
+    ("rms_norm", {"weight": [1.0, 2.0, 3.0, 4.0]}),
+    ("rms_norm", {"weight": np.ones((1, 4), np.float32)}),
+    ("l2_norm", {"eps": np.float64(0.1)}),
+    ("l2_norm", {"eps": 1e-50}),
+    ("l2_norm", {"eps": -1.0}),
+    ("cubic_spline", {"low": ml.tensor([0.0, 0.0])}),
+    ("cubic_spline", {"K": 0}),
+    ("cross_entropy", {"logits": np.ones((0, 0), np.float32), "targets": np.ones(0, int)}),
+    ("softmax", {"axis": 0}),
+    ("relu_glu", {"x": normal(3, 5)}),
+    ("causal_convolution", {"weight": normal(9, 3), "past": normal(2, 8, 3)}),
+    ("causal_convolution", {"past": normal(2, 1, 3)}),
+    ("diagonal_scan", {"method": "loop"}),
+    ("group_rational", {"a": normal(2, 9)}),
+    ("cox_de_boor", {"degree": 6}),
+    ("cox_de_boor", {"t": np.sort(normal(2, 4))}),
+    ("adamw", {"lr": [0.1]}),
+    ("adamw", {"eps": -1.0}),
+    ("clip_by_global_norm", {"gradients": iter([])}),
+    ("clip_by_global_norm", {"gradients": [np.ones(3)]}),
+    ("clip_by_global_norm", {"gradients": []}),
+    ("softmax_attention", {"v": normal(1, 5, 2, 0)}),
+]
+
+
+@pytest.mark.parametrize(("name", "changes"), SAID)
+def test_the_page_has_the_words_for_what_runs_as_text(name, changes):
+    function, usual = USUAL[name]
+    arguments = usual() | changes
+    first = by_position(name, arguments)
+    gpu.reset_account()
+    with ml.use("cpucuda"), contextlib.suppress(ValueError, TypeError, IndexError), np.errstate(all="ignore"):
+        function(*(arguments[n] for n in first), **{n: x for n, x in arguments.items() if n not in first})
+    (why,) = gpu.account().text[name]
+    assert f"`{why}`" in PAGE.replace("\n  ", " ")

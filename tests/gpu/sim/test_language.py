@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minilinear.errors import BackendError
+from minilinear.errors import BackendError, CompileError
 from minilinear.gpu import nvrtc, sim, source
 from minilinear.gpu.sim.compile import MAC, find_compiler
 
@@ -316,3 +316,45 @@ def test_functions_may_call_themselves(launch):
     y = nan(16, dtype=i32)
     launch("recursion", 1, 16, [y])
     np.testing.assert_array_equal(y, [0, 1, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 233, 377, 610])
+
+
+HALF, WMMA = "#include <cuda_fp16.h>", "#include <mma.h>"
+FRAGMENT = "nvcuda::wmma::fragment<nvcuda::wmma::matrix_a, {}, nvcuda::wmma::row_major> a;"
+NOT_THERE = {  # as the page names it -> what stands in front of a kernel, and in it
+    **{f"{name}()": ("", f"{name}();") for name in ("clock", "clock64")},
+    "__nanosleep()": ("", "__nanosleep(1);"),
+    "tex1Dfetch": ("", "x[0] = tex1Dfetch<float>(0, 0);"),
+    "surf1Dread": ("", "x[0] = surf1Dread<float>(0, 0);"),
+    **{file: (f"#include <{file}>", "") for file in (
+        "cooperative_groups.h", "cub/cub.cuh", "curand_kernel.h", "cuda_fp8.h"
+    )},
+    "cuda/": ("#include <cuda/barrier>", ""),
+    "cuda/std/": ("#include <cuda/std/cstdint>", ""),
+    "__cluster_dims__": ("__global__ void __cluster_dims__(2, 1, 1) h() {}", ""),
+    "<<<": ("__global__ void g() {}", "g<<<1, 1>>>();"),
+    "wmma": (WMMA + "\n" + HALF, FRAGMENT.format("32, 8, 16, __half")),
+    "__reduce_add_sync": ("", "x[0] = __reduce_add_sync(~0u, 1u);"),
+    "__match_any_sync": ("", "x[0] = __match_any_sync(~0u, 1);"),
+    "__shfl": ("", "x[0] = __shfl(1.0f, 1);"),
+    "__barrier_sync": ("", "__barrier_sync(1);"),
+    **{name: ("", f"{name}(x, 1.0f);") for name in ("atomicAdd_block", "atomicAdd_system")},
+    **{name: ("", f"x[0] = {name}(1, 2, 3);") for name in (
+        "__funnelshift_l", "__byte_perm", "__dp4a", "__sad", "norm3df"
+    )},
+    **{name: ("", f"x[0] = {name}(1.0f);") for name in ("sinpif", "erfcxf")},
+    "fdividef": ("", "x[0] = fdividef(1.0f, 2.0f);"),
+    "__isGlobal": ("", "x[0] = __isGlobal(x);"),
+    "__builtin_assume": ("", "__builtin_assume(x);"),
+    "__brkpt": ("", "__brkpt();"),
+    "__shared__ alignas(16) float a[4];": ("", "__shared__ alignas(16) float a[4];"),
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NOT_THERE)
+def test_what_is_not_there_does_not_compile_and_is_on_the_page(name):
+    head, body = NOT_THERE[name]
+    text = f'{head}\nextern "C" __global__ void f(float *x)\n{{\n    {body}\n}}'
+    with pytest.raises(CompileError):
+        sim.compile(text, ["f"])
+    assert f"`{name}`" in (HERE.parents[2] / "docs" / "simulator.md").read_text("utf-8")
