@@ -7,7 +7,7 @@ from typing import Any
 from ..recurrence import householder as text
 from .chunked import CHUNK, Tables, drawn, tables, too_large
 from .launch import Kernel, kernel
-from .mirror import Twin, too_many
+from .mirror import Twin, in_float32, too_many
 
 PARTS, COLUMNS, SLAB = 4, 32, 16  # as the kernels have them
 
@@ -140,6 +140,8 @@ def given_back(gradients, inputs):
 
 def refuses(q, k, v, beta, g, p, S, *, scale, chunk, cu_seqlens, rows=None):
     """Wide states, nothing at all, and more states than an int counts."""
+    if not in_float32(scale):
+        return "scale is not a number of float32"
     (_, T, R, H, K), V = k.shape, v.shape[-1]
     if not k.size or not v.size:
         return "there is nothing to compute"

@@ -30,7 +30,7 @@ from minilinear.nn.convolution import convolved
 from minilinear.norms import gated_rms_norm, l2_norm, layer_norm, rms_norm
 from minilinear.optim import clip_by_global_norm
 from minilinear.optim.adamw import adamw_updates
-from minilinear.recurrence import diagonal_scan, gated_linear_attention
+from minilinear.recurrence import delta_product, diagonal_scan, gated_linear_attention
 
 
 def normal(*shape):
@@ -48,12 +48,31 @@ def streams():
 
 # Where NaN and infinity get to depends on how a stream is cut into chunks.
 NOT_FINITE = {"nan", "inf", "infinite", "minus infinite"}
-SPREADING = ("softmax_attention", "gated_linear_attention", "gated_linear_attention_recurrent")
+SPREADING = (
+    "delta_product",
+    "delta_product_recurrent",
+    "softmax_attention",
+    "gated_linear_attention",
+    "gated_linear_attention_recurrent",
+)
 
 
 def attention(form):
     return lambda q, k, v, g, initial_state, *, scale: gated_linear_attention(
         q, k, v, g=g, initial_state=initial_state, scale=scale, form=form, chunk=2
+    )
+
+
+def corrected():
+    q, k, v = normal(1, 5, 2, 3), normal(1, 5, 2, 2, 3) / 2, normal(1, 5, 2, 2, 4)
+    beta, g, erase_key = abs(normal(1, 5, 2, 2)) / 2, -abs(normal(1, 5, 2)), k + normal(1, 5, 2, 2, 3) / 8
+    given = {"q": q, "k": k, "v": v, "beta": beta, "g": g, "erase_key": erase_key}
+    return given | {"initial_state": normal(1, 2, 3, 4), "scale": 0.5}
+
+
+def corrections(form):
+    return lambda q, k, v, beta, g, erase_key, initial_state, *, scale: delta_product(
+        q, k, v, beta=beta, g=g, erase_key=erase_key, initial_state=initial_state, scale=scale, form=form, chunk=2
     )
 
 
@@ -103,6 +122,8 @@ USUAL = {
         lambda q, k, v, sink: softmax_attention(q, k, v, sink=sink, chunk=2),
         lambda: {"q": normal(1, 5, 4, 3), "k": normal(1, 5, 2, 3), "v": normal(1, 5, 2, 2), "sink": normal(4)},
     ),
+    "delta_product": (corrections("chunk"), corrected),
+    "delta_product_recurrent": (corrections("recurrent"), corrected),
     "adamw": (
         lambda parameters, *rest, **options: list(adamw_updates([*map(Parameter, parameters)], *rest, **options)),
         lambda: {
