@@ -28,8 +28,8 @@ KINDS = {
     "out-of-bounds": "Compare the index with the number of elements before the access: if (i < n).",
     "null-argument": "None was passed for this array. Ask for the pointer before using it: if (weight) ...",
     "misaligned": (
-        "A vector of 8 or 16 bytes lies at a multiple of 8 or 16 bytes. Take scalars where the address or the length"
-        " of a row does not allow it."
+        "A vector of 8 or 16 bytes lies at a multiple of 8 or 16 bytes, a tile of wmma at one of 32: __align__(32) for a"
+        " __shared__ array. Take scalars where the address or the length of a row does not allow it."
     ),
     "unfinished-copy": (
         "Put __pipeline_commit() and __pipeline_wait_prior(0), then __syncthreads() if other threads take part, between"
@@ -289,6 +289,8 @@ class _Reader:
         return f"{{who}} {verb} {what}, which is None in this launch: a null pointer"
 
     def say_misaligned(self, raw, what, line, other):
+        if "|" not in raw["words"]:
+            return f"{{who}} {raw['words']}"
         kind, alignment, over = raw["words"].split("|")
         kind = kind.strip("'").removeprefix("const ").removeprefix("struct ")
         article = "an" if kind[0] in "aeio" else "a"  # an int4, a ushort4

@@ -49,6 +49,15 @@ SIM_INLINE void touch(const T* p, bool writes, sim::Place place) {
   (void)p, (void)writes, (void)place;
 }
 
+// All lanes of a warp load and store a tile together, at a multiple of 32 bytes, with rows at multiples of 16 bytes.
+#ifdef SIM_CHECK
+#define SIM_TILE(p, leading, place)                                        \
+  sim_warp(SIM_ALL_LANES, sim_meet_lanes, nullptr, place, SIM_CALL); \
+  chk_tile(p, leading, sizeof *(p), place)
+#else
+#define SIM_TILE(p, leading, place) static_cast<void>(0)
+#endif
+
 template <class T>
 SIM_INLINE void load_elements(T* x, const T* p, bool by_rows, unsigned leading, sim::Place place) {
   for (int e = 0; e < 8; e++) {
@@ -66,20 +75,24 @@ SIM_INLINE void fill_fragment(Fragment& f, T value) {
 template <class Use, class T>
 SIM_INLINE void load_matrix_sync(fragment<Use, 16, 16, 16, T, row_major>& f, const T* p, unsigned leading,
                                  sim::Place place = SIM_PLACE) {
+  SIM_TILE(p, leading, place);
   load_elements(f.x, p, true, leading, place);
 }
 template <class Use, class T>
 SIM_INLINE void load_matrix_sync(fragment<Use, 16, 16, 16, T, col_major>& f, const T* p, unsigned leading,
                                  sim::Place place = SIM_PLACE) {
+  SIM_TILE(p, leading, place);
   load_elements(f.x, p, false, leading, place);
 }
 SIM_INLINE void load_matrix_sync(fragment<accumulator, 16, 16, 16, float>& f, const float* p, unsigned leading,
                                  layout_t layout, sim::Place place = SIM_PLACE) {
+  SIM_TILE(p, leading, place);
   load_elements(f.x, p, layout == mem_row_major, leading, place);
 }
 
 SIM_INLINE void store_matrix_sync(float* p, const fragment<accumulator, 16, 16, 16, float>& f, unsigned leading,
                                   layout_t layout, sim::Place place = SIM_PLACE) {
+  SIM_TILE(p, leading, place);
   for (int e = 0; e < 8; e++) {
     float* to = p + offset_of_element(e, layout == mem_row_major, leading);
     touch(to, true, place);
@@ -108,8 +121,9 @@ SIM_INLINE void mma_sync(fragment<accumulator, 16, 16, 16, float>& d, const frag
                          const fragment<matrix_b, 16, 16, 16, T, LayoutB>& b,
                          const fragment<accumulator, 16, 16, 16, float>& c, sim::Place place = SIM_PLACE) {
   sim::Product<T, T> own{a.x, b.x, c.x, d.x};
-  sim_warp(SIM_ALL_LANES, multiply_tiles<T>, &own, place);
+  sim_warp(SIM_ALL_LANES, multiply_tiles<T>, &own, place, SIM_CALL);
 }
 
+#undef SIM_TILE
 }  // namespace wmma
 }  // namespace nvcuda

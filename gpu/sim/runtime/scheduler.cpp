@@ -191,34 +191,35 @@ void Worker::abandon(const char* why) {
 
 // ---- warp operations
 
-void Worker::wait_for_lanes(unsigned mask, Work work, void* operand, Place place) {
+void Worker::wait_for_lanes(unsigned mask, Work work, void* operand, Place place, [[maybe_unused]] const void* call) {
   Thread& thread = threads_[running()];
   thread.mask = mask;
   thread.work = work;
   thread.operand = operand;
   thread.place = place;
   thread.way = 0;
+  CHECKED(if (call) thread.way = chk_way(call));
   set_running(Status::in_warp);
   const unsigned own = 1u << running() % warp_size;
   waiting_lanes_[running() / warp_size] |= own;
-  if (!(mask & own) || !release_lanes(running() / warp_size, mask, mask, work)) wait();
+  if (!(mask & own) || !release_lanes(running() / warp_size, mask, mask, work, thread.way)) wait();
 }
 
 // If all lanes that are wanted of the mask have come for this work, do it, and let them go on.
-bool Worker::release_lanes(unsigned warp, unsigned mask, unsigned wanted, Work work) {
+bool Worker::release_lanes(unsigned warp, unsigned mask, unsigned wanted, Work work, uint32_t way) {
   if (wanted & ~waiting_lanes_[warp]) return false;
   Thread* lanes = &threads_[warp * warp_size];
   void* operand[warp_size];
   for (unsigned left = wanted; left; left &= left - 1) {
     const int lane = __builtin_ctz(left);
-    if (lanes[lane].mask != mask || lanes[lane].work != work) return false;
+    if (lanes[lane].mask != mask || lanes[lane].work != work || lanes[lane].way != way) return false;
     operand[lane] = lanes[lane].operand;
   }
   work(operand, wanted);
   for (unsigned left = wanted; left; left &= left - 1)
     set_runnable(warp * warp_size + static_cast<unsigned>(__builtin_ctz(left)));
   waiting_lanes_[warp] &= ~wanted;
-  CHECKED(chk_warp(warp, wanted, work == sim_sync_lanes));
+  CHECKED(if (work != sim_meet_lanes) chk_warp(warp, wanted, work == sim_sync_lanes));
   return true;
 }
 
@@ -235,7 +236,7 @@ bool Worker::release_without_returned_lanes() {
       const unsigned lane = static_cast<unsigned>(__builtin_ctz(left)), other = warp * warp_size + lane;
       if (other >= count_ || threads_[other].status == Status::done) wanted &= ~(1u << lane);
     }
-    if (wanted >> i % warp_size & 1) any |= release_lanes(warp, thread.mask, wanted, thread.work);
+    if (wanted >> i % warp_size & 1) any |= release_lanes(warp, thread.mask, wanted, thread.work, thread.way);
   }
   return any;
 }
@@ -271,6 +272,8 @@ bool Worker::find_stuck_lane() {
           what = "waits with another mask";
         else if (other.work != thread.work)
           what = "waits in another warp operation";
+        else if (other.way != thread.way)
+          what = "came to it by another branch or call";
         else
           continue;
       }
@@ -392,11 +395,12 @@ int sim_barrier(sim::Barrier kind, int predicate, sim::Place place, const void* 
   return worker->wait_at_barrier(kind, predicate, place, call);
 }
 
-void sim_warp(unsigned mask, sim::Work work, void* operand, sim::Place place) {
-  worker->wait_for_lanes(mask, work, operand, place);
+void sim_warp(unsigned mask, sim::Work work, void* operand, sim::Place place, const void* call) {
+  worker->wait_for_lanes(mask, work, operand, place, call);
 }
 
 void sim_sync_lanes(void**, unsigned) {}
+void sim_meet_lanes(void**, unsigned) {}
 
 void sim_count_votes(void** operand, unsigned mask) {
   unsigned ballot = 0;

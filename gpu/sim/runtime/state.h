@@ -106,8 +106,10 @@ extern "C" {
 extern SIM_PER_WORKER sim::Current sim_current;
 
 int sim_barrier(sim::Barrier kind, int predicate, sim::Place place, const void* call);
-void sim_warp(unsigned mask, sim::Work work, void* operand, sim::Place place);
+// With a `call`, the lanes must have come by one way to one call (chk_way): instructions that a warp executes as one.
+void sim_warp(unsigned mask, sim::Work work, void* operand, sim::Place place, const void* call = nullptr);
 void sim_sync_lanes(void** operand, unsigned mask);   // the Work of __syncwarp: nothing, but it orders memory
+void sim_meet_lanes(void** operand, unsigned mask);   // nothing, nor does it order anything
 void sim_count_votes(void** operand, unsigned mask);  // the Work of votes: of the lanes that have not returned
 bool sim_next_thread();  // this thread has finished; whether the caller should run another one, now the current one
 
@@ -156,6 +158,9 @@ void chk_stuck(const char* kind, sim::Stop one, const sim::Stop* other, const ch
 // Accesses that the runtime makes for the kernel: atomics, matrix fragments.
 enum chk_Access { CHK_READ, CHK_WRITE, CHK_ATOMIC };
 void chk_access(const void* address, size_t bytes, enum chk_Access access, sim::Place place);
+
+// A tile of a matrix lies here, its rows (or columns) `leading` elements apart.
+void chk_tile(const void* address, unsigned leading, size_t itemsize, sim::Place place);
 
 // An asynchronous copy begins: `copied` of its bytes are copied, the others set to zero. Or the oldest one of the running
 // thread is made.

@@ -65,7 +65,7 @@ class Worker {
 
   // What a thread does (called on its own stack) and what becomes of it.
   int wait_at_barrier(Barrier kind, int predicate, Place place, const void* call);
-  void wait_for_lanes(unsigned mask, Work work, void* operand, Place place);
+  void wait_for_lanes(unsigned mask, Work work, void* operand, Place place, const void* call);
   bool next_fresh_thread();
   [[noreturn]] void run_threads();  // the life of a fiber
   [[noreturn]] void abandon(const char* why);
@@ -102,7 +102,7 @@ class Worker {
   void set_runnable(unsigned linear);
   void set_running(Status status);
   void wait();
-  bool release_lanes(unsigned warp, unsigned mask, unsigned wanted, Work work);
+  bool release_lanes(unsigned warp, unsigned mask, unsigned wanted, Work work, uint32_t way);
   bool release_without_returned_lanes();
   bool find_stuck_lane();
   bool release_barrier();

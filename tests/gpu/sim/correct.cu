@@ -289,8 +289,8 @@ extern "C" __global__ void vectors_of_all_kinds(float2* y, int4* z) {
 }
 
 extern "C" __global__ void product_16(const float* x, float* y) {
-  __shared__ __nv_bfloat16 a[16 * 16];
-  __shared__ float c[16 * 16];
+  __shared__ __align__(32) __nv_bfloat16 a[16 * 16];
+  __shared__ __align__(32) float c[16 * 16];
   for (int i = threadIdx.x; i < 256; i += 32) a[i] = __float2bfloat16(x[i]);
   __syncwarp();
   wmma::fragment<wmma::matrix_a, 16, 16, 16, __nv_bfloat16, wmma::row_major> left;
@@ -303,6 +303,24 @@ extern "C" __global__ void product_16(const float* x, float* y) {
   wmma::store_matrix_sync(c, sum, 16, wmma::mem_row_major);
   __syncwarp();
   for (int i = threadIdx.x; i < 256; i += 32) y[i] = c[i];
+}
+
+// Two warps, each with tiles of its own, by a helper in a loop; one of them makes one turn more.
+typedef wmma::fragment<wmma::accumulator, 16, 16, 16, float> Sum;
+__device__ void twice_tile(float* to, const float* from, unsigned leading) {
+  Sum sum;
+  wmma::load_matrix_sync(sum, from, leading, wmma::mem_row_major);
+  for (int i = 0; i < sum.num_elements; i++) sum.x[i] *= 2;
+  wmma::store_matrix_sync(to, sum, leading, wmma::mem_row_major);
+}
+extern "C" __global__ void tiles_in_a_loop(const float* x, float* y) {
+  for (int k = threadIdx.x / 32; k < 3; k += 2) twice_tile(y + 16 * k, x + 16 * k, 52);
+  if (threadIdx.x >= 32) twice_tile(y + 16 * 52, x, 20);
+}
+
+extern "C" __global__ void aligned_atomics(double* y, unsigned short* z) {
+  atomicAdd(y + 1, 1.0);
+  atomicCAS(z + 1, (unsigned short)0, (unsigned short)1);
 }
 
 extern "C" __global__ void copied_ahead(const float4* x, float* y) {

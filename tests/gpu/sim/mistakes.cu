@@ -323,8 +323,8 @@ extern "C" __global__ void read_before_a_fence(float* y) {
 }
 
 extern "C" __global__ void no_syncwarp_before_fragment(const float* x, float* y) {
-  __shared__ __nv_bfloat16 a[16 * 16];
-  for (int i = threadIdx.x; i < 256; i += 32) a[i] = __float2bfloat16(x[i]);  // missing-syncwarp a
+  __shared__ __align__(32) __nv_bfloat16 a[16 * 16];
+  for (int i = threadIdx.x; i < 256; i += 32) a[i] = __float2bfloat16(x[i]);
   wmma::fragment<wmma::matrix_a, 16, 16, 16, __nv_bfloat16, wmma::row_major> left;
   wmma::load_matrix_sync(left, a, 16);  // missing-syncwarp a
   y[threadIdx.x] = __bfloat162float(left.x[0]);
@@ -540,4 +540,70 @@ extern "C" __global__ void local_in_one_branch(float* y, int n) {
 
 extern "C" __global__ void null_read(const float* x, const float* weight, float* y) {
   y[threadIdx.x] = x[threadIdx.x] * weight[threadIdx.x];  // null-argument weight
+}
+
+extern "C" __global__ void misaligned_through_ldg(const float* x, float* y) {
+  const float4* rows = reinterpret_cast<const float4*>(x + 1);
+  float4 v =
+      __ldg(rows + threadIdx.x);  // misaligned x
+  y[threadIdx.x] = v.x;
+}
+
+extern "C" __global__ void misaligned_through_stcs(float* y) {
+  float2 v = make_float2(1, 2);
+  __stcs(reinterpret_cast<float2*>(y + 2 * threadIdx.x + 1), v);  // misaligned y
+}
+
+extern "C" __global__ void misaligned_atomic(int* y) {
+  atomicAdd(reinterpret_cast<int*>(reinterpret_cast<char*>(y) + 2), 1);  // misaligned y
+}
+
+extern "C" __global__ void misaligned_atomic_of_eight(float* y) {
+  atomicAdd(reinterpret_cast<double*>(y + 1), 1.0);  // misaligned y
+}
+
+typedef wmma::fragment<wmma::accumulator, 16, 16, 16, float> Sum;
+
+extern "C" __global__ void misaligned_tile(float* y) {
+  Sum sum;
+  wmma::fill_fragment(sum, 1.0f);
+  wmma::store_matrix_sync(y + 4, sum, 16, wmma::mem_row_major);  // misaligned y
+}
+
+extern "C" __global__ void odd_rows_of_a_tile(float* y) {
+  Sum sum;
+  wmma::fill_fragment(sum, 1.0f);
+  wmma::store_matrix_sync(y, sum, 17, wmma::mem_row_major);  // misaligned y
+}
+
+extern "C" __global__ void tile_of_half_a_warp(const float* x, float* y) {
+  Sum sum;
+  if (threadIdx.x < 16) wmma::load_matrix_sync(sum, x, 16, wmma::mem_row_major);  // exited-lane
+  y[threadIdx.x] = 1;
+}
+
+extern "C" __global__ void tiles_in_two_branches(float* y) {
+  Sum sum;
+  wmma::fill_fragment(sum, 1.0f);
+  if (threadIdx.x < 16)
+    wmma::store_matrix_sync(y, sum, 16, wmma::mem_row_major);  // exited-lane
+  else
+    wmma::store_matrix_sync(y, sum, 16, wmma::mem_row_major);
+}
+
+extern "C" __global__ void products_in_two_branches(float* y) {
+  wmma::fragment<wmma::matrix_a, 16, 16, 16, __nv_bfloat16, wmma::row_major> left;
+  wmma::fragment<wmma::matrix_b, 16, 16, 16, __nv_bfloat16, wmma::row_major> right;
+  Sum sum;
+  wmma::fill_fragment(sum, 1.0f);
+  wmma::fill_fragment(left, __float2bfloat16(1.0f));
+  wmma::fill_fragment(right, __float2bfloat16(1.0f));
+  if (threadIdx.x < 16) wmma::mma_sync(sum, left, right, sum); else wmma::mma_sync(sum, left, right, sum);  // exited-lane
+  y[threadIdx.x] = sum.x[0];
+}
+
+extern "C" __global__ void tile_of_a_short_block(const float* x, float* y) {
+  Sum sum;
+  wmma::load_matrix_sync(sum, x, 16, wmma::mem_row_major);  // exited-lane
+  y[threadIdx.x] = sum.x[0];
 }

@@ -198,8 +198,24 @@ void chk_stuck(const char* kind, Stop one, const Stop* other, const char* words)
 }
 
 void chk_access(const void* address, size_t bytes, enum chk_Access access, Place place) {
+  if (access == CHK_ATOMIC && reinterpret_cast<uintptr_t>(address) % bytes) {
+    char what[60];
+    snprintf(what, sizeof what, "atomic operation on %zu bytes", bytes);
+    need_aligned(reinterpret_cast<uintptr_t>(address), bytes, what, 0, place);
+  }
   look(reinterpret_cast<uintptr_t>(address), bytes, access == CHK_READ ? read : access == CHK_WRITE ? write : atomic, 0,
        place);
+}
+
+void chk_tile(const void* address, unsigned leading, size_t itemsize, Place place) {
+  const auto start = reinterpret_cast<uintptr_t>(address);
+  need_aligned(start, 32, "tile of 16 x 16 elements", 0, place);
+  if (leading * itemsize % 16 == 0) return;
+  char words[200];
+  snprintf(words, sizeof words,
+           "gives a tile the leading dimension %u; for elements of %zu bytes it is a multiple of %zu", leading, itemsize,
+           16 / itemsize);
+  fault("misaligned", start, words, 0, place);
 }
 
 void chk_copy_begins(void* to, const void* from, size_t bytes, size_t copied, Place place) {
