@@ -28,8 +28,8 @@ KINDS = {
     "out-of-bounds": "Compare the index with the number of elements before the access: if (i < n).",
     "null-argument": "None was passed for this array. Ask for the pointer before using it: if (weight) ...",
     "misaligned": (
-        "A vector of 8 or 16 bytes lies at a multiple of 8 or 16 bytes, a tile of wmma at one of 32: __align__(32) for a"
-        " __shared__ array. Take scalars where the address or the length of a row does not allow it."
+        "A vector of 8 or 16 bytes lies at a multiple of 8 or 16 bytes, a tile of wmma at one of 32: __align__(32) for"
+        " __shared__ arrays. Take scalars where the address or the length of a row does not allow it."
     ),
     "unfinished-copy": (
         "Put __pipeline_commit() and __pipeline_wait_prior(0), then __syncthreads() if other threads take part, between"
