@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..recurrence import householder as text
+from . import checks
 from .chunked import CHUNK, Tables, drawn, tables, too_large
 from .launch import Kernel, kernel
 from .mirror import Twin, in_float32, too_many
@@ -139,12 +140,14 @@ def given_back(gradients, inputs):
 
 
 def refuses(q, k, v, beta, g, p, S, *, scale, chunk, cu_seqlens, rows=None):
-    """Wide states, nothing at all, and more states than an int counts."""
+    """Wide states, many heads, nothing at all, and more states than an int counts."""
     if not in_float32(scale):
         return "scale is not a number of float32"
     (_, T, R, H, K), V = k.shape, v.shape[-1]
     if not k.size or not v.size:
         return "there is nothing to compute"
+    if checks.GRID[1] < H:
+        return f"{H} heads, a grid has {checks.GRID[1]} blocks along y"
     at = tables(q, chunk=chunk, cu_seqlens=cu_seqlens, rows=rows)
     scratch = at.N * H * CHUNK**2 if rows else at.sequences * H * min(at.C, T) * R * SLAB * K
     return too_large(K, V) or too_many(max(k.size, v.size, at.N * H * K * V, scratch))

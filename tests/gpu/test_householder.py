@@ -190,6 +190,7 @@ def test_repeated_keys(form, name):
         ((1, 2, 1, 1, 257, 2), np.float32, "K = 257"),
         ((1, 2, 1, 1, 2, 257), np.float32, "V = 257"),
         ((1, 2, 65, 1, 2, 2), np.float32, "R = 65"),
+        ((1, 1, 1, 65536, 1, 1), np.float32, "65536 heads"),
         ((1, 0, 1, 1, 2, 2), np.float32, "there is nothing to compute"),
         ((1, 2, 1, 1, 2, 2), np.float64, "q is float64"),
     ],

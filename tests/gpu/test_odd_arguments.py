@@ -382,6 +382,8 @@ SAID = [
     ("clip_by_global_norm", {"gradients": [np.ones(3)]}),
     ("clip_by_global_norm", {"gradients": []}),
     ("softmax_attention", {"v": normal(1, 5, 2, 0)}),
+    ("delta_product", {"scale": 1e-50}),
+    ("delta_product_recurrent", {"v": normal(1, 5, 2, 2, 0), "initial_state": None}),
 ]
 
 
