@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -174,6 +174,19 @@ def refuses(q, k, v, sink, *, window, sequences, chunk):
     return too_large(K, V) or too_many(B * max(T * H, S * G) * max(K, V))
 
 
+def example(f: Any, rng: np.random.Generator, *, K: int, V: int, T: int, S: int, sink: bool, window: Any) -> Any:
+    """Two heads of queries to one of keys; the last T of S tokens ask."""
+    q, k, v = (rng.standard_normal(shape) for shape in ((2, T, 2, K), (2, S, 1, K), (2, S, 1, V)))
+    each = rng.standard_normal(2) if sink else None
+    return f(q, k, v, each, window=window, sequences=((slice(0, T), slice(0, S)),), chunk=16)
+
+
+EXAMPLES = [
+    partial(example, K=5, V=3, T=70, S=70, sink=True, window=None),
+    partial(example, K=17, V=70, T=35, S=67, sink=False, window=20),
+    partial(example, K=130, V=2, T=3, S=4, sink=True, window=2),
+]
+
 TWINS = {
     "softmax_attention": Twin(
         "softmax_attention",
@@ -183,5 +196,6 @@ TWINS = {
         shapes={"q": "B T H K", "k": "B S G K", "v": "B S G V", "sink": "H?"},
         refuses=refuses,
         outputs=2,
+        examples=EXAMPLES,
     ),
 }

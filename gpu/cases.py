@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from inspect import signature
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -77,10 +78,10 @@ class Checked:
         return not self.findings and not self.not_numbers
 
 
-def check(kernel: Kernel, case: dict[str, Any], *, seed: int = 0) -> Checked:
-    """Run one case in check mode, blocks, warps and lanes in an order that the seed shuffles."""
+def check(kernel: Kernel, case: dict[str, Any], *, seed: int = 0, folder: Path | None = None) -> Checked:
+    """Run one case in check mode; seed and folder as in `recorded`."""
     arguments = inputs(kernel, case, np.random.default_rng(seed))
-    with use("cpucuda"), recorded(check=True, seed=seed) as launches:
+    with use("cpucuda"), recorded(check=True, seed=seed, folder=folder) as launches:
         results = kernel(**arguments)
     written = {name: arguments[name] for name in kernel.inout}
     written |= zip(kernel.outputs, results if isinstance(results, tuple) else (results,))

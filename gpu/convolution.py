@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
+
+import numpy as np
 
 from ..nn.convolution import convolved
 from .launch import kernel
@@ -93,6 +96,13 @@ def refuses(x, past, weight, bias, *, activation):
     return too_many(x.size + x.shape[0] * (W + 1) * x.shape[2])  # the largest are dx, and the sums of the tiles
 
 
+def example(f: Any, rng: np.random.Generator, W: int, *, T: int = 65, plain: bool = False) -> Any:
+    """A batch of two behind its past; or what is optional left out."""
+    x, weight = rng.standard_normal((2, T, 5)), rng.standard_normal((W, 5))
+    past, bias = (None, None) if plain else (rng.standard_normal((2, W - 1, 5)), rng.standard_normal(5))
+    return f(x, past, weight, bias, activation="none" if plain else "silu")
+
+
 TWINS = {
     "causal_convolution": Twin(
         "causal_convolution",
@@ -101,5 +111,10 @@ TWINS = {
         backward,
         shapes={"x": "B T D", "past": "B P D?", "weight": "W D", "bias": "D?"},
         refuses=refuses,
+        examples=[
+            *(partial(example, W=W) for W in range(1, WIDEST + 1)),
+            partial(example, W=4, T=3),
+            partial(example, W=4, T=200, plain=True),
+        ],
     )
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from ..autograd.ops.reductions import _cross_entropy
 from .launch import kernel
 from .mirror import Twin
-from .rows import BY_ROWS, CASES, REQUIRES, no_rows, rows
+from .rows import BY_ROWS, CASES, REQUIRES, SHAPES, no_rows, rows
 
 DRAW = {
     "targets": lambda rng, N, D: rng.integers(-1, D, N).astype(np.int32),
@@ -58,6 +59,11 @@ def backward(gs: Any, outs: Any, inputs: Any, needs: Any) -> list[Any]:
     return [dx.reshape(logits.shape), None]
 
 
+def example(f: Any, rng: np.random.Generator, shape: tuple[int, ...]) -> Any:
+    """Some of the targets do not count. Of what the primitive gives, the loss is public."""
+    return f(100 + 3 * rng.standard_normal(shape), rng.integers(-1, shape[-1], shape[:-1]))[0]
+
+
 TWINS = {
     "cross_entropy": Twin(
         "cross_entropy",
@@ -66,6 +72,7 @@ TWINS = {
         backward,
         shapes={"logits": "... D"},
         refuses=no_rows,
+        examples=[partial(example, shape=shape) for shape in SHAPES],
         outputs=3,  # as many as the text has; only the loss is used
     )
 }

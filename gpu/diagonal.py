@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -231,12 +232,43 @@ def refuses(q, k, v, g, S, *, scale, chunk, cu_seqlens):
     return too_large(k.shape[-1], v.shape[-1])
 
 
+def example(f: Any, rng: np.random.Generator, *, K: int, V: int, gate: str, T: int = 9, start: bool = True) -> Any:
+    """Chunks of 4 in a batch of two; the gate is one for each head, one for each channel, or none."""
+    q, k, v = (rng.standard_normal((2, T, 2, n)) for n in (K, K, V))
+    g = None if gate == "none" else -rng.random((2, T, 2, K) if gate == "channel" else (2, T, 2))
+    S_0 = rng.standard_normal((2, 2, K, V)) if start else None
+    return f(q, k, v, g, S_0, scale=0.3, chunk=4, cu_seqlens=None)
+
+
+CHUNK_EXAMPLES = [
+    partial(example, K=17, V=20, gate="channel"),
+    partial(example, K=5, V=3, gate="head", T=70),
+    partial(example, K=3, V=5, gate="none", start=False),
+]
+EXAMPLES_BY_TOKEN = [partial(example, K=K, V=V, gate="channel") for K, V in ((5, 140), (40, 70), (70, 40), (140, 5))]
+
 SHAPES = {"q": "B T H K", "k": "B T H K", "v": "B T H V", "g": "B T H ...?"}
 
 TWINS = {
-    name: Twin(name, text, forward, backward, shapes=SHAPES | {S: "S H K V?"}, refuses=refuses, outputs=3)
-    for name, text, forward, backward, S in (
-        ("gated_linear_attention", _chunk, chunk_forward, chunk_backward, "S0"),
-        ("gated_linear_attention_recurrent", recurrent, recurrent_forward, recurrent_backward, "S"),
+    name: Twin(
+        name,
+        text,
+        forward,
+        backward,
+        shapes=SHAPES | {S: "S H K V?"},
+        refuses=refuses,
+        outputs=3,
+        examples=examples,
+    )
+    for name, text, forward, backward, S, examples in (
+        ("gated_linear_attention", _chunk, chunk_forward, chunk_backward, "S0", CHUNK_EXAMPLES),
+        (
+            "gated_linear_attention_recurrent",
+            recurrent,
+            recurrent_forward,
+            recurrent_backward,
+            "S",
+            EXAMPLES_BY_TOKEN,
+        ),
     )
 }

@@ -8,7 +8,7 @@ from ..mlp import glu
 from ..nn.activations import silu_times
 from .launch import Kernel, kernel
 from .mirror import Twin
-from .rows import no_rows, rows
+from .rows import SHAPES, no_rows, rows
 
 SIZES = ({"n": 1}, {"n": 31}, {"n": 1000}, {"n": 4099})
 ROWS = tuple({"N": N, "E": E} for N, E in [(1, 1), (3, 31), (4, 32), (2, 33), (3, 500), (1, 1028)])
@@ -80,6 +80,9 @@ def glu_twin(name: str, reference: Any) -> Twin:
         lambda gs, outs, inputs, needs: [BACKWARD[name](g=rows(gs[0]), x=halves(inputs[0])).reshape(inputs[0].shape)],
         shapes={"x": "... D"},
         refuses=lambda x: no_rows(x) or ("an odd last axis" if x.shape[-1] % 2 else None),
+        examples=[
+            lambda f, rng, size=size: f(2 * rng.standard_normal(size)) for size in ((5, 62), (2, 3, 64), (1, 2056))
+        ],
     )
 
 
@@ -95,6 +98,7 @@ TWINS = {
         lambda a, b: silu_times_forward(a=a.reshape(-1), b=b.reshape(-1)).reshape(a.shape),
         times_backward,
         shapes={"a": "...", "b": "..."},
+        examples=[lambda f, rng, shape=shape: f(*rng.standard_normal((2, *shape))) for shape in (*SHAPES, (4099,))],
     ),
     "silu_glu": glu_twin("silu_glu", glu.silu_glu),
     "gelu_glu": glu_twin("gelu_glu", glu.gelu_glu),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from ..recurrence import householder as text
@@ -15,6 +16,7 @@ from .householder_recurrent import (
     TABLES,
     absent,
     counts,
+    example,
     flat,
     given_back,
     laid_out,
@@ -163,5 +165,10 @@ TWINS = {
         shapes={**ARRAYS, "S0": "sequences H K V?"},
         refuses=refuses_chunks,
         outputs=3,
+        examples=[
+            partial(example, K=17, V=20, gate="channel", whole=True),
+            partial(example, K=5, V=3, gate="head", whole=False, T=40),
+            partial(example, K=3, V=5, gate="none", whole=True),
+        ],
     ),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -216,7 +217,31 @@ def some_functions(x, *knots, K):
     return too_many(x.size * K) if K > 0 else "too few knots for one function"
 
 
-CELLS = {"low": "D", "cells": "D"}
+def rational_example(f: Any, rng: np.random.Generator, *, groups: int, shared: bool, n: int, m: int) -> Any:
+    """n and m coefficients, the first ones for each group or for all."""
+    a = rng.standard_normal((1 if shared else groups, n))
+    return f(rng.standard_normal((130, 6)), a, rng.standard_normal((groups, m)))
+
+
+def spline_example(f: Any, rng: np.random.Generator, *, degree: int) -> Any:
+    """On knots of any distances, some of them at one place."""
+    knots = np.sort(rng.standard_normal((3, degree + 7)))
+    knots[:, degree + 2] = knots[:, degree + 1]
+    return f(rng.standard_normal((20, 3)), knots, degree=degree)
+
+
+def cubic_example(f: Any, rng: np.random.Generator, *, K: int) -> Any:
+    return f(rng.uniform(-2, 10, (100, 3)), np.array([-2.0, -1.5, 0.0]), np.array([1.0, 1.7, 2.5]), K=K)
+
+
+RATIONALS = [
+    partial(rational_example, groups=groups, shared=shared, n=n, m=m)
+    for groups, shared, n, m in ((2, True, 6, 4), (3, False, 8, 8), (1, False, 2, 1), (6, False, 7, 5))
+]
+SPLINES = [partial(spline_example, degree=degree) for degree in range(HIGHEST + 1)]
+CUBICS = [partial(cubic_example, K=K) for K in (4, 33)]
+
+KNOTS_OF, CELLS = {"t": "D knots"}, {"low": "D", "cells": "D"}
 TWINS = {
     "group_rational": Twin(
         "group_rational",
@@ -225,13 +250,23 @@ TWINS = {
         group_rational_backward,
         shapes={"x": "N D", "a": "A I", "b": "G J"},
         refuses=refuses_rational,
+        examples=RATIONALS,
     )
 } | {
-    name: Twin(name, reference, forward, backward, shapes={"x": "N D"} | knots, constants=(*knots,), refuses=limits)
-    for name, reference, forward, backward, knots, limits in (
-        ("cox_de_boor", cox_de_boor, general, general_backward, {"t": "D knots"}, degree_fits),
-        ("cox_de_boor_slope", cox_de_boor_slope, general_slope, general_slope_backward, {"t": "D knots"}, degree_fits),
-        ("cubic_spline", cubic_spline, cubic, cubic_backward, CELLS, some_functions),
-        ("cubic_spline_slope", cubic_spline_slope, cubic_slope, cubic_slope_backward, CELLS, some_functions),
+    name: Twin(
+        name,
+        reference,
+        forward,
+        backward,
+        shapes={"x": "N D"} | knots,
+        constants=(*knots,),
+        refuses=limits,
+        examples=examples,
+    )
+    for name, reference, forward, backward, knots, limits, examples in (
+        ("cox_de_boor", cox_de_boor, general, general_backward, KNOTS_OF, degree_fits, SPLINES),
+        ("cox_de_boor_slope", cox_de_boor_slope, general_slope, general_slope_backward, KNOTS_OF, degree_fits, SPLINES),
+        ("cubic_spline", cubic_spline, cubic, cubic_backward, CELLS, some_functions, CUBICS),
+        ("cubic_spline_slope", cubic_spline_slope, cubic_slope, cubic_slope_backward, CELLS, some_functions, CUBICS),
     )
 }

@@ -24,7 +24,7 @@ import sys
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -73,6 +73,7 @@ class Launch:
 class Recording:
     check: bool
     seed: int | None
+    folder: Path | None
     launches: list[Launch]
 
 
@@ -80,18 +81,19 @@ _recording: ContextVar[Recording | None] = ContextVar("recording", default=None)
 
 
 @contextmanager
-def recorded(*, check: bool = False, seed: int | None = None) -> Iterator[list[Launch]]:
+def recorded(*, check: bool = False, seed: int | None = None, folder: Path | None = None) -> Iterator[list[Launch]]:
     """A block whose launches are listed; with check, the simulator runs them in check mode.
 
     Args:
         check: look for races, accesses out of bounds and the like; the findings stand in the list.
         seed: shuffles the order of blocks, warps and lanes.
+        folder: kernels are taken from here instead: copies with a planted fault.
 
     Returns:
         The list, which grows with each launch.
     """
     launches: list[Launch] = []
-    token = _recording.set(Recording(check, seed, launches))
+    token = _recording.set(Recording(check, seed, folder, launches))
     try:
         yield launches
     finally:
@@ -135,7 +137,7 @@ class Kernel:
         usual: numbers that the twin chooses by the sizes, in the same way as grid: {"share": lambda D: 1 / D}. For the
             clock, where the sizes of a case are changed.
         twin: its name in the table of twins.py; by default the kernel's own without _forward or _backward.
-        folder: of the file; tests have kernels of their own, and plant faults in copies.
+        folder: of the file; tests have kernels of their own.
     """
 
     file: str
@@ -355,8 +357,9 @@ class Kernel:
             shape = f"grid {plan.grid} block {plan.block} shared {plan.shared}"
             print(f"minilinear: {plan.name} {shape}", file=sys.stderr, flush=True)
         recording = _recording.get()
+        kernel = replace(self, folder=recording.folder) if recording and recording.folder else self
         result = executor.launch(
-            self, plan.name, plan.grid, plan.block, arguments, shared=plan.shared, wait=debug,
+            kernel, plan.name, plan.grid, plan.block, arguments, shared=plan.shared, wait=debug,
             check=bool(recording and recording.check), seed=recording.seed if recording else None,
         )  # fmt: skip
         if recording:

@@ -12,7 +12,7 @@ for what nobody takes. So a call never fails, and never gives another dtype or s
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,8 @@ class Twin:
         refuses: `refuses(*inputs, **static)` says why the kernels do not take these arguments, or None. What `shapes`
             and the annotations of the definition say was asked before.
         outputs: how many of the forward's are public.
+        examples: calls for compare.py, `lambda f, rng: f(rng.standard_normal((5, 31)), eps=0.1)`. Each kernel, and each
+            instantiation of a template, runs in one of them.
     """
 
     def __init__(
@@ -51,13 +53,15 @@ class Twin:
         constants: tuple[str, ...] = (),
         refuses: Callable[..., str | None] | None = None,
         outputs: int = 1,
+        examples: Sequence[Callable[..., Any]] = (),
     ):
         reference = inspect.unwrap(reference)
         self.name, self.reference, self.outputs = name, reference, outputs
-        self.shapes, self.constants = shapes, constants
+        self.shapes, self.constants, self.examples = shapes, constants, tuple(examples)
         self._limits = refuses
         text = reference.forward if isinstance(reference, Primitive) else reference
         self._signature = inspect.signature(text, eval_str=True)
+        self.names = tuple(self._signature.parameters)
         self.options = {n: p.annotation for n, p in self._signature.parameters.items() if p.annotation in PLAIN}
         self._primitive = Primitive(
             lambda *inputs, **static: forward(*map(_in_one_piece, inputs), **static),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ..norms import gated_rms_norm, l2_norm, layer_norm, rms_norm
 from .launch import kernel
 from .mirror import Twin
-from .rows import BY_ROWS, CASES, REQUIRES, no_rows, rows
+from .rows import BY_ROWS, CASES, REQUIRES, SHAPES, no_rows, rows
 
 
 def with_numbers(**numbers: Any) -> tuple[dict[str, Any], ...]:
@@ -197,12 +199,34 @@ def gated_backward(gs: Any, outs: Any, inputs: Any, needs: Any, *, norm_before_g
     return [dx.reshape(shape), dz.reshape(shape), gain(g, x, r, z=z) if needs[2] else None]
 
 
+def normal(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Rows, and a weight for them."""
+    return rng.standard_normal(shape), rng.standard_normal(shape[-1])
+
+
+# With a large eps rows of few numbers have a gradient that is not the difference of two larger numbers.
+WITH_WEIGHT = [lambda f, rng, shape=shape: f(*normal(rng, shape), eps=0.1) for shape in (*SHAPES, (333, 3))]
+WITHOUT = [lambda f, rng, shape=shape: f(rng.standard_normal(shape), eps=0.1) for shape in SHAPES]
+WITH_BIAS = [
+    lambda f, rng, shape=shape: f(*normal(rng, shape), rng.standard_normal(shape[-1]), eps=0.1)
+    for shape in (*SHAPES, (333, 3))
+]
+FAR_FROM_ZERO = lambda f, rng: f(1e4 + rng.standard_normal((3, 33)), None, rng.standard_normal(33), eps=1e-5)
+LAYER = [*WITH_BIAS, *WITHOUT, FAR_FROM_ZERO]
+GATED = [
+    lambda f, rng, shape=shape, first=first: f(
+        *rng.standard_normal((2, *shape)), rng.standard_normal(shape[-1]), norm_before_gate=first, eps=0.1
+    )
+    for shape in SHAPES
+    for first in (True, False)
+]
+
 TWINS = {
-    name: Twin(name, reference, forward, backward, shapes={"x": "... D"} | more, refuses=no_norm)
-    for name, reference, forward, backward, more in (
-        ("rms_norm", rms_norm, rms_forward, rms_backward, {"weight": "D?"}),
-        ("l2_norm", l2_norm, l2_forward, l2_backward, {}),
-        ("layer_norm", layer_norm, layer_forward, layer_backward, {"weight": "D?", "bias": "D?"}),
-        ("gated_rms_norm", gated_rms_norm, gated_forward, gated_backward, {"z": "... D", "weight": "D?"}),
+    name: Twin(name, reference, forward, backward, shapes={"x": "... D"} | more, refuses=no_norm, examples=examples)
+    for name, reference, forward, backward, more, examples in (
+        ("rms_norm", rms_norm, rms_forward, rms_backward, {"weight": "D?"}, [*WITH_WEIGHT, *WITHOUT]),
+        ("l2_norm", l2_norm, l2_forward, l2_backward, {}, WITHOUT),
+        ("layer_norm", layer_norm, layer_forward, layer_backward, {"weight": "D?", "bias": "D?"}, LAYER),
+        ("gated_rms_norm", gated_rms_norm, gated_forward, gated_backward, {"z": "... D", "weight": "D?"}, GATED),
     )
 }

@@ -15,12 +15,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..errors import BackendError, CompileError, explain
+from ..errors import BackendError, CompileError, ConfigError, explain
 from . import cuda, source
 from .checks import SHARED, SHARED_AT_MOST
 from .launch import ADDED_BY_CUPY, OPTIONS, Kernel
 
 ARCHITECTURES = ("75", "80", "86", "89", "90", "120")
+VARIANTS = {"a": 90, "f": 100}  # the first architecture that has code for itself alone, and for its family alone
 REGISTERS = 64 * 1024  # of a multiprocessor, of all these architectures: a block of 1024 threads has 64 for each
 INSTALL = "pip install 'minilinear[nvrtc]'"
 
@@ -119,6 +120,22 @@ def headers() -> tuple[str, ...]:
     return tuple(str(folder) for folder in folders if (folder / "cuda_fp16.h").is_file())
 
 
+def check_arch(arch: str) -> None:
+    """Refuse what this NVRTC, or this library, compiles nothing for.
+
+    Raises:
+        BackendError: an unknown architecture, "30". ConfigError: a variant that there is not, "75a".
+    """
+    known = [each for each in supported() if each in SHARED_AT_MOST]
+    if arch.rstrip("af") not in known:
+        rule, fix = f"Kernels compile for {', '.join(known)} with NVRTC {version()}.", "or another nvidia-cuda-nvrtc"
+        raise BackendError(explain(rule, got=arch, fix=f"another --arch, {fix}"))
+    plain, variant = arch.rstrip("af"), arch.lstrip("0123456789")
+    if variant and int(plain) < VARIANTS[variant]:
+        rule = f"Architectures from {VARIANTS[variant]} on have a variant {variant}."
+        raise ConfigError(explain(rule, got=arch, fix=f"--arch {plain}"))
+
+
 def compile_text(
     text: str, names: tuple[str, ...], arch: str, *, file: str = "kernel.cu", folder: Path = source.FOLDER
 ) -> Compiled:
@@ -129,9 +146,7 @@ def compile_text(
         CompileError: the text does not compile; the message has the compiler's, each with the lines around it.
     """
     lib, program = library(), ctypes.c_void_p()
-    if arch.rstrip("af") not in set(supported()) & SHARED_AT_MOST.keys():
-        rule = f"Kernels compile for {', '.join(a for a in supported() if a in SHARED_AT_MOST)} with NVRTC {version()}."
-        raise BackendError(explain(rule, got=arch, fix="another --arch, or another version of nvidia-cuda-nvrtc"))
+    check_arch(arch)
 
     def must(status: int) -> None:
         if status:

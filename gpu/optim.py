@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import accumulate
 from typing import Any
 
 import numpy as np
 
 from .. import backend
+from ..nn import Parameter
 from ..optim.adamw import adamw_updates
 from ..optim.clipping import clip_by_global_norm as clip
 from ..optim.optimizer import in_one_row
@@ -175,6 +176,18 @@ def no_gradient(*args: Any, **static: Any) -> None:
     """Optimizers work on arrays, not on Tensors."""
 
 
+def adamw_example(f: Any, rng: np.random.Generator) -> Any:
+    """One step for arrays of which one is longer than a chunk, each with rates of its own."""
+    shapes = ((3, 5), (7,), (1,), (CHUNK + 9,))
+    xs, gs, ms, vs = ([rng.standard_normal(shape) for shape in shapes] for _ in range(4))
+    rates = {"lr": [0.1, 0.2, 0.3, 0.4], "decay": [0.0, 0.1, 0.2, 0.3]}
+    return list(f([*map(Parameter, xs)], gs, ms, [v * v for v in vs], 3, betas=(0.9, 0.999), eps=1e-8, **rates))
+
+
+def clip_example(f: Any, rng: np.random.Generator, *, limit: float) -> Any:
+    return f([rng.standard_normal(shape) for shape in ((40, 9), (7,), (CHUNK + 9,))], limit)
+
+
 TWINS = {
     "adamw": Twin(
         "adamw",
@@ -183,6 +196,7 @@ TWINS = {
         no_gradient,
         shapes={},
         refuses=refuses_updates,
+        examples=[adamw_example],
     ),
     "clip_by_global_norm": Twin(
         "clip_by_global_norm",
@@ -191,6 +205,7 @@ TWINS = {
         no_gradient,
         shapes={},
         refuses=lambda gradients, limit: refuses_lists(gradients),
+        examples=[partial(clip_example, limit=limit) for limit in (1.0, 1e3)],
         outputs=2,
     ),
 }

@@ -42,6 +42,10 @@ BY_ROWS: dict[str, Any] = {
 CASES = tuple({"N": N, "D": D} for N, D in [(1, 1), (5, 31), (4, 32), (3, 33), (2, 1000), (2, 1025), (1, 2500)])
 
 
+# And to compare them with the NumPy text: rows of a warp, in a batch, of a block.
+SHAPES = ((5, 31), (2, 3, 33), (2, 1025))
+
+
 def rows(x: Any) -> Any:
     """(..., D) -> (N, D)."""
     return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
+
+import numpy as np
 
 from ..recurrence.linear_scan import diagonal
 from .launch import kernel
@@ -134,6 +137,13 @@ def refuses(a, b, initial_state, *, reverse, method):
     return too_many(b.size) if method is None else "a method that is named is the text's"
 
 
+def example(f: Any, rng: np.random.Generator, *, T: int, start: bool, reverse: bool) -> Any:
+    """Some factors forget, most of them hardly do: what is at the start is felt after a hundred steps."""
+    a = rng.choice([-1, 1], (2, T, 3)) * (1 - rng.random((2, T, 3)) ** 20)
+    h_0 = rng.standard_normal((2, 3)) if start else None
+    return f(a, rng.standard_normal((2, T, 3)), h_0, reverse=reverse, method=None)
+
+
 TWINS = {
     "diagonal_scan": Twin(
         "diagonal_scan",
@@ -142,5 +152,10 @@ TWINS = {
         backward,
         shapes={"a": "B T ...", "b": "B T ...", "initial_state": "B ...?"},
         refuses=refuses,
+        examples=[  # one tile, three, and more than a warp has lanes
+            partial(example, T=T, start=start, reverse=reverse)
+            for T in (7, 70, 1100)
+            for start, reverse in ((True, False), (False, True))
+        ],
     )
 }

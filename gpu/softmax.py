@@ -7,7 +7,7 @@ from typing import Any
 from ..autograd import log_softmax, softmax
 from .launch import kernel
 from .mirror import Twin
-from .rows import BY_ROWS, CASES, REQUIRES, no_rows, rows
+from .rows import BY_ROWS, CASES, REQUIRES, SHAPES, no_rows, rows
 
 FORWARD: dict[str, Any] = {"shapes": {"x": "N D", "y": "N D"}, "cases": CASES, "requires": REQUIRES, **BY_ROWS}
 BACKWARD: dict[str, Any] = {
@@ -31,6 +31,7 @@ def twin(name: str, reference: Any, forward: Any, backward: Any) -> Twin:
         lambda gs, outs, inputs, needs: [backward(g=rows(gs[0]), y=rows(outs[0])).reshape(outs[0].shape), None],
         shapes={"x": "... D"},
         refuses=refuses,
+        examples=[lambda f, rng, shape=shape: f(rng.standard_normal(shape), axis=-1) for shape in SHAPES],
     )
 
 

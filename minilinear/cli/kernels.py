@@ -7,34 +7,47 @@ the GPU if there is one.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import wraps
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from ..errors import BackendError, CompileError, ConfigError, explain, nearest
+from .check_kernels import case_words, check, gpu
 from .console import AsJson, Plain, make_console, print_json, say, show_table
 
 kernels = typer.Typer(no_args_is_help=True, help="The CUDA kernels: list, compile, check and time them.")
 Names = Annotated[list[str] | None, typer.Argument(metavar="[KERNEL]...", help="These only; all by default.")]
 
 
-def _gpu(module: str) -> Any:
-    """A module of minilinear.gpu: here, so that the other commands do not load the kernels."""
-    return importlib.import_module(f"minilinear.gpu.{module}")
+def errors_as_json(command: Callable[..., None]) -> Callable[..., None]:
+    """Who asked for a document gets one of an error too, {"error": ...}. The exit code is that of the error."""
 
+    @wraps(command)
+    def told(*args: Any, as_json: bool = False, **options: Any) -> None:
+        try:
+            command(*args, as_json=as_json, **options)
+        except (ConfigError, BackendError) as error:
+            if as_json:
+                print_json({"ok": False, "error": str(error)})
+            if isinstance(error, CompileError):  # of a kernel: the job failed, not the environment
+                if not as_json:
+                    say(make_console(as_json, bool(options.get("plain"))), str(error))
+                raise typer.Exit(1) from None
+            raise
 
-def _no_cases(chosen: Sequence[Any]) -> list[str]:
-    return [kernel.name for kernel in chosen if not kernel.cases]
+    return told
 
 
 @kernels.command("list")
+@errors_as_json
 def list_kernels(names: Names = None, as_json: AsJson = False, plain: Plain = False) -> None:
     """Every kernel: its file, what it takes and gives, the function it belongs to."""
-    chosen = _gpu("cases").chosen(names or [])
-    table = _gpu("twins").TABLE
+    chosen = gpu("cases").chosen(names or [])
+    table = gpu("twins").TABLE
     rows = [
         {
             "kernel": kernel.name,
@@ -64,6 +77,7 @@ def list_kernels(names: Names = None, as_json: AsJson = False, plain: Plain = Fa
 
 
 @kernels.command("compile")
+@errors_as_json
 def compile_kernels(
     names: Names = None,
     arch: Annotated[
@@ -76,20 +90,16 @@ def compile_kernels(
 
     Exit code 1 if a kernel spills, has a stack frame or is beyond its budget.
     """
-    chosen = _gpu("cases").chosen(names or [])
-    nvrtc = _gpu("nvrtc")
-    wanted = [name.strip().removeprefix("sm_") for name in arch.split(",") if name.strip()]
-    if not wanted or not all(name.rstrip("af").isdigit() for name in wanted):
-        raise ConfigError(explain("--arch is a list of compute capabilities.", got=repr(arch), fix="--arch 80,90"))
+    chosen = gpu("cases").chosen(names or [])
+    nvrtc = gpu("nvrtc")
+    wanted = [name.strip().removeprefix("sm_") for name in arch.split(",")]
+    if not all(re.fullmatch(r"\d+[af]?", name) for name in wanted) or len({*wanted}) < len(wanted):
+        rule = "--arch is a list of compute capabilities without the point, each once."
+        raise ConfigError(explain(rule, got=repr(arch), fix="--arch 80,90"))
     version = nvrtc.version()  # says what is missing before anything is compiled
-    try:
-        reports = [report for name in wanted for report in nvrtc.reports(chosen, name)]
-    except CompileError as error:
-        if as_json:
-            print_json({"ok": False, "nvrtc": version, "error": str(error), "kernels": []})
-        else:
-            say(make_console(as_json, plain), str(error))
-        raise typer.Exit(1) from None
+    for name in wanted:
+        nvrtc.check_arch(name)
+    reports = [report for name in wanted for report in nvrtc.reports(chosen, name)]
     reports.sort(key=lambda report: (report.file, report.kernel))
     wrong = [report for report in reports if report.problems]
     if as_json:
@@ -121,82 +131,25 @@ def _show_compiled(reports: Any, wanted: list[str], wrong: Any, version: str, as
 
 
 @kernels.command("check")
+@errors_as_json
 def check_kernels(
     names: Names = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the inputs, and of the order of blocks, warps and lanes.")] = 0,
+    faults: Annotated[bool, typer.Option(help="Plant mistakes, and see whether each is found.")] = True,
     as_json: AsJson = False,
     plain: Plain = False,
 ) -> None:
-    """Run every kernel on this computer's processor, looking for races, accesses out of bounds and the like.
+    """Run every kernel on this computer's processor: races, accesses out of bounds and the like; numbers against the
+    NumPy text in float64; and planted mistakes, each of which must be found.
 
-    Exit code 1 if something is found.
+    Exit code 1 if something is wrong, or a planted mistake is missed.
     """
-    cases = _gpu("cases")
-    chosen = cases.chosen(names or [])
-    runs = [(kernel, cases.check(kernel, case, seed=seed)) for kernel in chosen for case in kernel.cases]
-    results = [result for _, result in runs]
-    wrong, without = [result for result in results if not result.clean], _no_cases(chosen)
-    if as_json:
-        print_json(
-            {
-                "ok": not wrong and not without,
-                "without_a_case": without,
-                "cases": [
-                    {
-                        "kernel": result.kernel,
-                        "case": result.case,
-                        "clean": result.clean,
-                        "findings": [asdict(finding) for finding in result.findings],
-                        "not_numbers": list(result.not_numbers),
-                        "counters": _totals(result.counters),
-                    }
-                    for result in results
-                ],
-            }
-        )
-    else:
-        console = make_console(as_json, plain)
-        rows = [
-            (result.kernel, _case(result.case), "clean" if result.clean else f"{len(result.findings)} findings")
-            for result in results
-        ]
-        show_table(console, ("kernel", "case", ""), rows, numbers=False)
-        for kernel, result in runs:
-            if not result.clean:
-                say(console, f"\n{result.kernel}, {_case(result.case)}")
-                _show_findings(console, kernel, result, plain)
-        for name in without:
-            say(console, f"{name} has no case")
-        clean = len(results) - len(wrong)
-        say(console, f"{clean} of {len(results)} cases clean, {len({k.name for k in chosen})} kernels")
-    if wrong or without:
+    if not check(names or [], seed, faults, as_json, plain):
         raise typer.Exit(1)
 
 
-def _show_findings(console: Console, kernel: Any, result: Any, plain: bool) -> None:
-    """Each finding at its line, of the kernel's file or of a header."""
-    report = _gpu("sim.report")
-    for finding in result.findings:
-        text = (kernel.folder / finding.file).read_text("utf-8") if (kernel.folder / finding.file).is_file() else None
-        if plain:
-            say(console, report.plain([finding], text, file=finding.file))
-        else:
-            console.print(report.report([finding], text, file=finding.file))
-    for name in result.not_numbers:
-        say(console, f"{name} has values that are not finite, or that the kernel never wrote")
-
-
-def _totals(counters: Any) -> dict[str, int]:
-    """Without the tables of single threads and warps."""
-    found = asdict(counters) if counters else {}
-    return {name: value for name, value in found.items() if name not in ("threads", "warps")}
-
-
-def _case(case: dict[str, Any]) -> str:
-    return " ".join(f"{name}={value}" for name, value in case.items())
-
-
 @kernels.command("bench")
+@errors_as_json
 def bench_kernels(
     names: Names = None,
     sizes: Annotated[
@@ -212,7 +165,7 @@ def bench_kernels(
 
     A simulated GPU tells nothing about the speed of a real one; its rows say so.
     """
-    cases = _gpu("cases")
+    cases = gpu("cases")
     chosen = cases.chosen(names or [])
     changed, axes = _lengths(sizes), {axis for kernel in chosen for axis in kernel.axes}
     for axis in changed.keys() - axes:
@@ -247,7 +200,7 @@ def bench_kernels(
     shown = [
         (
             row["kernel"],
-            _case(row["case"]),
+            case_words(row["case"]),
             f"{row['seconds'] * 1e3:.3f} ms",
             f"{(row['bytes_per_second'] or 0) / 1e9:.2f} GB/s",
             f"{row['flops_per_second'] / 1e9:.2f} GFLOP/s" if row["flops_per_second"] else "",
@@ -264,7 +217,7 @@ def _measured(cases: Any, kernel: Any, case: dict[str, Any], place: str, seconds
         return cases.measure(kernel, case, place, seconds=seconds)
     except (ValueError, TypeError) as reason:  # these lengths do not belong together, or are beyond the kernel's limits
         words = str(reason).partition("\n")[0]
-        raise ConfigError(explain(f"{kernel.name} does not take {_case(case)}: {words}")) from reason
+        raise ConfigError(explain(f"{kernel.name} does not take {case_words(case)}: {words}")) from reason
 
 
 def _lengths(settings: Sequence[str]) -> dict[str, int]:

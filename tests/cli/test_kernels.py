@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from minilinear import cli
 from minilinear.errors import BackendError, ConfigError
-from minilinear.gpu import cases, cuda, launch, nvrtc
+from minilinear.gpu import cases, compare, cuda, faults, launch, nvrtc, twins
 from minilinear.gpu.sim import Finding
 
 needs_nvrtc = pytest.mark.skipif(cuda.nvrtc() is None, reason="pip install 'minilinear[nvrtc]'")
@@ -42,6 +42,7 @@ def only_rms_norm(monkeypatch):
     kernel = launch.KERNELS["rms_norm_forward"]
     kernel = replace(kernel, cases=kernel.cases[:2])
     monkeypatch.setattr(cases, "KERNELS", {"rms_norm_forward": kernel})
+    monkeypatch.setattr(twins, "TABLE", {"rms_norm": twins.TABLE["rms_norm"]})
     return kernel
 
 
@@ -102,10 +103,17 @@ def test_what_does_not_compile_fails_with_the_line(only_rms_norm, monkeypatch, t
 
 
 @needs_nvrtc
-@pytest.mark.parametrize("arch", ["", "ninety", "8.0", "80,,x"])
+@pytest.mark.parametrize("arch", ["", "ninety", "8.0", "80,,x", "80,", "75,75", "80,sm_80", "90x", "90aa"])
 def test_an_arch_is_a_number(arch):
     with pytest.raises(ConfigError, match="--arch is a list of compute capabilities"):
         kernels("compile", "--arch", arch)
+
+
+@needs_nvrtc
+@pytest.mark.parametrize(("arch", "mended"), [("75a", "75"), ("89a", "89"), ("90f", "90"), ("75f", "75")])
+def test_an_arch_that_has_no_variant_is_refused(arch, mended):
+    with pytest.raises(ConfigError, match=rf"have a variant .\.\n  got: {arch}\n  fix: --arch {mended}$"):
+        kernels("compile", "softmax_forward", "--arch", arch)
 
 
 @needs_nvrtc
@@ -130,12 +138,64 @@ def test_without_nvrtc_its_install_line_is_said(monkeypatch, capsys):
 @needs_compiler
 def test_check_is_clean(only_rms_norm):
     code, found = document("check")
-    assert code == 0 and found["ok"] and found["without_a_case"] == []
+    assert code == 0 and found["ok"] and found["without_a_case"] == found["not_compared"] == []
+    assert all(row["agrees"] and 0 < row["error"] < 1e-5 for row in found["comparisons"])
+    assert [(row["kernel"], row["found"]) for row in found["faults"]] == 2 * [("rms_norm_forward", True)]
     assert [(row["case"]["D"], row["clean"], row["findings"]) for row in found["cases"]] == [
         (case["D"], True, []) for case in only_rms_norm.cases
     ]
+    code, shown = kernels("check", "--plain", "--no-faults")
+    assert code == 0 and shown.isascii()
+    assert "2 of 2 cases clean, 7 of 7 examples as NumPy, 0 of 0 planted mistakes found" in shown
+
+
+@needs_compiler
+def test_wrong_numbers_fail(only_rms_norm, monkeypatch):
+    bound = compare.BOUND
+    monkeypatch.setattr(compare, "BOUND", 1e-9)
+    code, found = document("check", "--no-faults")
+    assert code == 1 and not found["ok"] and found["comparisons"][0]["wrong"].endswith("away from the text's")
+    code, shown = kernels("check", "--plain", "--no-faults")
+    assert code == 1 and "rms_norm, example 0: array" in shown
+    monkeypatch.setattr(compare, "BOUND", bound)
+    monkeypatch.setattr(twins.TABLE["rms_norm"], "examples", twins.TABLE["rms_norm"].examples[:1])
+    code, found = document("check", "--no-faults")
+    assert code == 1 and found["not_compared"] == ["rms_norm_forward<256>"]
+
+
+@needs_compiler
+def test_a_fault_that_is_missed_fails(only_rms_norm, monkeypatch):
+    harmless = faults.Fault("rms_norm_forward", "float square = 0.0f;", "float square = 0.0f;  //", "race-in-block")
+    monkeypatch.setattr(faults, "FAULTS", (harmless,))
+    code, found = document("check")
+    assert code == 1 and [row["found"] for row in found["faults"]] == [False]
     code, shown = kernels("check", "--plain")
-    assert code == 0 and shown.isascii() and "2 of 2 cases clean, 1 kernels" in shown
+    assert code == 1 and "rms_norm_forward: nothing tells race-in-block where" in shown
+
+
+def test_errors_are_documents_too(capsys, monkeypatch):
+    for arguments, code in (
+        (["list", "nothing"], 2),
+        (["check", "nothing"], 2),
+        (["bench", "--set", "N"], 2),
+        (["compile", "--arch", "x"], 2),
+        (["bench", "--backend", "fortran"], 3),
+    ):
+        assert exit_code(monkeypatch, *arguments, "--json") == code
+        printed = capsys.readouterr()
+        found = json.loads(printed.out)
+        assert not found["ok"] and found["error"] in printed.err
+
+
+@needs_compiler
+def test_a_kernel_that_does_not_compile_fails(only_rms_norm, monkeypatch, tmp_path):
+    for file in only_rms_norm.folder.iterdir():
+        (tmp_path / file.name).write_text(file.read_text("utf-8").replace("__syncthreads();", "__syncthreads()"))
+    monkeypatch.setitem(cases.KERNELS, "rms_norm_forward", replace(only_rms_norm, folder=tmp_path))
+    code, found = document("check")
+    assert code == 1 and re.search(r"common\.cuh:\d+: expected", found["error"])
+    code, shown = kernels("check", "--plain")
+    assert code == 1 and re.search(r"common\.cuh:\d+: expected", shown)
 
 
 @needs_compiler
@@ -143,10 +203,10 @@ def test_findings_and_values_that_are_no_numbers_fail(only_rms_norm, monkeypatch
     finding = Finding("race-in-block", "norms.cu", 12, (1, 0, 0), (0, 0, 0), "y", "two threads write y[3]", "y[3] = 0;")
     spoilt = lambda kernel, case, seed: cases.Checked(kernel.name, case, (finding,), ("r",), None)
     monkeypatch.setattr(cases, "check", spoilt)
-    code, found = document("check")
+    code, found = document("check", "--no-faults")
     assert code == 1 and not found["ok"]
     assert found["cases"][0]["findings"][0]["kind"] == "race-in-block" and found["cases"][0]["not_numbers"] == ["r"]
-    code, shown = kernels("check", "--plain")
+    code, shown = kernels("check", "--plain", "--no-faults")
     assert code == 1 and "two threads write y[3]" in shown and "r has values that are not finite" in shown
 
 
@@ -156,13 +216,13 @@ def test_an_output_that_is_not_written_is_found(only_rms_norm, monkeypatch, tmp_
         text = file.read_text("utf-8").replace("if (row >= N) return;", "if (row >= N || row == 4) return;")
         (tmp_path / file.name).write_text(text)
     monkeypatch.setitem(cases.KERNELS, "rms_norm_forward", replace(only_rms_norm, folder=tmp_path))
-    code, found = document("check")
+    code, found = document("check", "--no-faults")
     assert code == 1 and [row["not_numbers"] for row in found["cases"]] == [[], ["y", "r"]]
 
 
 def test_a_kernel_without_a_case_fails(only_rms_norm, monkeypatch):
     monkeypatch.setitem(cases.KERNELS, "rms_norm_forward", replace(only_rms_norm, cases=()))
-    code, found = document("check")
+    code, found = document("check", "--no-faults")
     assert code == 1 and found["without_a_case"] == ["rms_norm_forward"]
 
 

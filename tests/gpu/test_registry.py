@@ -1,15 +1,14 @@
-"""Every kernel in gpu/kernels is registered, has a twin, cases and a planted fault; it is clean, the fault is not."""
+"""Every kernel in gpu/kernels is registered, with a twin, cases, examples and faults: it is right, they are found."""
 
-import re
-import shutil
 from dataclasses import replace
-from pathlib import Path
+from functools import cache
 
 import pytest
 
-from minilinear.gpu import cases, source, twins
+from minilinear.errors import ConfigError
+from minilinear.gpu import cases, compare, faults, source, twins
+from minilinear.gpu.faults import FAULTS, Fault
 from minilinear.gpu.launch import KERNELS
-from tests.gpu.faults import FAULTS
 
 
 def test_every_global_function_is_registered():
@@ -23,11 +22,6 @@ def test_every_kernel_belongs_to_a_twin():
     assert not {kernel.name: kernel.twin for kernel in KERNELS.values() if kernel.twin not in twins.TABLE}
 
 
-def test_every_twin_is_compared_with_its_text_by_some_test():
-    tests = "\n".join(path.read_text("utf-8") for path in Path(__file__).parent.glob("test_*.py"))
-    assert not [name for name in twins.TABLE if not re.search(rf"\b{name}\b", tests)]
-
-
 def test_every_kernel_has_cases_a_register_budget_and_every_instantiation_a_case():
     assert not [kernel.name for kernel in KERNELS.values() if not kernel.cases or kernel.registers == 255]
     untried = {
@@ -38,8 +32,25 @@ def test_every_kernel_has_cases_a_register_budget_and_every_instantiation_a_case
     assert not untried
 
 
-def test_every_kernel_has_a_planted_fault_and_every_fault_a_kernel():
-    assert {name for name, *_ in FAULTS} == KERNELS.keys()
+def test_every_kernel_has_a_planted_fault_and_every_file_one_in_the_numbers():
+    assert {fault.kernel for fault in FAULTS} == KERNELS.keys()
+    files = {KERNELS[fault.kernel].file for fault in FAULTS if fault.kind == "wrong-numbers"}
+    assert files == {kernel.file for kernel in KERNELS.values()}
+
+
+EXAMPLES = [(name, i) for name, twin in twins.TABLE.items() for i in range(len(twin.examples))]
+compared = cache(lambda name, i: compare.compare(twins.TABLE[name], i))
+
+
+@pytest.mark.parametrize(("name", "i"), EXAMPLES)
+def test_kernels_say_what_the_numpy_text_says_in_float64(name, i):
+    found = compared(name, i)
+    assert found.agrees, found
+
+
+def test_every_twin_and_every_instantiation_of_a_kernel_is_compared():
+    assert {name for name, _ in EXAMPLES} == twins.TABLE.keys()
+    assert not compare.not_compared(KERNELS.values(), [compared(*each) for each in EXAMPLES])
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -50,29 +61,20 @@ def test_check_mode_finds_nothing(name, seed):
         assert not found.findings and not found.not_numbers, case
 
 
-def planted(name, old, new, folder):
-    """A copy of the kernel in which the old text, where it first stands, is the new one."""
-    kernel = KERNELS[name]
-    for file in kernel.folder.iterdir():
-        shutil.copy(file, folder)
-    path = folder / kernel.file
-    text = path.read_text("utf-8")
-    begin = sum(map(len, text.splitlines(keepends=True)[: kernel.signature.line - 1]))
-    lines = sorted(s.line for s in source.signatures(text).values() if s.line > kernel.signature.line)
-    end = sum(map(len, text.splitlines(keepends=True)[: lines[0] - 1])) if lines else len(text)
-    if old in text[begin:end]:
-        path.write_text(text[:begin] + text[begin:end].replace(old, new, 1) + text[end:], "utf-8")
-        return replace(kernel, folder=folder)
-    for other in [path, *sorted(folder.glob("*.cuh"))]:
-        text = other.read_text("utf-8")
-        if old in text:
-            other.write_text(text.replace(old, new, 1), "utf-8")
-            return replace(kernel, folder=folder)
-    raise AssertionError(f"no longer in {kernel.file} or a header: {old}")
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault.kernel}-{fault.kind}")
+def test_a_planted_fault_is_found(fault):
+    assert faults.found(fault)
 
 
-@pytest.mark.parametrize(("name", "old", "new", "kind"), FAULTS, ids=[f"{f[0]}-{f[3]}" for f in FAULTS])
-def test_check_mode_finds_the_planted_fault(name, old, new, kind, tmp_path):
-    kernel = planted(name, old, new, tmp_path)
-    found = [cases.check(kernel, case).findings for case in kernel.cases]
-    assert kind in {finding.kind for findings in found for finding in findings}, found
+def test_a_fault_whose_text_is_gone_is_refused_and_one_that_changes_nothing_is_missed(tmp_path):
+    with pytest.raises(ConfigError, match=r"A fault of column_sum changes a text that is there.\n  got: 'p < Q'"):
+        faults.plant(Fault("column_sum", "p < Q", "", "out-of-bounds"), tmp_path)
+    harmless = Fault("column_sum", "float sum = 0.0f;", "float sum = 0.0f;  //", "out-of-bounds")
+    assert not faults.found(harmless) and not faults.found(replace(harmless, kind="wrong-numbers"))
+
+
+def test_a_fault_is_planted_into_its_kernel_first(tmp_path):
+    faults.plant(Fault("softmax_backward", "if (row >= N) return;", "PLANTED", "out-of-bounds"), tmp_path)
+    text = (tmp_path / "softmax.cu").read_text("utf-8")
+    assert text.count("PLANTED") == 1 and "void softmax_backward" in text[: text.index("PLANTED")]
+    assert text.index("PLANTED") < text.index("void log_softmax_forward")

@@ -1,8 +1,86 @@
-"""Mistakes to plant into the kernels, each of which check mode must find: that is the test of the checker.
+"""Mistakes to plant into the kernels, each of which must be found: the test of the checker, and of the comparison.
 
-Every registered kernel has one or more: (kernel, old text, new text, kind of finding). The old text is looked for in
-the kernel itself first, then in its file, then in the headers.
+Every kernel has one or more. They are the mistakes that one makes: a bound left out, a barrier forgotten, a sign turned
+round. Plant one by hand, run `minilinear kernels check` with its kernel's name, and read what is said.
 """
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from ..errors import ConfigError, explain
+from . import source
+from .cases import check
+from .compare import compare
+from .launch import KERNELS, Kernel
+from .twins import TABLE
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One mistake.
+
+    Attributes:
+        kernel: its name.
+        old: text of the kernel, or of its file, or of a header: what stands first is changed; new: into what.
+        kind: of the finding that check mode makes, or "wrong-numbers", which only the NumPy text can tell.
+    """
+
+    kernel: str
+    old: str
+    new: str
+    kind: str
+
+
+def plant(fault: Fault, folder: Path) -> None:
+    """Write copies of all kernels into a folder, one of them with the fault.
+
+    Raises:
+        ConfigError: the text that it changes is no longer there.
+    """
+    kernel = KERNELS[fault.kernel]
+    for file in kernel.folder.iterdir():
+        shutil.copy(file, folder)
+    path = folder / kernel.file
+    text = path.read_text("utf-8")
+    offsets = [0, *accumulate(map(len, text.splitlines(keepends=True)))]
+    others = sorted(s.line for s in source.signatures(text).values() if s.line > kernel.signature.line)
+    begin, end = offsets[kernel.signature.line - 1], offsets[others[0] - 1] if others else len(text)
+    if fault.old in text[begin:end]:
+        path.write_text(text[:begin] + text[begin:end].replace(fault.old, fault.new, 1) + text[end:], "utf-8")
+        return
+    for file in [path, *sorted(folder.glob("*.cuh"))]:
+        text = file.read_text("utf-8")
+        if fault.old in text:
+            file.write_text(text.replace(fault.old, fault.new, 1), "utf-8")
+            return
+    rule = f"A fault of {fault.kernel} changes a text that is there."
+    raise ConfigError(explain(rule, got=repr(fault.old), fix="gpu/faults.py follows the kernels"))
+
+
+def found(fault: Fault, *, seed: int = 0) -> bool:
+    """Plant a fault, and look whether it is found: in a case of its kernel, or by an example of its twin."""
+    kernel = KERNELS[fault.kernel]
+    with TemporaryDirectory() as folder:
+        plant(fault, Path(folder))
+        if fault.kind == "wrong-numbers":
+            twin = TABLE[kernel.twin]
+            results = (compare(twin, i, seed=seed, folder=Path(folder)) for i in range(len(twin.examples)))
+            return any(result.wrong for result in results)
+        checked = (check(kernel, case, seed=seed, folder=Path(folder)) for case in kernel.cases)
+        return any(finding.kind == fault.kind for result in checked for finding in result.findings)
+
+
+def look_for(kernels: Iterable[Kernel], *, seed: int = 0) -> list[tuple[Fault, bool]]:
+    """Each fault of these kernels, and whether it is found."""
+    names = {kernel.name for kernel in kernels}
+    return [(fault, found(fault, seed=seed)) for fault in FAULTS if fault.kernel in names]
+
 
 # Lines that several kernels on rows have.
 BOUND = "if (row >= N) return;"
@@ -11,7 +89,7 @@ SECOND_BARRIER = "__syncthreads();                                         // th
 TAIL = ("i < n; i += threads)", "i <= n; i += threads)")
 ALIGNED = "aligned16(a) && aligned16(b) && aligned16(y) ? n / 4 : 0"
 
-ROWS: list[tuple[str, str, str, str]] = [
+ROWS = [
     ("softmax_forward", BOUND, "", "out-of-bounds"),
     ("softmax_forward", "i < D", "i <= D", "out-of-bounds"),
     ("softmax_forward", *FIRST_BARRIER, "race-in-block"),  # that of block_max
@@ -70,7 +148,7 @@ TILES_BOUND = "if (i >= (unsigned)B * tiles * C) return;"
 VALUES_BOUND = "if (i >= (unsigned)N * D * K) return;"
 TILE_END = "min(first + TILE, T)"
 
-STREAMS: list[tuple[str, str, str, str]] = [
+STREAMS = [
     ("convolution_forward", "if (i >= (unsigned)B * tiles * D) return;", "", "out-of-bounds"),
     ("convolution_forward", TILE_END, "first + TILE", "out-of-bounds"),
     ("convolution_forward", "bias == nullptr ? 0.0f : bias[d]", "bias[d]", "null-argument"),
@@ -112,7 +190,7 @@ STREAMS: list[tuple[str, str, str, str]] = [
 # The recurrences.
 INSIDE = "if (t >= tokens || !inside) continue;"
 
-DIAGONAL: list[tuple[str, str, str, str]] = [
+DIAGONAL = [
     ("diagonal_recurrent", "starts[n + 1] - from", "starts[n + 1] - from + 1", "out-of-bounds"),
     ("diagonal_recurrent", "if (start != nullptr) each_own", "each_own", "null-argument"),
     ("diagonal_recurrent_gradient", "if (d >= K) continue;", "", "out-of-bounds"),
@@ -133,7 +211,7 @@ DIAGONAL: list[tuple[str, str, str, str]] = [
     ("diagonal_gate", "d_0 + lane < K", "true", "out-of-bounds"),
 ]
 
-ATTENTION: list[tuple[str, str, str, str]] = [
+ATTENTION = [
     (
         "softmax_attention_forward",
         "channels(shared.b, y, j, c);\n        __syncthreads();",
@@ -155,7 +233,7 @@ ATTENTION: list[tuple[str, str, str, str]] = [
     ("softmax_attention_backward_keys", "row < own.to ? delta", "true ? delta", "out-of-bounds"),
 ]
 
-HOUSEHOLDER: list[tuple[str, str, str, str]] = [
+HOUSEHOLDER = [
     ("householder_recurrent_forward", "__syncthreads();  // nobody reads the row before any more", "", "race-in-block"),
     ("householder_recurrent_forward", "const bool there = d < K;", "const bool there = true;", "out-of-bounds"),
     ("householder_recurrent_forward", "if (inside && d < K) final", "if (d < K) final", "race-between-blocks"),
@@ -186,4 +264,29 @@ HOUSEHOLDER: list[tuple[str, str, str, str]] = [
     ("householder_gradients", "if (c < r) D[r][c]", "if (c + 1 < r) D[r][c]", "uninitialised-shared"),
 ]
 
-FAULTS = ROWS + STREAMS + DIAGONAL + ATTENTION + HOUSEHOLDER
+# Nothing that a checker of memory could see: the numbers are wrong.
+WRONG_NUMBERS = [
+    ("softmax_forward", "* inverse", "", "wrong-numbers"),
+    ("log_softmax_backward", "expf(y[i]) * total", "expf(y[i])", "wrong-numbers"),
+    ("cross_entropy_backward", "inverse - one_hot", "inverse + one_hot", "wrong-numbers"),
+    ("silu_glu_backward", "1.0f + x * (1.0f - s)", "1.0f - x * (1.0f - s)", "wrong-numbers"),
+    ("rms_norm_backward", "- along *", "+ along *", "wrong-numbers"),
+    ("layer_norm_forward", "(x[i] - m - left)", "(x[i] - m)", "wrong-numbers"),
+    ("gain_partial", "(v * r[row])", "v", "wrong-numbers"),
+    ("column_sum", "p = 0", "p = 1", "wrong-numbers"),
+    ("convolution_backward", "dz[P - w]", "dz[w]", "wrong-numbers"),
+    ("scan_carries", "a *= a_1;", "", "wrong-numbers"),
+    ("scan_gradient", "lam * before", "lam", "wrong-numbers"),
+    ("rational_backward", "dQ * sign", "dQ", "wrong-numbers"),
+    ("cubic_spline_forward", "4.0f * near", "3.0f * near", "wrong-numbers"),
+    ("diagonal_states", "S[i][j] *= kept[d];", "", "wrong-numbers"),
+    ("diagonal_outputs", "scale * acc[i][j]", "acc[i][j]", "wrong-numbers"),
+    ("softmax_attention_forward", "m[i] + logf(Z[i])", "m[i]", "wrong-numbers"),
+    ("householder_recurrent_forward", "scale * over_parts(out)", "over_parts(out)", "wrong-numbers"),
+    ("householder_outputs", "V + column] = out[i];", "V + column] = 2 * out[i];", "wrong-numbers"),
+    ("householder_gradients", "scale * of_q[i]", "of_q[i]", "wrong-numbers"),
+    ("adamw", "rest2 * (g_i * g_i)", "rest2 * g_i", "wrong-numbers"),
+    ("sums_of_squares", "i += THREADS", "i += 2 * THREADS", "wrong-numbers"),
+]
+
+FAULTS = tuple(Fault(*each) for each in ROWS + STREAMS + DIAGONAL + ATTENTION + HOUSEHOLDER + WRONG_NUMBERS)
