@@ -39,6 +39,14 @@ def largest(kernel: Kernel) -> dict[str, Any]:
     return max(kernel.cases, key=elements)
 
 
+def resized(kernel: Kernel, lengths: dict[str, int]) -> dict[str, Any]:
+    """The largest case with other lengths, and what the twin chooses by them: tiles, parts, 1 / D."""
+    case = largest(kernel)
+    case = case | {axis: n for axis, n in lengths.items() if axis in case}
+    chosen = {name: evaluated(rule, case) for name, rule in kernel.usual.items() if name not in lengths}
+    return case | chosen
+
+
 def inputs(kernel: Kernel, case: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
     """Arguments of a launch: normal numbers of the shapes that a case gives, or what the kernel's draw makes."""
     arguments, numbers = dict(case), kernel.settled(case)

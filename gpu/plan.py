@@ -55,13 +55,13 @@ class Plan:
 
     def cast(self, given: dict[str, Any]) -> dict[str, np.generic]:
         """The loose numbers of one launch, as the kernel takes them."""
-        for name, value in given.items():
-            source.cast(value, self.loose[name], f"{name} of {self.kernel}")
+        made = {n: source.cast(value, self.loose[n], f"{n} of {self.kernel}") for n, value in given.items()}
         if self.relations:
             numbers = self.numbers | given
             settle(self.kernel, self.relations, numbers)
-            given = numbers
-        return {n: source.cast(given[n], dtype, f"{n} of {self.kernel}") for n, dtype in self.loose.items()}
+            for name in self.loose.keys() - made.keys():  # defined
+                made[name] = source.cast(numbers[name], self.loose[name], f"{name} of {self.kernel}")
+        return made
 
 
 def planned(kernel: Kernel, given: dict[str, Any], executor: Any) -> Plan:

@@ -182,9 +182,7 @@ def bench_kernels(
     results = []
     for kernel in chosen:
         if kernel.cases:
-            case = cases.largest(kernel)
-            case = case | {axis: n for axis, n in changed.items() if axis in case}
-            results.append(_measured(cases, kernel, case, place, seconds))
+            results.append(_measured(cases, kernel, cases.resized(kernel, changed), place, seconds))
     rows = [
         asdict(result)
         | {

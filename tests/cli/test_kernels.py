@@ -247,6 +247,18 @@ def test_bench_says_that_it_simulates(only_rms_norm):
     assert code == 0 and "simulated on a CPU" in shown and "GB/s" in shown
 
 
+@needs_compiler
+def test_numbers_that_depend_on_a_length_follow_it():
+    """As the twin chooses them: 45 steps in a tile, a part of a sum for 64 rows, 1 / D of a row."""
+    arguments = ("--backend", "cpucuda", "--seconds", "0")
+    code, found = document("bench", "scan_apply", "--set", "T=2000", *arguments)
+    assert code == 0 and (found["kernels"][0]["case"]["T"], found["kernels"][0]["case"]["tile"]) == (2000, 45)
+    code, found = document("bench", "gain_partial", "--set", "N=640", *arguments)
+    assert code == 0 and found["kernels"][0]["case"]["P"] == 10
+    code, found = document("bench", "rms_norm_forward", "--set", "D=50", *arguments)
+    assert code == 0 and found["kernels"][0]["case"]["share"] == 1 / 50
+
+
 @pytest.mark.parametrize("setting", ["N", "N=", "=3", "N=-1", "N=0", "N=two", "N=1.5"])
 def test_a_length_is_a_whole_number(setting):
     with pytest.raises(ConfigError, match="--set is for the length of an axis"):
