@@ -268,7 +268,12 @@ def _check_limits(name: str, grid: tuple[int, int, int], block: tuple[int, int, 
 def _check_arguments(name: str, args: Sequence[Any], parameters: list[tuple[int, str]]) -> None:
     if len(args) != len(parameters):
         raise LaunchError(explain(f"{name} takes {len(parameters)} arguments.", got=len(args)))
-    for i, (a, (_, kind)) in enumerate(zip(args, parameters)):
+    for i, (a, (declared, kind)) in enumerate(zip(args, parameters)):
+        if kind == "v" and isinstance(a, np.generic) and a.itemsize < declared:
+            rule = (
+                f"{name}: argument {i} has {declared} bytes in the kernel: behind a narrower one a GPU finds anything."
+            )
+            raise LaunchError(explain(rule, got=f"{a!r}, {a.itemsize} bytes", fix="np.int64(n), np.float64(x)"))
         if isinstance(a, np.ndarray):
             if kind == "v":
                 fix = f"np.{a.dtype.name}(x), or x[()] of an array without axes"
@@ -294,7 +299,7 @@ def _check_arguments(name: str, args: Sequence[Any], parameters: list[tuple[int,
 
 
 def _value(a: Any) -> ctypes.Array[ctypes.c_char]:
-    """The bytes of an argument, or of an address, with zeros behind them: a kernel that declares more finds those."""
+    """The bytes of an argument, or of an address."""
     if isinstance(a, int):
         data = a.to_bytes(8, "little")
     elif a is None:

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minilinear as ml
-from minilinear.errors import ShapeError
-from minilinear.gpu import cases
+from minilinear.errors import LaunchError, ShapeError
+from minilinear.gpu import cases, sim
 from minilinear.gpu.launch import KERNELS, recorded
 from minilinear.gpu.relations import Presence, relation, settle
 from tests.gpu.test_launch import f32, ones, scale, weighted
@@ -168,3 +168,15 @@ def test_no_wrong_call_launches(name, data):
     written = results if isinstance(results, tuple) else (results,)
     for y in [*(y for y in written if y is not None), *(arguments[n] for n in kernel.inout)]:
         assert np.isfinite(y).all()
+
+
+@pytest.mark.parametrize("narrow", [np.float32(1), np.int32(1)])
+def test_a_number_narrower_than_its_parameter_is_no_number_with_zeros_behind_it(narrow):
+    text = 'extern "C" __global__ void store(double d, double *y) { y[0] = d; }'
+    y = np.zeros(1)
+    with pytest.raises(
+        LaunchError, match=r"argument 0 has 8 bytes in the kernel.*\n  got: .*4 bytes\n  fix: np\.int64"
+    ):
+        sim.run(text, "store", 1, 1, [narrow, y])
+    sim.run(text, "store", 1, 1, [np.float64(1), y])
+    assert y[0] == 1
