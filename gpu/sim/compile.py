@@ -18,8 +18,8 @@ from functools import cache
 from pathlib import Path
 
 from ...errors import BackendError, CompileError, explain
-from . import zones
-from .watch import watched
+from . import limits, zones
+from .watch import has_bit_fields, watched
 
 HERE = Path(__file__).parent
 MAC = sys.platform == "darwin"
@@ -282,7 +282,10 @@ def library(
     chosen = kernel_flags(compiler, check)
     unit = prepared(text, file, check) + '#line 1 "names"\n'
     unit += "".join(f"SIM_ENTRY({i}, ({name}))\n" for i, name in enumerate(names)) + "SIM_IMAGE\n"
+    unit += '#line 1 "bounds"\n' + limits.launch_bounds(text, names)
     copies = {name: path.read_text("utf-8") for name, path in headers.items()}
+    if check and any(map(has_bit_fields, (text, *copies.values()))):
+        chosen.append("-DSIM_BIT_FIELDS")
 
     def build(work: Path, final: Path) -> None:
         (work / "kernel.cpp").write_text(unit, "utf-8")
@@ -293,19 +296,21 @@ def library(
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 copy.write_text(prepared(header, name, check), "utf-8")
             include = ["-I", str(folder), "-I", str(HERE / "include"), "-include", str(HERE / "include/cudasim.h")]
-            made = ["-S", "-o", str(work / "kernel.s")] if check else ["-c", "-o", str(work / "kernel.o")]
+            made = ["-S", "-o", str(work / "kernel.s")]
             refused = _compile(compiler, [*chosen, *include, str(work / "kernel.cpp"), *made])
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         if refused:
             raise CompileError(complaint(refused, {**copies, file: text}, names))
+        assembler = (work / "kernel.s").read_text("utf-8")
+        if too_much := limits.too_much_shared(assembler, names):
+            raise CompileError(too_much)
         if check:
-            assembler = work / "kernel.s"
-            assembler.write_text(zones.with_red_zones(assembler.read_text("utf-8")), "utf-8")
-            _run(compiler, [*compiler[1:], "-c", str(assembler), "-o", str(work / "kernel.o")])
+            (work / "kernel.s").write_text(zones.with_red_zones(assembler), "utf-8")
+        _run(compiler, [*compiler[1:], "-c", str(work / "kernel.s"), "-o", str(work / "kernel.o")])
         _link(compiler, [str(work / "kernel.o"), str(base)], work, final)
 
-    made_by = _texts("include/**/*.h", "zones.py")
+    made_by = _texts("include/**/*.h", "zones.py", "limits.py")
     name = key(unit, *(f"{n}\0{t}" for n, t in copies.items()), made_by, str(base), *chosen)
     return cached(name, build), base
 

@@ -167,7 +167,9 @@ def read(report: bytes, program: Any, arguments: Sequence[Any], names: Sequence[
     told = json.loads(report)
     reader = _Reader(program, arguments, names)
     addresses = [a for raw in told["findings"] for a in raw["site"] + raw.get("other_site", []) if isinstance(a, int)]
-    reader.lines = symbols.lines(program.path, [a - 1 for a in addresses])  # the call, not what comes after it
+    if addresses:
+        with program.on_disk() as library:
+            reader.lines = symbols.lines(library, [a - 1 for a in addresses])  # the call, not what comes after it
     findings: dict[tuple[str, str, int], Finding] = {}
     for raw in told["findings"]:
         finding = reader.finding(raw)
@@ -183,7 +185,7 @@ class _Reader:
     """Puts words to raw findings."""
 
     def __init__(self, program: Any, arguments: Sequence[Any], names: Sequence[str]):
-        self.library, self.arguments, self.names = program.path, arguments, names
+        self.variables, self.arguments, self.names = program.variables, arguments, names
         self.texts = {program.file: program.text.splitlines()}
         for name, path in program.headers.items():
             self.texts[name] = path.read_text("utf-8").splitlines()
@@ -233,7 +235,7 @@ class _Reader:
         if raw["space"] == "dynamic shared":
             return "dynamic shared memory", (offset // size,)
         if raw["space"] in ("static shared", "variable"):
-            static = symbols.nearest(symbols.statics(self.library), offset)
+            static = symbols.nearest(self.variables, offset)
             return static.name, ((offset - static.address) // size,)
         if raw["kind"] == "null-argument":
             missing = [name for name, value in zip(self.names, self.arguments, strict=True) if value is None]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -110,6 +112,7 @@ class Program:
         path: of the library that the compiler made of it.
         headers: the files that the text includes, by the names it does it with.
         check: whether launches are checked.
+        variables: in check mode, those that the library has.
     """
 
     def __init__(
@@ -127,6 +130,7 @@ class Program:
         self._library, self._runtime = ctypes.CDLL(str(path)), ctypes.CDLL(str(runtime))
         if check:
             self._runtime.chk_report.restype = ctypes.c_char_p
+        self._bounds = {name: getattr(self._library, f"sim_bounds_{i}")() for i, name in enumerate(names)}
         self._entries = {name: self._entry(i) for i, name in enumerate(names)}
         self._signatures = signatures(text)
         self._image = self._checked_image() if check else None
@@ -134,9 +138,22 @@ class Program:
     def _checked_image(self) -> Image:
         self._library.sim_image.restype = ctypes.POINTER(Image)
         image = self._library.sim_image().contents
-        variables = statics(self.path)
+        self.variables = statics(self.path)
+        self._bytes = self.path.read_bytes()
+        variables = self.variables
         table = (Variable * max(len(variables), 1))(*(Variable(v.address, v.size, v.kind) for v in variables))
         return Image(image.base, image.end, table, len(variables))
+
+    @contextmanager
+    def on_disk(self) -> Iterator[Path]:
+        """The library as a file for other programs to read, though the cache may have been deleted since."""
+        if self.path.exists():
+            yield self.path
+            return
+        with tempfile.TemporaryDirectory(prefix="minilinear-") as folder:
+            copy = Path(folder) / self.path.name
+            copy.write_bytes(self._bytes)
+            yield copy
 
     def _entry(self, i: int) -> tuple[int, list[tuple[int, str]]]:
         """The address of a kernel's entry, and the size and kind of each parameter."""
@@ -187,7 +204,7 @@ class Program:
         entry, parameters = self._entries[self._known(name)]
         g, b = _three("grid", grid), _three("block", block)
         threads_in_block = b[0] * b[1] * b[2]
-        _check_limits(name, g, b, shared)
+        _check_limits(name, g, b, shared, self._bounds[name])
         _check_arguments(name, args, parameters)
         if workers is None:
             workers = threads() if g[0] * g[1] * g[2] * threads_in_block >= WORTH_SHARING else 1
@@ -249,7 +266,7 @@ def _three(what: str, sizes: int | Sequence[int]) -> tuple[int, int, int]:
     return x, y, z
 
 
-def _check_limits(name: str, grid: tuple[int, int, int], block: tuple[int, int, int], shared: int) -> None:
+def _check_limits(name: str, grid: tuple[int, int, int], block: tuple[int, int, int], shared: int, bound: int) -> None:
     most = {"grid": (2**31 - 1, 65535, 65535), "block": (1024, 1024, 64)}
     for what, sizes in (("grid", grid), ("block", block)):
         if any(not 1 <= size <= limit for size, limit in zip(sizes, most[what])):
@@ -260,6 +277,10 @@ def _check_limits(name: str, grid: tuple[int, int, int], block: tuple[int, int, 
     if block[0] * block[1] * block[2] > MOST_THREADS:
         rule = f"{name}: a block has at most {MOST_THREADS} threads."
         raise LaunchError(explain(rule, got=f"{block}, which is {block[0] * block[1] * block[2]}"))
+    if 0 < bound < block[0] * block[1] * block[2]:
+        rule = f"{name}: a block has at most the {bound} threads that __launch_bounds__ promises the compiler."
+        fix = f"a block of {bound}, or __launch_bounds__({block[0] * block[1] * block[2]})"
+        raise LaunchError(explain(rule, got=f"{block}, which is {block[0] * block[1] * block[2]}", fix=fix))
     if not 0 <= shared <= MOST_SHARED:
         rule = f"{name}: a block has at most {MOST_SHARED} bytes of dynamic shared memory."
         raise LaunchError(explain(rule, got=shared))

@@ -17,6 +17,7 @@
 
 #include "../runtime/state.h"
 #include "cudasim/language.h"
+#include "cudasim/locals.h"
 #include "cudasim/vectors.h"
 #include "cudasim/functions.h"
 #include "cudasim/warp.h"

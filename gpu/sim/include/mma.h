@@ -41,14 +41,6 @@ SIM_INLINE size_t offset_of_element(int e, bool by_rows, unsigned leading) {
   return by_rows ? size_t(row) * leading + column : size_t(column) * leading + row;
 }
 
-template <class T>
-SIM_INLINE void touch(const T* p, bool writes, sim::Place place) {
-#ifdef SIM_CHECK
-  chk_access(p, sizeof *p, writes ? CHK_WRITE : CHK_READ, place);
-#endif
-  (void)p, (void)writes, (void)place;
-}
-
 // All lanes of a warp load and store a tile together, at a multiple of 32 bytes, with rows at multiples of 16 bytes.
 #ifdef SIM_CHECK
 #define SIM_TILE(p, leading, place)                                        \
@@ -59,16 +51,18 @@ SIM_INLINE void touch(const T* p, bool writes, sim::Place place) {
 #endif
 
 template <class T>
-SIM_INLINE void load_elements(T* x, const T* p, bool by_rows, unsigned leading, sim::Place place) {
+SIM_INLINE void load_elements(T (&x)[8], const T* p, bool by_rows, unsigned leading, sim::Place place) {
+  sim::touch(&x, true, place);
   for (int e = 0; e < 8; e++) {
     const T* from = p + offset_of_element(e, by_rows, leading);
-    touch(from, false, place);
+    sim::touch(from, false, place);
     x[e] = *from;
   }
 }
 
 template <class Fragment, class T>
-SIM_INLINE void fill_fragment(Fragment& f, T value) {
+SIM_INLINE void fill_fragment(Fragment& f, T value, sim::Place place = SIM_PLACE) {
+  sim::touch(&f.x, true, place);
   for (auto& x : f.x) x = value;
 }
 
@@ -93,9 +87,10 @@ SIM_INLINE void load_matrix_sync(fragment<accumulator, 16, 16, 16, float>& f, co
 SIM_INLINE void store_matrix_sync(float* p, const fragment<accumulator, 16, 16, 16, float>& f, unsigned leading,
                                   layout_t layout, sim::Place place = SIM_PLACE) {
   SIM_TILE(p, leading, place);
+  sim::touch(&f.x, false, place);
   for (int e = 0; e < 8; e++) {
     float* to = p + offset_of_element(e, layout == mem_row_major, leading);
-    touch(to, true, place);
+    sim::touch(to, true, place);
     *to = f.x[e];
   }
 }
@@ -120,6 +115,7 @@ template <class T, class LayoutA, class LayoutB>
 SIM_INLINE void mma_sync(fragment<accumulator, 16, 16, 16, float>& d, const fragment<matrix_a, 16, 16, 16, T, LayoutA>& a,
                          const fragment<matrix_b, 16, 16, 16, T, LayoutB>& b,
                          const fragment<accumulator, 16, 16, 16, float>& c, sim::Place place = SIM_PLACE) {
+  sim::touch_product(a.x, b.x, c.x, d.x, place);
   sim::Product<T, T> own{a.x, b.x, c.x, d.x};
   sim_warp(SIM_ALL_LANES, multiply_tiles<T>, &own, place, SIM_CALL);
 }

@@ -59,11 +59,33 @@ void on_fault(int signal, siginfo_t* info, void*) {
   sigaction(signal, &before[signal], nullptr);
 }
 
+// Ctrl-C, while Python waits for the launch to end: threads give up when they next wait or return (scheduler.cpp). Then
+// Python learns of it, from its own handler.
+void on_interrupt(int signal, siginfo_t* info, void* context) {
+  const struct sigaction& python = before[signal];
+  const bool simple = !(python.sa_flags & SA_SIGINFO);
+  if (simple && python.sa_handler == SIG_IGN) return;
+  interrupted = true;
+  if (!simple) {
+    python.sa_sigaction(signal, info, context);
+  } else if (python.sa_handler != SIG_DFL) {
+    python.sa_handler(signal);
+  } else {
+    sigaction(signal, &python, nullptr);
+    raise(signal);
+  }
+}
+
 class Catching {
  public:
   Catching() {
     const std::lock_guard<std::mutex> guard(catching_lock);
     if (catching++) return;
+    interrupted = false;
+    struct sigaction interrupt {};
+    interrupt.sa_sigaction = on_interrupt;
+    interrupt.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART;
+    sigaction(SIGINT, &interrupt, &before[SIGINT]);
     struct sigaction action {};
     action.sa_sigaction = on_fault;
     action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;  // NODEFER: abandon() leaves the handler for good
@@ -73,6 +95,7 @@ class Catching {
     const std::lock_guard<std::mutex> guard(catching_lock);
     if (--catching) return;
     for (int fault : faults) sigaction(fault, &before[fault], nullptr);
+    sigaction(SIGINT, &before[SIGINT], nullptr);
   }
 };
 

@@ -19,6 +19,7 @@ SIM_PER_WORKER sim::Current sim_current;
 namespace sim {
 
 SIM_PER_WORKER Worker* worker = nullptr;
+std::atomic<bool> interrupted{false};
 
 namespace {
 
@@ -148,6 +149,7 @@ void Worker::set_running(Status status) {
 
 // The running thread has set its status; it goes on when it is runnable again.
 void Worker::wait() {
+  if (interrupted.load(std::memory_order_relaxed)) abandon("interrupted");
   Context& from = threads_[running()].context;
   unsigned next;
   if (next_runnable(next)) return start_or_resume(from, next);
@@ -166,6 +168,7 @@ void Worker::run_threads() {
 }
 
 bool Worker::next_fresh_thread() {
+  if (interrupted.load(std::memory_order_relaxed)) abandon("interrupted");
   CHECKED(chk_thread_end());
   set_running(Status::done);
   const unsigned next = position_ + 1;

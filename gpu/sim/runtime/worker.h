@@ -1,6 +1,7 @@
 // A worker runs blocks, one after another: it owns the stacks and the states of the threads of one block.
 #pragma once
 
+#include <atomic>
 #include <cstring>
 #include <deque>
 #include <map>
@@ -111,6 +112,7 @@ class Worker {
   unsigned running() const { return order_[position_]; }
 };
 
+extern std::atomic<bool> interrupted;  // the launches under way are to end soon
 extern SIM_PER_WORKER Worker* worker;  // the one that belongs to this thread of the operating system
 
 }  // namespace sim

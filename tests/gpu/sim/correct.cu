@@ -201,6 +201,74 @@ extern "C" __global__ void locals(const float* x, float* y, int n) {
   y[threadIdx.x] = row[3] + twice.x + twice.w + exponent + late;
 }
 
+// None of these is read before it is written, whatever its type and whoever writes it.
+struct Best {
+  float value;
+  int index;
+  bool known;  // and three bytes that nobody writes
+};
+struct Counted {
+  float value = 1;
+  int turns;
+  Counted() : turns(2) {}
+};
+union Word {
+  float number;
+  unsigned bits;
+};
+__device__ Best better(Best a, Best b) {
+  Best both;
+  if (a.value > b.value) both = a; else both = b;
+  both.known = a.known || b.known;
+  return both;
+}
+__device__ void split(float x, Best* best, float (&parts)[2], Word& word) {
+  best->value = x, best->index = 3, best->known = true;
+  parts[0] = parts[1] = x / 2;
+  word.number = x;
+}
+template <class T> __device__ float through(const float* x) {
+  T value;
+  T row[2], *last;
+  row[0] = row[1] = value = T(x[0]);
+  last = row + 1;
+  return float(value) + float(*last);
+}
+extern "C" __global__ void locals_written_in_all_ways(const float* x, float* y, int n) {
+  alignas(16) float row[4];
+  volatile float loud[2];
+  float a{1}, parts[2], b(2), *p;
+  Best one, two, copy;
+  Counted counted, several[2];
+  Word word;
+  __half2 pair;
+  struct { float first, second; } own;
+  wmma::fragment<wmma::accumulator, 16, 16, 16, float> sums[2], start;
+  *reinterpret_cast<float4*>(row) = *reinterpret_cast<const float4*>(x);
+  loud[0] = a, loud[1] = loud[0] + b;
+  split(x[1], &one, parts, word);
+  split(x[2], &two, parts, word);
+  copy = better(one, two);
+  pair.x = __float2half(1), pair.y = pair.x;
+  p = parts;
+  own.first = p[0], own.second = own.first + p[1];
+  wmma::fill_fragment(start, 1.0f);
+  for (auto& sum : sums) sum = start;
+  auto add = [&](float v) {
+    float w, z = v;
+    w = z;
+    return w + row[3];
+  };
+  switch (n) {
+    case 1: int m;
+      m = 3;
+      a += m;
+  }
+  y[threadIdx.x] = a + b + row[2] + loud[1] + copy.value + copy.index + counted.value + counted.turns + several[1].turns +
+                   word.bits + __low2float(pair) + own.second + sums[1].x[0] + add(1) + through<float>(x) +
+                   through<__nv_bfloat16>(x) + copy.known;
+}
+
 template <int TILE, int PAD> __global__ void transpose(const float* x, float* y, int n) {
   __shared__ float tile[TILE][TILE + PAD];
   int tx = threadIdx.x, ty = threadIdx.y;

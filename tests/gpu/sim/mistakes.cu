@@ -506,6 +506,15 @@ extern "C" __global__ void misaligned_read(const float* x, float* y) {
   y[threadIdx.x] = v.x + v.y + v.z + v.w;
 }
 
+extern "C" __global__ void misaligned_halves(const __half* x, __nv_bfloat16* y) {
+  if (blockIdx.x == 0) {
+    __half2 v = *reinterpret_cast<const __half2*>(x + 1);  // misaligned x
+    y[threadIdx.x] = __float2bfloat16(__low2float(v));
+  } else {
+    *reinterpret_cast<__nv_bfloat162*>(y + 3) = __float2bfloat162_rn(2);  // misaligned y
+  }
+}
+
 extern "C" __global__ void misaligned_write(float* y) {
   float2 v = make_float2(1, 2);
   *reinterpret_cast<float2*>(y + 3 * threadIdx.x) = v;  // misaligned y
@@ -536,6 +545,53 @@ extern "C" __global__ void local_in_one_branch(float* y, int n) {
   float scale, other = 1;
   if (threadIdx.x < n) scale = 2;
   y[threadIdx.x] = scale * other;  // uninitialised-local
+}
+
+struct Best {
+  float value;
+  int index;
+};
+typedef float Real;
+struct alignas(16) Rows {
+  Real x[3], y[3];
+};
+extern "C" __global__ void locals_of_all_kinds(const float* x, float* y, int n) {
+  alignas(16) float row[4];
+  Real sum, *p;
+  float first{}, second;
+  volatile float last;
+  Best best;
+  Rows rows[2];
+  wmma::fragment<wmma::accumulator, 16, 16, 16, float> acc;
+  struct { float a, b; } pair;
+  row[0] = x[0], best.value = 1, rows[1].y[0] = 2, pair.a = 3;
+  y[0] = row[0] + best.value + rows[1].y[0] + pair.a + first;
+  y[1] = row[1];  // uninitialised-local
+  y[2] = sum;  // uninitialised-local
+  if (p == x) y[3] = 1;  // uninitialised-local
+  y[4] = second;  // uninitialised-local
+  y[5] = last;  // uninitialised-local
+  y[6] = best.index;  // uninitialised-local
+  y[7] = rows[1].y[1];  // uninitialised-local
+  y[8] = acc.x[1];  // uninitialised-local
+  y[9] = pair.b;  // uninitialised-local
+  switch (n) {
+    case 0: int m;
+      y[10] = m;  // uninitialised-local
+  }
+}
+
+extern "C" __global__ void sum_not_filled(const float* x, float* y) {
+  __shared__ __align__(32) __half a[256];
+  for (int i = threadIdx.x; i < 256; i += 32) a[i] = __float2half(x[i]);
+  __syncthreads();
+  wmma::fragment<wmma::matrix_a, 16, 16, 16, __half, wmma::row_major> left;
+  wmma::fragment<wmma::matrix_b, 16, 16, 16, __half, wmma::col_major> right;
+  wmma::fragment<wmma::accumulator, 16, 16, 16, float> sum;
+  wmma::load_matrix_sync(left, a, 16);
+  wmma::load_matrix_sync(right, a, 16);
+  wmma::mma_sync(sum, left, right, sum);  // uninitialised-local
+  wmma::store_matrix_sync(y, sum, 16, wmma::mem_row_major);
 }
 
 extern "C" __global__ void null_read(const float* x, const float* weight, float* y) {

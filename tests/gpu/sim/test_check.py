@@ -90,6 +90,7 @@ LAUNCHES = {
     "byte_of_a_word": (1, 32, lambda: [empty(32)], 0),
     "read_by_two_warps": (1, 64, lambda: [empty(64)], 0),
     "misaligned_read": (1, 8, lambda: [floats(64), empty(8)], 0),
+    "misaligned_halves": (2, 1, lambda: [np.ones(8, np.float16), empty(8, dtype=np.uint16)], 0),
     "misaligned_write": (1, 8, lambda: [empty(64)], 0),
     "misaligned_shared": (1, 32, lambda: [empty(32)], 128),
     "local_array": (1, 8, lambda: [floats(4), empty(8)], 0),
@@ -105,6 +106,8 @@ LAUNCHES = {
     "tiles_in_two_branches": (1, 32, lambda: [empty(256)], 0),
     "products_in_two_branches": (1, 32, lambda: [empty(32)], 0),
     "tile_of_a_short_block": (1, 16, lambda: [floats(256), empty(16)], 0),
+    "locals_of_all_kinds": (1, 1, lambda: [floats(4), empty(11), i32(0)], 0),
+    "sum_not_filled": (1, 32, lambda: [floats(256), empty(256)], 0),
     "null_read": (1, 32, lambda: [floats(32), None, empty(32)], 0),
     # correct ones
     "copy": (4, 32, lambda: [floats(100), empty(100), i32(100)], 0),
@@ -144,6 +147,7 @@ LAUNCHES = {
     "copied_and_changed": (1, 32, lambda: [floats(128), empty(32)], 0),
     "shared_vectors": (1, 32, lambda: [floats(128), empty(128), i32(2)], 0),
     "one_turn_or_two": (1, 32, lambda: [floats(32), empty(32)], 0),
+    "locals_written_in_all_ways": (1, 8, lambda: [floats(4), empty(8), i32(1)], 0),
     "last_one_wins": (1, 1, lambda: [empty(1, dtype=i32)], 0),
 }
 
@@ -394,13 +398,29 @@ def test_seeds_are_reproducible_and_show_what_depends_on_the_order():
         assert int(y[0]) == winners[seed] and finding == again
 
 
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_the_bits_of_a_word_are_written_after_it_is_read(compiler):
+    text = """struct Bits { unsigned low : 3, high : 5; };
+    extern "C" __global__ void k(float* y) {
+      Bits bits;
+      float sum;
+      bits.low = 1, bits.high = 2;
+      y[0] = bits.low + sum;
+    }"""
+    found = sim.compile(text, ["k"], check=True, compiler=compiler).launch("k", 1, 1, [empty(1)]).findings
+    assert [(finding.line, finding.kind) for finding in found] == [(6, "uninitialised-local")]
+
+
 def test_the_checker_can_be_compiled_for_a_kernel_that_watch_does_not_understand():
     text = """template <typename T> struct Odd { T a; T twice() { T b; b = a + a; return b; } };
-    extern "C" __global__ void k(float* y) {
+    extern "C" __global__ void k(float* y, int n) {
         Odd<float> odd; odd.a = 2; auto add = [&](float v) { float w; w = v; return w + odd.twice(); };
         switch (threadIdx.x) { case 0: float z; z = add(1); y[0] = z; break; default: break; }
         for (int i = 0, j = 1; i < 1; i++) { int a, b = j, c(3), *p = &b; a = *p; y[1] = a + b + c; }
+        struct alignas(8) Pair { float a; int b; } pair, *at = &pair; enum { RED, BLUE } colour;
+        float many[threadIdx.x + 1];
+        pair.a = 1; colour = BLUE; many[0] = at->a; if (n < 0) goto end; float late; late = many[0]; end:;
     }"""
     y = empty(2)
-    assert not sim.run(text, "k", 1, 1, [y]).findings
+    assert not sim.run(text, "k", 1, 1, [y, i32(1)]).findings
     np.testing.assert_array_equal(y, [5, 5])

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -79,6 +80,28 @@ def test_a_name_that_is_no_kernel():
     assert "'nothing'" in complaint('extern "C" __global__ void k(float* y) {}', ["nothing"])
 
 
+@pytest.mark.parametrize("compiler", [command for command in ("g++", "clang++") if shutil.which(command)])
+@pytest.mark.parametrize("check", [False, True])
+def test_static_shared_memory_has_a_limit(check, compiler):
+    text = """template <int N> __device__ __noinline__ float sum(float v) {
+        __shared__ float part[N];
+        part[threadIdx.x] = v;
+        return part[N - 1 - threadIdx.x];
+    }
+    __constant__ float table[20000];
+    template <int N> __global__ void one(float* y) {
+        __shared__ float own[8192];
+        static const int numbers[3] = {1, 2, 3};
+        own[threadIdx.x] = y[0] + table[threadIdx.x];
+        y[0] = own[8191 - threadIdx.x] + sum<N>(y[1]) + numbers[threadIdx.x];
+    }
+    __global__ void two(float* y) { __shared__ float other[12288]; other[threadIdx.x] = y[0]; y[1] = other[7]; }"""
+    sim.compile(text, ["one<4096>", "two"], check=check, compiler=compiler)  # 48 KB each
+    words = complaint(text, ["two", "one<4097>"], check=check, compiler=compiler)
+    assert "'one<4097>' has more than 49152 bytes of static shared memory" in words
+    assert "got: 49156 bytes" in words and "own 32768" in words and "part 16388" in words
+
+
 # ---- the cache
 
 
@@ -130,6 +153,19 @@ def test_a_damaged_entry_is_built_again(own_cache, damage):
     assert value_of(sim.compile(text, ["fill"])) == 2.5
     assert path.stat().st_size == len(copy)
     assert not list(own_cache.glob("new-*")) + list(own_cache.glob("old-*"))
+
+
+def test_findings_have_their_lines_when_the_cache_has_been_deleted(tmp_path, monkeypatch):
+    text = """extern "C" __global__ void k(float* y) {
+  __shared__ float s[4], t[4];
+  float* p = s;
+  p[threadIdx.x + 1] = y[0];
+}"""
+    monkeypatch.setenv("MINILINEAR_CACHE", str(tmp_path / "cache"))
+    program = sim.compile(text, ["k"], check=True)
+    shutil.rmtree(tmp_path / "cache")
+    (finding,) = program.launch("k", 1, 4, [np.zeros(4, np.float32)]).findings
+    assert (finding.line, finding.array, finding.element) == (4, "s", (4,))
 
 
 def test_processes_that_compile_the_same_at_once_agree(own_cache):

@@ -1,5 +1,7 @@
 """Launches: what they refuse, how blocks are shared out, and kernels that would bring a process down or keep it."""
 
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -124,6 +126,21 @@ def test_a_kernel_without_barriers_is_a_loop_over_each_warp(program):
     assert result.switches == n // 32
 
 
+@pytest.mark.parametrize("check", [False, True])
+def test_a_block_keeps_the_launch_bounds(check):
+    text = """constexpr int ROWS = 2;
+    extern "C" __global__ void __launch_bounds__(32 * (ROWS + 1), 2) first(float* y) { y[threadIdx.x] = 1; }
+    template <int N, typename T> __global__ __launch_bounds__(2 * N) void second(T* y) { y[threadIdx.x] = 1; }
+    __global__ void third(float* y) { y[threadIdx.x] = 1; }"""
+    y = np.zeros(1024, f32)
+    bounded = sim.compile(text, ["first", "second<16, float>", "third"], check=check)
+    for name, most in (("first", 96), ("second<16, float>", 32)):
+        bounded.launch(name, 1, (most // 2, 2), [y])
+        with pytest.raises(LaunchError, match=rf"the {most} threads that __launch_bounds__[^$]*a block of {most}"):
+            bounded.launch(name, 1, most + 1, [y])
+    bounded.launch("third", 1, 1024, [y])
+
+
 # ---- faults
 
 
@@ -217,3 +234,28 @@ def test_check_mode_apart_finds_the_same():
 def test_a_timeout_is_a_positive_number(program, timeout):
     with pytest.raises(LaunchError, match="timeout= is a positive number"):
         program.launch("wild_divisor", 1, 1, [np.zeros(1, i32), i32(1)], timeout=timeout)
+
+
+# ---- Ctrl-C
+
+
+@pytest.mark.parametrize("check", [False, True])
+@pytest.mark.parametrize("kernel", ["alone", "together"])
+def test_ctrl_c_ends_a_long_launch(kernel, check):
+    code = f"""
+import numpy as np, signal, threading, time
+from minilinear.gpu import sim
+text = '''extern "C" __global__ void alone(float* y) {{ for (volatile int i = 0; i < 1000; i++) {{}} }}
+extern "C" __global__ void together(float* y) {{ for (int i = 0; i < 1 << 30; i++) __syncwarp(); }}'''
+y = np.zeros(4, np.float32)
+program = sim.compile(text, ["alone", "together"], check={check})
+threading.Timer(0.5, signal.raise_signal, [signal.SIGINT]).start()
+began = time.monotonic()
+try:
+    program.launch("{kernel}", 1 << 24, 64, [y], workers=2)
+except KeyboardInterrupt:
+    print("stopped", time.monotonic() - began < 60)
+program.launch("alone", 1, 1, [y])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.stdout == "stopped True\n", done.stderr

@@ -58,6 +58,7 @@ __attribute__((noinline, no_sanitize("thread"))) inline void mma_m16n8k8_tf32(vo
 
 SIM_INLINE void mma(Work work, float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2], const float (&c)[4],
                     Place place = SIM_PLACE) {
+  touch_product(a, b, c, d, place);
   Registers own{a, b, c, d};
   sim_warp(SIM_ALL_LANES, work, &own, place, SIM_CALL);
 }

@@ -59,6 +59,7 @@ SIM_INLINE Narrow<F> from_bits(unsigned short bits) {
 template <class F>
 struct alignas(4) Narrow2 {
   Narrow<F> x, y;
+  SIM_SEEN_COPY2(Narrow<F>, Narrow2)
 };
 
 #define SIM_NARROW_OPERATOR(op)                                                                               \

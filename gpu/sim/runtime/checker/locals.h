@@ -1,8 +1,8 @@
 // Local variables without a value: watch.py has chk_local called where one begins.
 //
 // The variable is filled with a pattern (a NaN), and its bytes are marked in `unset`, which has one byte for each of the
-// stacks. It may not be read before it is written. Mark and pattern must agree before a finding is made: a library
-// function may have written the variable unseen.
+// stacks. It may not be read before it is written. Mark and pattern must agree before a finding is made, in all four bytes
+// of a word: a library function may have written the variable unseen, and a single byte may be that of the pattern.
 #pragma once
 #include <algorithm>
 #include <cstring>
@@ -36,8 +36,12 @@ void begin_local(void* address, size_t bytes) {
 // A local variable is read that still holds the pattern it was filled with and that nobody has written.
 void look_at_local(uintptr_t address, size_t size, Kind kind, uintptr_t pc, Place place, Byte* unset) {
   if (kind == read) {
-    for (size_t i = 0; i < size; i++)
-      if (!unset[i] || reinterpret_cast<const Byte*>(address)[i] != check.pattern[unset[i] - 1]) return;
+    const size_t before = address % 4, end = before + size + (4 - (before + size) % 4) % 4;  // of its words
+    for (size_t i = 0; i < end; i++) {
+      const Byte mark = (unset - before)[i], byte = reinterpret_cast<const Byte*>(address - before)[i];
+      const bool of_others = i < before || i >= before + size;
+      if (mark ? byte != check.pattern[mark - 1] : !of_others) return;
+    }
     const uint32_t calls = check.threads[sim_current.linear].calls;
     Raw raw = here("uninitialised-local", kind, check.sites.of(calls, pc, place), size);
     raw.space = Space::local;
