@@ -16,6 +16,7 @@ from . import (
     kan,
     norms,
     optim,
+    rotate,
     scan,
     softmax,
 )
@@ -23,6 +24,6 @@ from .mirror import Twin
 
 TABLE: dict[str, Twin] = (
     cross_entropy.TWINS | glu.TWINS | norms.TWINS | softmax.TWINS  # on rows
-    | convolution.TWINS | kan.TWINS | optim.TWINS | scan.TWINS  # along streams
+    | convolution.TWINS | kan.TWINS | optim.TWINS | rotate.TWINS | scan.TWINS  # along streams
     | attention.TWINS | diagonal.TWINS | householder.TWINS | householder_recurrent.TWINS  # over whole sequences
 )  # fmt: skip

@@ -17,10 +17,12 @@ Source: Su et al. 2021, arXiv 2104.09864, equations 15 and 34.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
+from .. import backend
 from ..autograd import Array, Primitive, unwrap
 from ..errors import ShapeError, check_axes, explain
 
@@ -56,14 +58,22 @@ def rotate(x: Array, positions: Any, *, base: float = 10000.0, interleaved: bool
         raise ShapeError(
             explain("Rotary positions turn pairs of numbers: K is even.", got=f"K = {sizes['K']}", fix="an even K")
         )
-    positions = np.asarray(unwrap(positions), dtype=np.float64, like=unwrap(x))
-    check_axes("positions", positions, "B T" if positions.ndim == 2 else "T", sizes, example="x")
-    frequencies = base ** (-2 * np.arange(sizes["K"] // 2, like=unwrap(x)) / sizes["K"])
-    angles = (positions[..., None] * frequencies)[..., None, :]  # (T or B T, 1, K/2)
-    return _turn(x, np.cos(angles).astype(x.dtype), np.sin(angles).astype(x.dtype), interleaved=interleaved)
+    places = unwrap(positions)
+    places = np.asarray(backend.to_numpy(places) if hasattr(places, "dtype") else places, dtype=np.float64)
+    check_axes("positions", places, "B T" if places.ndim == 2 else "T", sizes, example="x")
+    cos, sin = turns(places.tobytes(), places.shape, base, sizes["K"], x.dtype, backend.home(unwrap(x)))
+    return _turn(x, cos, sin, interleaved=interleaved)
 
 
-def turn(x, cos, sin, *, interleaved):
+@lru_cache(maxsize=16)  # queries and keys of all layers turn alike, and in the next step again
+def turns(positions: bytes, shape: tuple[int, ...], base: float, K: int, dtype: Any, where: str) -> tuple[Any, Any]:
+    """cos phi and sin phi (T, 1, K/2) or (B, T, 1, K/2), where a backend keeps its arrays."""
+    frequencies = base ** (-2 * np.arange(K // 2) / K)
+    angles = np.frombuffer(positions).reshape(*shape, 1, 1) * frequencies
+    return backend.moved(np.cos(angles).astype(dtype), where), backend.moved(np.sin(angles).astype(dtype), where)
+
+
+def turn(x, cos, sin, *, interleaved: bool):
     half = x.shape[-1] // 2
     first, second = (slice(0, None, 2), slice(1, None, 2)) if interleaved else (slice(half), slice(half, None))
     x1, x2 = x[..., first], x[..., second]
@@ -74,10 +84,12 @@ def turn(x, cos, sin, *, interleaved):
 
 
 # The transpose of a rotation turns back: by the negative angle.
-_turn: Any = Primitive(
-    turn,
-    lambda g, out, x, cos, sin, *, interleaved: _turn(g, cos, -sin, interleaved=interleaved),
-    None,
-    None,
-    name="rotate",
+_turn: Any = backend.mirrored("rotate")(
+    Primitive(
+        turn,
+        lambda g, out, x, cos, sin, *, interleaved: _turn(g, cos, -sin, interleaved=interleaved),
+        None,
+        None,
+        name="rotate",
+    )
 )

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import minilinear as ml
-from minilinear.attention import merge_attention, softmax_attention
+from minilinear.attention import merge_attention, rotate, softmax_attention
+from minilinear.attention.rope import turns
 from minilinear.gpu import account, attention, reset_account
 from minilinear.gpu.launch import recorded
 from minilinear.tasks import task
@@ -212,6 +213,39 @@ def test_a_table_is_made_once_and_its_longest_way_comes_first():
     keys = tables[0][:, 3] - tables[0][:, 2]
     assert (np.diff(keys) <= 0).all()
     assert sorted(map(tuple, tables[0])) == sorted(attention.query_tiles(2, 300, 300, 2, where, 300))
+
+
+# Rotary positions.
+
+
+@pytest.mark.parametrize("interleaved", [False, True])
+@pytest.mark.parametrize("positions", [np.arange(7), 5 + np.arange(14).reshape(2, 7)], ids=["of all", "of each"])
+@pytest.mark.parametrize(("H", "K"), [(3, 2), (1, 10), (2, 64)])
+def test_rotary_positions(H, K, positions, interleaved):
+    x = np.random.default_rng(K).standard_normal((2, 7, H, K)).astype(f32)
+    g = np.random.default_rng(1).standard_normal(x.shape).astype(f32)
+    found = []
+    for dtype, name in ((np.float64, "numpy"), (f32, "cpucuda")):
+        with ml.use(name), recorded(check=True) as launches:
+            leaf = ml.tensor(x.astype(dtype), requires_grad=True)
+            y = rotate(leaf, positions, interleaved=interleaved)
+            dx = ml.grad((y * y * g.astype(dtype)).sum(), leaf, create_graph=True)
+            ddx = ml.grad((dx * g.astype(dtype)).sum(), leaf)
+            found.append([t.data for t in (y, dx, ddx)])
+    for exact, got in zip(*found):
+        assert got.dtype == f32
+        np.testing.assert_allclose(got, exact, rtol=1e-5, atol=1e-5)
+    assert {launch.kernel for launch in launches} == {"rotate"}
+    assert [finding for launch in launches for finding in launch.findings] == []
+
+
+def test_angles_are_made_once_for_queries_and_keys_of_all_layers():
+    turns.cache_clear()
+    x = np.ones((1, 5, 2, 4), f32)
+    for _ in range(3):
+        rotate(x, np.arange(5)), rotate(x, [0, 1, 2, 3, 4])
+    rotate(x, np.arange(1, 6)), rotate(x.astype(float), np.arange(5))
+    assert turns.cache_info().misses == 3
 
 
 @pytest.mark.parametrize(

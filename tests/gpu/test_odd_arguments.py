@@ -19,7 +19,7 @@ import pytest
 
 import minilinear as ml
 from minilinear import gpu
-from minilinear.attention import softmax_attention
+from minilinear.attention import rotate, softmax_attention
 from minilinear.autograd import Tensor, cross_entropy, log_softmax, softmax
 from minilinear.autograd.primitive import as_array
 from minilinear.kan import b_spline, group_rational
@@ -124,6 +124,10 @@ USUAL = {
     ),
     "delta_product": (corrections("chunk"), corrected),
     "delta_product_recurrent": (corrections("recurrent"), corrected),
+    "rotate": (
+        lambda x, positions, interleaved: rotate(x, positions, interleaved=interleaved),
+        lambda: {"x": normal(2, 5, 3, 4), "positions": np.arange(5.0), "interleaved": False},
+    ),
     "adamw": (
         lambda parameters, *rest, **options: list(adamw_updates([*map(Parameter, parameters)], *rest, **options)),
         lambda: {
