@@ -121,7 +121,7 @@ diagonal_gradient = registered(
 diagonal_gate = registered(
     "diagonal_gate",
     {"q": "T H K", "dq": "T H K", "k": "T H K", "dk": "T H K", "states": "N H K V", "last": "sequences H K V"}
-    | {"leaving": "N H K V", "starts": "N+1", "after": "N", "dg": "T H G"},
+    | {"g": "T H G", "leaving": "N H K V", "starts": "N+1", "after": "N", "dg": "T H G"},
     grid=lambda N, H, K, G: (N, H, 1 if G == 1 else -(-K // 32)),
     block=32,
     registers=64,
@@ -160,7 +160,7 @@ def gate_gradient(a: dict[str, Any], dq: Any, dk: Any, states: Any, last: Any, l
     """dg (B T, H, G), or None without a gate."""
     if a["g"] is None:
         return None
-    own = {name: a[name] for name in ("q", "k", "starts", "sequences", "G")}
+    own = {name: a[name] for name in ("q", "k", "g", "starts", "sequences")}
     return diagonal_gate(**own, dq=dq, dk=dk, states=states, last=last, leaving=leaving, after=cut.after)
 
 

@@ -22,7 +22,7 @@
 // | states     | (sequences, H, K/64 V/64), 256              | 4 (K + V + K V / C)             | 2 K V                  |
 // | outputs    | (N, H), 256                                 | 4 (2 K + 2 V + K V / C)         | C (K + V) + 2 K V      |
 // | gradient   | (N, H), 256                                 | 4 (4 K + 2 V + 2 K V / C)       | C (2 K + V) + 4 K V    |
-// | gate       | (N, H, G/32), 32                            | 4 (4 K + G + 2 K V / C)         | 4 K + 2 K V / C        |
+// | gate       | (N, H, G/32), 32                            | 4 (4 K + 2 G + 2 K V / C)       | 4 K + 2 K V / C        |
 //
 // No block waits for another, no sum is atomic: two runs give the same bits.
 #include "decay.cuh"
@@ -129,7 +129,7 @@ __global__ void diagonal_recurrent_gradient(const float *__restrict__ q, const f
 //
 //     states    S+ = exp(Gamma) * S + K~^T V        reversed    dS = exp(Gamma) * dS+ + Q~^T dO
 //     outputs   O  = Q~ S + M V                     reversed    dV = K~ dS+ + M^T dO               M = scale E(Q, K)
-//     gradient  dQ = Q~'s (dO S^T) + E's dM K       and         dK = K~'s (V dS+^T) + E's dM^T Q   dM = lower(dO V^T)
+//     gradient  dQ~ = dO S^T,  dK~ = V dS+^T,  dM = lower(dO V^T), and from these through ~ and E dQ and dK
 
 // The only loop that waits for what was before. A block has 64 channels and 64 columns of the state in registers.
 //
@@ -347,13 +347,14 @@ __global__ void __launch_bounds__(THREADS, 2)
 }
 
 // dg. A warp has a chunk of a head, and 32 channels of it, one in each lane, or the one gate of all channels. The state
-// that leaves chunk n is states[after[n]], or behind a sequence's last chunk last[-1 - after[n]].
+// that leaves chunk n is states[after[n]], or behind a sequence's last chunk last[-1 - after[n]]. The terms of the sum are
+// those of all tokens to the end, and where exp(g_t) = 0 they cancel but for their rounding: such a gate has no slope.
 template <int GATES>
 __global__ void diagonal_gate(const float *__restrict__ q, const float *__restrict__ dq, const float *__restrict__ k,
-                              const float *__restrict__ dk, const float *__restrict__ states,
-                              const float *__restrict__ last, const float *__restrict__ leaving,
-                              const int *__restrict__ starts, const int *__restrict__ after, float *__restrict__ dg,
-                              int H, int K, int V)
+                              const float *__restrict__ dk, const float *__restrict__ g,
+                              const float *__restrict__ states, const float *__restrict__ last,
+                              const float *__restrict__ leaving, const int *__restrict__ starts,
+                              const int *__restrict__ after, float *__restrict__ dg, int H, int K, int V)
 {
     const int n = blockIdx.x, h = blockIdx.y, lane = threadIdx.x, d_0 = blockIdx.z * 32;
     const float *S = after[n] >= 0 ? states + ((size_t)after[n] * H + h) * K * V
@@ -374,11 +375,11 @@ __global__ void diagonal_gate(const float *__restrict__ q, const float *__restri
             for (int d = lane; d < K; d += 32)
                 of_token += q[row * K + d] * dq[row * K + d] - k[row * K + d] * dk[row * K + d];
             sum += warp_sum(of_token);
-            if (lane == 0) dg[row] = sum;
+            if (lane == 0) dg[row] = expf(g[row]) == 0.0f ? 0.0f : sum;
         } else if (d_0 + lane < K) {
             const size_t own = row * K + d_0 + lane;
             sum += q[own] * dq[own] - k[own] * dk[own];
-            dg[own] = sum;
+            dg[own] = expf(g[own]) == 0.0f ? 0.0f : sum;
         }
     }
 }

@@ -115,6 +115,9 @@ def test_resets_cost_no_digits(form, gate, reset):
     x["g"][:, 1:3] = reset
     found = agrees(x, form, tol=5e-6)
     assert all(np.isfinite(y).all() for y in found.values())
+    assert (
+        reset == -100 or not found["g"][:, 5::23].any()
+    )  # where nothing passes, the gate's slope is 0 and no rounding
 
 
 @every_form
