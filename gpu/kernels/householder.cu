@@ -1,12 +1,12 @@
 // The delta rule with R corrections per token, in chunks: minilinear/recurrence/householder.py, with its letters.
 //
-// A token with R corrections is R rows, one for each: row t R + r. Its gate g stands in the first of them, its query q in
-// the last, and there are zeros in the others; so every row is one step
+// A token with R corrections is R rows, one for each: row t R + r. Its gate g stands in the first of them, its query q
+// in the last, and there are zeros in the others; so every row is one step
 //
 //     S <- exp(g) S,      S <- S + k (beta v - S^T p)^T with p = beta times the erase key,      o = S^T q
 //
-// A chunk has up to 64 rows. With G the sum of g from its first row to this one, Gamma over all of it, and the scores of
-// decay.cuh, E(X, Y)_rj = sum_d X_rd Y_jd exp(g_{j+1,d} + ... + g_{r,d}):
+// A chunk has up to 64 rows. With G the sum of g from its first row to this one, Gamma over all of it, and the scores
+// of decay.cuh, E(X, Y)_rj = sum_d X_rd Y_jd exp(g_{j+1,d} + ... + g_{r,d}):
 //
 //     A  = strict lower E(P, K)    M = lower E(Q, K)    T = (I + A)^-1                                        prepare
 //     P~ = exp(G) * P              Q~ = exp(G) * Q      K~ = exp(Gamma - G) * K
@@ -21,11 +21,12 @@
 //
 // 256 threads, 16 x 16: thread (ty, tx) has rows ty, ty + 16, ty + 32, ty + 48, and column or channel tx.
 //
-// Flops for each row and head: 2 C K + C^2 / 3 in prepare (C = 64), 4 K V + C V in states, 2 K V + C V in outputs. Bytes:
-// those of q, k, v, beta, g, p and o, times V / 16 for what states reads; C for each row of TM; K V / C for the states.
+// Flops for each row and head: 2 C K + C^2 / 3 in prepare (C = 64), 4 K V + C V in states, 2 K V + C V in outputs.
+// Bytes: those of q, k, v, beta, g, p and o, times V / 16 for what states reads; C for each row of TM; K V / C for the
+// states.
 //
-// k (T, R, H, K), v (T, R, H, V), beta (T, R, H), q (T, H, K), g (T, H, G), G = 1 or K, or none; TM (N, H, C, C). Chunk n
-// is tokens starts[n] to starts[n + 1], sequence s is chunks bounds[s] to bounds[s + 1].
+// k (T, R, H, K), v (T, R, H, V), beta (T, R, H), q (T, H, K), g (T, H, G), G = 1 or K, or none; TM (N, H, C, C). Chunk
+// n is tokens starts[n] to starts[n + 1], sequence s is chunks bounds[s] to bounds[s + 1].
 #include "householder.cuh"
 #include "inverse.cuh"
 

@@ -1,7 +1,7 @@
 // The rows of a chunk of the delta rule, and how its kernels bring them into shared memory, sixteen channels at a time.
 //
-// A token with R corrections is R rows, one for each: row t R + r. Its gate g stands in the first of them, its query q in
-// the last, and there are zeros in the others.
+// A token with R corrections is R rows, one for each: row t R + r. Its gate g stands in the first of them, its query q
+// in the last, and there are zeros in the others.
 #pragma once
 #include "decay.cuh"
 

@@ -1,6 +1,6 @@
-// The gradient of the delta rule in chunks, in the letters of householder.cu, for given dO and dS+, the cotangent of the
-// state that leaves a chunk. X solves (I + A) X = V - P~ S; so a cotangent of X is one of the right side by the transposed
-// inverse, dR, and one of A by the outer product with X: the inverse has no gradient of its own.
+// The gradient of the delta rule in chunks, in the letters of householder.cu, for given dO and dS+, the cotangent of
+// the state that leaves a chunk. X solves (I + A) X = V - P~ S; so a cotangent of X is one of the right side by the
+// transposed inverse, dR, and one of A by the outer product with X: the inverse has no gradient of its own.
 //
 //     dX = M^T dO + K~ dS+          dR = T^T dX
 //     dS = exp(Gamma) * dS+ + Q~^T dO - P~^T dR                                                 states_backward
@@ -10,23 +10,24 @@
 //     dP_r = -exp(G_r) * (S dR_r)                   + sum_{j < r}  dA_rj exp(G_r - G_j) * K_j
 //     dK_j =  exp(Gamma - G_j) * (dS+ X_j)          + sum_{r >= j} exp(G_r - G_j) * (dM_rj Q_r + dA_rj P_r)
 //
-// with P = beta p and V = beta v, so dp = beta dP, dv = beta dV, dbeta = dP . p + dV . v. The gate g_t has decayed whatever
-// went from before row t to row t or later; what arrives at a row is Q dQ + P dP, what left one is K dK. So, in every
-// channel, and with K dK in two parts, what went to a later row and what went to the chunk's end,
+// with P = beta p and V = beta v, so dp = beta dP, dv = beta dV, dbeta = dP . p + dV . v. The gate g_t has decayed
+// whatever went from before row t to row t or later; what arrives at a row is Q dQ + P dP, what left one is K dK. So,
+// in every channel, and with K dK in two parts, what went to a later row and what went to the chunk's end,
 //
 //     dg_t = sum_{r >= t} (Q dQ + P dP - K dK to rows)_r + sum_{j < t} (K dK to the end)_j + exp(Gamma) rowsum(S * dS+)
 //
 //     states_backward    grid (sequences, H, ceil(V / 16))    chunks backwards: columns of dS are independent
 //     gradients          grid (N, H)                          all sums over V and K in one block: no atomics
 //
-// Threads as in householder.cu. Flops for each row and head: 6 K V + 2 C V, and 6 K V + 2 C V + 6 C K. Bytes: those of all
-// inputs and gradients; dO, dR and X are read K / 16 times, mostly from the cache.
+// Threads as in householder.cu. Flops for each row and head: 6 K V + 2 C V, and 6 K V + 2 C V + 6 C K. Bytes: those of
+// all inputs and gradients; dO, dR and X are read K / 16 times, mostly from the cache.
 #include "householder.cuh"
 
 template <int GATES>
 __global__ void __launch_bounds__(THREADS, 2)
-    householder_states_backward(const float *__restrict__ q, const float *__restrict__ k, const float *__restrict__ beta,
-                                const float *__restrict__ g, const float *__restrict__ p,
+    householder_states_backward(const float *__restrict__ q, const float *__restrict__ k,
+                                const float *__restrict__ beta, const float *__restrict__ g,
+                                const float *__restrict__ p,
                                 const int *__restrict__ starts, const int *__restrict__ bounds,
                                 const float *__restrict__ TM, const float *__restrict__ d_o,
                                 const float *__restrict__ d_final, const float *__restrict__ d_entering,
@@ -112,8 +113,9 @@ __device__ __forceinline__ float over_columns(float x)
     return x;
 }
 
-// dg of one channel by one thread, into the gates' place: arrived and ended hold the two sums' terms for each row.
-__device__ __forceinline__ void running_sums(const float *arrived, const float *ended, float through, float *dg, int pitch)
+// dg of one channel by one thread: arrived and ended hold the terms of the two sums for each row, through the third.
+__device__ __forceinline__ void running_sums(const float *arrived, const float *ended, float through, float *dg,
+                                             int pitch)
 {
     for (int r = 0; r < CHUNK; r++) {
         dg[r * pitch] = through;
@@ -180,7 +182,7 @@ __global__ void __launch_bounds__(THREADS, 2) householder_gradients(
             if (c <= r) D[c][r] = M[i][j];
         }
 
-    float arrived_all[PER_THREAD] = {}, ended_all[PER_THREAD] = {}, through_all = 0.0f;  // with one gate for all channels
+    float arrived_all[PER_THREAD] = {}, ended_all[PER_THREAD] = {}, through_all = 0.0f;  // of one gate for all
     for (int d0 = 0; d0 < K; d0 += SLAB) {
         const int d = d0 + tx;
         float of_q[PER_THREAD] = {}, of_p[PER_THREAD] = {}, end[PER_THREAD] = {}, through = 0.0f;

@@ -9,9 +9,10 @@
 // there is none. All sequences lie one after another: chunk n is tokens starts[n] to starts[n + 1], and sequence s is
 // chunks bounds[s] to bounds[s + 1]. S is (K, V) for each sequence and head.
 //
-// A column of S belongs to four lanes of a warp, which keep it in registers from the first token to the last. Lane `part`
-// has the rows part, part + 4, part + 8, ...; so S^T p is a sum over the lane's rows, and two shuffles. What all columns
-// need of a token, keys, query and decay, the block brings into shared memory; rows beyond K are 0 there, and no case.
+// A column of S belongs to four lanes of a warp, which keep it in registers from the first token to the last. Lane
+// `part` has the rows part, part + 4, part + 8, ...; so S^T p is a sum over the lane's rows, and two shuffles. What all
+// columns need of a token, keys, query and decay, the block brings into shared memory; rows beyond K are 0 there, and
+// no case.
 //
 //     grid (sequences, H, ceil(V / 32)), 128 threads:      32 columns of S        K x V = 6 x 8, one warp
 //                                                     rows 0 4   lanes  0  1  2  3  4  5  6  7
@@ -66,13 +67,13 @@ __global__ void __launch_bounds__(128, 3) householder_recurrent_forward(
             if (inside && d < K) entering[enters + (size_t)d * V] = S[i];
         }
         for (int row = starts[n] * R; row < starts[n + 1] * R; row++) {
-            const int i_row = row * H + h, token = row / R * H + h;
+            const int place = row * H + h, token = row / R * H + h;
             const bool first = row % R == 0, last = row % R == R - 1;
             __syncthreads();  // nobody reads the row before any more
             for (int d = threadIdx.x; d < ROWS * PARTS; d += 128) {
                 const bool there = d < K;
-                key[d] = there ? k[(size_t)i_row * K + d] : 0.0f;
-                erase[d] = there ? p[(size_t)i_row * K + d] : 0.0f;
+                key[d] = there ? k[(size_t)place * K + d] : 0.0f;
+                erase[d] = there ? p[(size_t)place * K + d] : 0.0f;
                 decay[d] = there && first && g != nullptr ? expf(gate(g + (size_t)token * G, d, G)) : 1.0f;
                 query[d] = there && last ? q[(size_t)token * K + d] : 0.0f;
             }
@@ -83,8 +84,8 @@ __global__ void __launch_bounds__(128, 3) householder_recurrent_forward(
                 S[i] *= decay[i * PARTS + part];
                 held += S[i] * erase[i * PARTS + part];
             }
-            const float miss = (inside ? v[(size_t)i_row * V + column] : 0.0f) - over_parts(held);
-            const float x = beta[i_row] * miss;
+            const float miss = (inside ? v[(size_t)place * V + column] : 0.0f) - over_parts(held);
+            const float x = beta[place] * miss;
             float out = 0.0f;
 #pragma unroll
             for (int i = 0; i < ROWS; i++) {
@@ -93,7 +94,7 @@ __global__ void __launch_bounds__(128, 3) householder_recurrent_forward(
             }
             out = scale * over_parts(out);
             if (!inside || part > 0) continue;
-            misses[(size_t)i_row * V + column] = miss;
+            misses[(size_t)place * V + column] = miss;
             if (last) o[(size_t)token * V + column] = out;
         }
     }
@@ -108,7 +109,7 @@ __global__ void __launch_bounds__(128, 3) householder_recurrent_forward(
 // line meant, and e = dS^T k, a number for each column:
 //
 //     dq = scale S do         dS += scale q do^T
-//     dv = beta e      dbeta = e . miss      dk = beta dS miss      dp = -beta S e      dS -= beta p e^T       r = R .. 1
+//     dv = beta e     dbeta = e . miss     dk = beta dS miss     dp = -beta S e     dS -= beta p e^T     r = R .. 1
 //     dg = rowsum(dS * S)     dS = exp(g) dS
 //
 // The states cannot be computed backwards: I - beta k p^T has no inverse at beta k . p = 1, and exp(g) may be 0. So a
@@ -121,12 +122,12 @@ __global__ void __launch_bounds__(128, 3) householder_recurrent_forward(
 //
 //     grid (sequences, H), THREADS = 32, 64, 128 or 256 >= K:     thread d    S_d,0 ... S_d,15     dS_d,0 ... dS_d,15
 //
-// About 15 R K V + 6 K V flops for a token and head; 8 R K V bytes for the states that are kept.
+// About 15 R K V + 6 K V flops for a token and head; 8 R K V bytes for the states that are kept and read again.
 
 #define SLAB 16  // columns at a time
 
-// The sums over a warp's lanes of SLAB numbers that each has: of number lane / 2 in each lane. A lane hands over half of
-// its numbers to the one `away` and keeps the other half: 8 + 4 + 2 + 1 exchanges, and one more, instead of 16 x 5.
+// The sums over a warp's lanes of SLAB numbers that each has: of number lane / 2 in each lane. A lane hands over half
+// of its numbers to the one `away` and keeps the other half: 8 + 4 + 2 + 1 exchanges, and one more, instead of 16 x 5.
 __device__ __forceinline__ float column_sum(float (&x)[SLAB])
 {
     const int lane = threadIdx.x % 32;
@@ -176,23 +177,24 @@ __global__ void __launch_bounds__(THREADS, 2) householder_recurrent_backward(
 #pragma unroll
             for (int c = 0; c < SLAB; c++) S[c] = inside && c < width ? entering[enters + c] : 0.0f;
             for (int row = first; row < end; row++) {  // the states that the corrections met
-                const int i_row = row * H + h, token = row / R * H + h;
-                const float decay = inside && g != nullptr && row % R == 0 ? expf(gate(g + (size_t)token * G, d, G)) : 1.0f;
-                const float written = inside ? beta[i_row] * k[(size_t)i_row * K + d] : 0.0f;
+                const int place = row * H + h, token = row / R * H + h;
+                const bool decays = inside && g != nullptr && row % R == 0;
+                const float decay = decays ? expf(gate(g + (size_t)token * G, d, G)) : 1.0f;
+                const float written = inside ? beta[place] * k[(size_t)place * K + d] : 0.0f;
 #pragma unroll
                 for (int c = 0; c < SLAB; c++) {
                     S[c] *= decay;
                     if (inside) states[((size_t)(row - first) * SLAB + c) * K] = S[c];
-                    if (c < width) S[c] += written * misses[(size_t)i_row * V + v0 + c];
+                    if (c < width) S[c] += written * misses[(size_t)place * V + v0 + c];
                 }
             }
             for (int row = end - 1; row >= first; row--) {
-                const int i_row = row * H + h, token = row / R * H + h;
-                const float key = inside ? k[(size_t)i_row * K + d] : 0.0f, strength = beta[i_row];
+                const int place = row * H + h, token = row / R * H + h;
+                const float key = inside ? k[(size_t)place * K + d] : 0.0f, strength = beta[place];
                 float miss[SLAB];
 #pragma unroll
                 for (int c = 0; c < SLAB; c++) {
-                    miss[c] = c < width ? misses[(size_t)i_row * V + v0 + c] : 0.0f;
+                    miss[c] = c < width ? misses[(size_t)place * V + v0 + c] : 0.0f;
                     S[c] = inside ? states[((size_t)(row - first) * SLAB + c) * K] : 0.0f;
                 }
                 if (row % R == R - 1) {  // the token reads, after its last correction
@@ -217,10 +219,10 @@ __global__ void __launch_bounds__(THREADS, 2) householder_recurrent_backward(
 #pragma unroll
                     for (int w = 0; w < THREADS / 32; w++) sum += of_warp[w][d];
                     e[d] = sum;
-                    if (d < width) dv[(size_t)i_row * V + v0 + d] = strength * sum;
+                    if (d < width) dv[(size_t)place * V + v0 + d] = strength * sum;
                 }
                 __syncthreads();
-                const float erase = inside ? p[(size_t)i_row * K + d] : 0.0f;
+                const float erase = inside ? p[(size_t)place * K + d] : 0.0f;
                 float of_k = 0.0f, of_p = 0.0f, of_beta = 0.0f, of_g = 0.0f;
 #pragma unroll
                 for (int c = 0; c < SLAB; c++) {
@@ -231,10 +233,10 @@ __global__ void __launch_bounds__(THREADS, 2) householder_recurrent_backward(
                     of_g += dS[c] * S[c];
                 }
                 if (inside) {
-                    gather(&dk[(size_t)i_row * K + d], strength * (own_p ? of_k : of_k + of_p), v0 == 0);
-                    if (own_p) gather(&dp[(size_t)i_row * K + d], strength * of_p, v0 == 0);
+                    gather(&dk[(size_t)place * K + d], strength * (own_p ? of_k : of_k + of_p), v0 == 0);
+                    if (own_p) gather(&dp[(size_t)place * K + d], strength * of_p, v0 == 0);
                 }
-                if (d == 0) gather(&dbeta[i_row], of_beta, v0 == 0);
+                if (d == 0) gather(&dbeta[place], of_beta, v0 == 0);
                 if (row % R == 0 && g != nullptr) {  // the token decays, before its first correction
                     if (G == K && inside) gather(&dg[(size_t)token * K + d], of_g, v0 == 0);
                     if (G != K) {

@@ -128,6 +128,17 @@ def test_resets(form, gate, reset):
     compare(form, inputs, check=False)
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_two_runs_have_the_same_bits(form):
+    """Whatever the order of blocks and threads: no sum depends on it."""
+    inputs, found = exactly(*draw(2, 70, 1, 2, 20, 18, "scalar", erase=True)), []
+    for seed in (0, 1):
+        with ml.use("cpucuda"), recorded(seed=seed):
+            found.append(run(inputs, np.float32, form, (0, 1, 2), {}))
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 # Keys that are repeated or alike are what the delta rule is for, and what breaks a careless inverse.
 
 
