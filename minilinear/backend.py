@@ -157,6 +157,24 @@ def beside(array: Any, like: Any) -> Any:
     return moved(array, home(like))
 
 
+def constant(array: Any, like: Any) -> Any:
+    """The array where `like` lives. For what is the same in every step, like decays and positions: a GPU is sent it
+    once and keeps it, so that a step can be recorded as a graph.
+    """
+    if home(array) == home(like):
+        return array
+    key = array.tobytes(), array.dtype.str, array.shape, getattr(getattr(like, "device", None), "id", 0)
+    if key not in _constants:
+        if len(_constants) == MOST_CONSTANTS:
+            del _constants[next(iter(_constants))]  # the oldest
+        _constants[key] = np.asarray(array, like=like)
+    return _constants[key]
+
+
+_constants: dict[tuple[Any, ...], Any] = {}
+MOST_CONSTANTS = 256
+
+
 def made(array: Any) -> Any:
     """A new array, where the backend in force keeps its arrays. What is on the GPU already stays there."""
     return moved(array, "cupy") if current_backend() == "cupy" else array

@@ -12,6 +12,7 @@ import threadpoolctl
 import minilinear as ml
 from minilinear import backend
 from minilinear.errors import BackendError, ShapeError
+from tests.autograd.strict import Strict
 
 
 @pytest.fixture(autouse=True)
@@ -226,3 +227,20 @@ def test_solve_triangular_of_batches_that_broadcast(lower, dtype):
 @pytest.mark.parametrize(("a", "b"), [((0, 3, 3), (0, 3, 2)), ((2, 3, 3), (3, 0)), ((2, 0, 0), (0, 2))])
 def test_solve_triangular_of_nothing(a, b):
     assert backend.solve_triangular(np.ones(a), np.ones(b), lower=True).size == 0
+
+
+def test_a_constant_is_sent_to_a_gpu_once():
+    here = np.arange(3.0)
+    assert backend.constant(here, here) is here
+    like = Strict(np.zeros(2))
+    there = backend.constant(here, like)
+    assert isinstance(there, Strict) and there.value.tolist() == [0, 1, 2]
+    assert backend.constant(here.copy(), like) is there
+    assert backend.constant(there, like) is there
+    assert backend.constant(here.astype(np.float32), like).dtype == np.float32
+    assert backend.constant(here.reshape(3, 1), like).shape == (3, 1)
+    for i in range(backend.MOST_CONSTANTS):
+        backend.constant(np.array([i]), like)
+    assert len(backend._constants) == backend.MOST_CONSTANTS
+    assert backend.constant(here, like) is not there  # forgotten, and sent again
+    backend._constants.clear()

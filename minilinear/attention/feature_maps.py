@@ -32,6 +32,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Array, Primitive, softmax, unwrap
+from ..backend import constant
 from ..errors import ConfigError, explain
 from ..nn import Buffer, Linear, Module, relu, relu_squared
 
@@ -148,7 +149,7 @@ class Taylor(FeatureMap):
     def __call__(self, x: Array) -> Array:
         x = x * x.shape[-1] ** -0.25
         i, j = self.pairs
-        products = x[..., i] * x[..., j] * np.asarray(self.weights, x.dtype, like=unwrap(x))
+        products = x[..., i] * x[..., j] * constant(self.weights.astype(x.dtype), unwrap(x))
         return np.concatenate([np.ones_like(x[..., :1]), x, products], -1)
 
 

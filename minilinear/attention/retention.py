@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Array, unwrap
+from ..backend import constant
 from ..errors import ConfigError, explain
 from ..recurrence import affine_scan, gated_linear_attention
 from .layer import MemoryLayer, head_norm, per_head
@@ -123,7 +124,7 @@ class Retention(MemoryLayer):
             "q": q,
             "k": k,
             "v": v,
-            "g": np.zeros_like(unwrap(q), shape=q.shape[:3]) + np.asarray(self.log_decays, q.dtype, like=unwrap(q)),
+            "g": np.zeros_like(unwrap(q), shape=q.shape[:3]) + constant(self.log_decays.astype(q.dtype), unwrap(q)),
         }
 
     def remember(self, inputs: dict[str, Array], S: Array | None, *, cu_seqlens=None, **options: Any):

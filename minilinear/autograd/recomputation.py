@@ -85,12 +85,7 @@ class _Call:
     def __init__(self, function: Callable, inputs: Any):
         self.function, self.inputs, self.context = function, inputs, copy_context()
         self.captured: list[Tensor] = []  # older Tensors that it used besides its inputs
-        self.outputs: tuple = ()  # of the first run, until they are handed over
-
-    def taken(self) -> tuple:
-        """The outputs of the first run; from here on the node has them."""
-        outputs, self.outputs = self.outputs, ()
-        return outputs
+        self.outputs: tuple = ()  # of the first run
 
     def again(self, inputs: list[Tensor]) -> list[Tensor]:
         """The recorded outputs of one more run."""
@@ -119,7 +114,7 @@ def _backward(gs, outs, arguments, needs, call):
     return [next(following) if need else None for need in needs]
 
 
-_recomputed = Primitive(lambda *arrays, call: call.taken(), backward=_backward, name="recompute")
+_recomputed = Primitive(lambda *arrays, call: call.outputs, backward=_backward, name="recompute")
 
 
 def _check_equal(call: _Call, outs: Any, found: list[Tensor]) -> None:

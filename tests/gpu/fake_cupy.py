@@ -32,6 +32,7 @@ def installed() -> Iterator[types.ModuleType]:
     gpu.check_available = lambda name: None
     gpu.TABLE.clear()
     backend._cupy.cache_clear()
+    backend._constants.clear()
     try:
         yield cupy
     finally:
@@ -39,6 +40,7 @@ def installed() -> Iterator[types.ModuleType]:
         gpu.TABLE.clear()
         gpu.TABLE.update(table)
         backend._cupy.cache_clear()
+        backend._constants.clear()
         if modules is None:
             del sys.modules["cupy"]
         else:

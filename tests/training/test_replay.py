@@ -42,6 +42,8 @@ CASES = [
     {"recompute": True},
     {"optimizer": "sgd", "placement": "peri", "ffn": "geglu", "norm": "layer_norm"},
     {"ema": 0.9},
+    {"mixer": "softmax"},  # rotary positions are sent once
+    {"mixer": "none"},
 ]
 
 
@@ -79,7 +81,7 @@ def test_targets_that_do_not_count_weigh_the_parts_of_a_batch(recorder):
     ("settings", "why"),
     [
         ({"mixer": "gla"}, "operation not permitted when capturing"),  # it looks at the gate
-        ({"mixer": "retention"}, "a copy from NumPy's memory"),
+        ({"mixer": "linear", "feature_map": "taylor"}, "a copy from NumPy's memory"),  # which pairs it multiplies
         ({"segment": 8}, "not recorded"),
         ({"carry": True}, "not recorded"),
         ({"norm": "batch_norm"}, "not recorded"),
