@@ -7,6 +7,7 @@ import pytest
 
 import minilinear as ml
 from minilinear import backend
+from minilinear.gpu.graph import Captured
 from minilinear.nn import Linear
 from minilinear.training import Run, RunFolder
 from minilinear.training.recipes import prepare
@@ -177,3 +178,12 @@ def test_the_command_says_what_became_of_the_graph(tmp_path, capsys, monkeypatch
     assert json.loads((tmp_path / "a/result.json").read_text())["graph"] == {"replayed": 5, "other": 1, "why": None}
     code, out, _ = command(capsys, *small, "--out", str(tmp_path / "b"), "--plain")
     assert not code and "--graph: a graph is recorded on a GPU; 6 parts of batches ran as ever" in out
+
+
+def test_the_arrays_of_a_recording_are_its_own(recorder):
+    x, y = (Strict(np.array(v)) for v in ([1.0, 2.0], [5.0, 6.0]))
+    doubled = Captured(lambda x: [x * 2], [x])
+    (first,), (second,) = doubled(y), doubled(x)
+    assert (first.value.tolist(), second.value.tolist()) == ([10, 12], [2, 4])
+    assert x.value.tolist() == [1, 2]
+    assert doubled.pool.total_bytes() == 1 << 20
