@@ -58,6 +58,7 @@ __global__ void __launch_bounds__(THREADS, 2)
 #pragma unroll
             for (int i = 0; i < PER_THREAD; i++) {
                 const int r = ty + 16 * i;
+                if (16 * i >= rows.count) continue;  // a short chunk
                 const float read = queries[r * PITCH + d], erased = erase[r * PITCH + d];
 #pragma unroll
                 for (int j = 0; j <= i; j++) {
@@ -85,7 +86,7 @@ __global__ void __launch_bounds__(THREADS, 2)
             if (c < r) matrix[r][c] = A[i][j];
             if (c <= r) matrix[c][r] = M[i][j];
         }
-    unit_lower_inverse<CHUNK>(matrix);
+    unit_lower_inverse<CHUNK>(matrix, rows.count);
     TM += ((size_t)n * H + h) * CHUNK * CHUNK;
     for (int i = threadIdx.x; i < CHUNK * CHUNK; i += THREADS) TM[i] = matrix[i / CHUNK][i % CHUNK];
 }

@@ -165,6 +165,7 @@ __global__ void __launch_bounds__(THREADS, 2) householder_gradients(
         for (int e = 0; e < SLAB; e++)
 #pragma unroll
             for (int i = 0; i < PER_THREAD; i++) {
+                if (16 * i >= rows.count) continue;  // a short chunk
                 const float out = one[(ty + 16 * i) * PITCH + e], right = two[(ty + 16 * i) * PITCH + e];
 #pragma unroll
                 for (int j = 0; j <= i; j++) {
@@ -201,6 +202,7 @@ __global__ void __launch_bounds__(THREADS, 2) householder_gradients(
                 const float before = S[tx * PITCH + e], after = dS[tx * PITCH + e];
 #pragma unroll
                 for (int i = 0; i < PER_THREAD; i++) {
+                    if (16 * i >= rows.count) continue;
                     const int r = (ty + 16 * i) * PITCH + e;
                     of_q[i] += before * one[r];
                     of_p[i] -= before * two[r];

@@ -18,8 +18,9 @@
 #define INVERSE_THREADS 256
 
 // A (ROWS, ROWS + 1 padded), below the diagonal; there T is written, and the diagonal of T, which is 1, is not. What
-// lies on and above the diagonal is neither read nor written. All threads of the block come here, and may read T after.
-template <int ROWS> __device__ __forceinline__ void unit_lower_inverse(float (*A)[ROWS + 1])
+// lies on and above the diagonal is neither read nor written. From row `rows` on A is 0, and so is T there: corners
+// that have no other rows are not computed. All threads of the block come here, and may read T after.
+template <int ROWS> __device__ __forceinline__ void unit_lower_inverse(float (*A)[ROWS + 1], int rows = ROWS)
 {
     const int thread = threadIdx.x;
     __syncthreads();
@@ -41,6 +42,7 @@ template <int ROWS> __device__ __forceinline__ void unit_lower_inverse(float (*A
     }
 #pragma unroll
     for (int size = 16; size < ROWS; size *= 2) {
+        if (size >= rows) break;
         // The corners below the diagonal, ROWS / (2 size) of them, have ROWS size / 2 numbers. A thread has a few:
         constexpr int MOST = ROWS > 16 ? ROWS * ROWS / 4 / INVERSE_THREADS : 1;
         float corner[MOST];
