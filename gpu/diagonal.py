@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from ..recurrence.diagonal import _chunk, recurrent
-from . import chunked
+from . import checks, chunked
 from .chunked import Tables, drawn, tables, too_large
 from .launch import Kernel, kernel
-from .mirror import Twin, in_float32
+from .mirror import Twin, in_float32, too_many
 
 COLUMNS = 16  # of the state, in a block that walks token by token
 LANES = 8  # that share a column
@@ -226,10 +226,15 @@ def recurrent_backward(gs, outs, inputs, needs, *, scale, chunk, cu_seqlens):
 
 
 def refuses(q, k, v, g, S, *, scale, chunk, cu_seqlens):
-    """States beyond 256 x 256."""
+    """States without rows and wide ones, many heads, and more tokens than an int counts."""
     if not in_float32(scale):
         return "scale is not a number of float32"
-    return too_large(k.shape[-1], v.shape[-1])
+    (B, T, H, K), V = k.shape, v.shape[-1]
+    if not K:
+        return "there are no channels"
+    if checks.GRID[1] < H:
+        return f"{H} heads, a grid has {checks.GRID[1]} blocks along y"
+    return too_large(K, V) or too_many(B * T)
 
 
 def example(f: Any, rng: np.random.Generator, *, K: int, V: int, gate: str, T: int = 9, start: bool = True) -> Any:

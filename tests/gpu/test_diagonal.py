@@ -143,16 +143,23 @@ def test_without_tokens_a_state_stays_as_it_is(form, shape, cu_seqlens):
 @every_form
 def test_what_the_kernels_do_not_take_runs_as_text(form):
     reset_account()
+    odd = [(257, 1, np.float32), (1, 257, np.float32), (3, 3, np.float64), (0, 3, np.float32)]
     with ml.use("cpucuda"):
-        for K, V, dtype in ((257, 1, np.float32), (1, 257, np.float32), (3, 3, np.float64)):
+        for K, V, dtype in odd:
             x = {name: value.astype(dtype) for name, value in draw(1, 2, 1, K, V, "none").items()}
-            gated_linear_attention(**x, form=form)
+            gated_linear_attention(**x, form=form, scale=1.0)
+        x = {name: value.astype(np.float32) for name, value in draw(1, 1, 65_536, 1, 1, "none").items()}
+        gated_linear_attention(**x, form=form, scale=1.0)
+        gated_linear_attention(**{name: x[name][:, :, :1] for name in "qkv"}, form=form, scale=1e-40)
     ran, text = account()
     assert ran == {}
     assert sorted(text[TWINS[form]]) == [
+        "65536 heads, a grid has 65535 blocks along y",
         "K = 1, V = 257: the kernels have 256 of each at most",
         "K = 257, V = 1: the kernels have 256 of each at most",
         "q is float64, the kernels are float32",
+        "scale is not a number of float32",
+        "there are no channels",
     ]
 
 
