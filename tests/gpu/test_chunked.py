@@ -86,7 +86,7 @@ def gates(kind, T, K):
 def test_decay_is_exact_for_any_gate(kind, T, K, XR, YR):
     rng = np.random.default_rng(T + K)
     x, y = rng.standard_normal((T * XR, K)), rng.standard_normal((T * YR, K))
-    D, g = rng.standard_normal((64, 64)), gates(kind, T, K)
+    D, g = rng.standard_normal((64, 65)), gates(kind, T, K)
     sums = np.full((T, T, g.shape[1]), -np.inf)  # from token j to token t, each its own sum
     for t in range(T):
         for j in range(t + 1):

@@ -2,41 +2,40 @@
 #include "decay.cuh"
 
 template <int GATES, int XR, int YR>
-__global__ void decays(const float *x, const float *y, const float *g, const float *D, float *prefix, float *suffix,
+__global__ void decays(const float *x, const float *y, const float *g, float *D, float *prefix, float *suffix,
                        float *E, float *dx, float *dy, int tokens, int channels)
 {
-    __shared__ float x_slab[CHUNK * PITCH], y_slab[CHUNK * PITCH], scores[CHUNK * SCORES];
-    __shared__ float gates[Gates<GATES>::floats], before[Gates<GATES>::floats], after[Gates<GATES>::floats];
-    __shared__ float factor[Gates<GATES>::level_floats];
+    __shared__ float x_slab[CHUNK * PITCH], y_slab[CHUNK * PITCH];
+    __shared__ float before[Gates<GATES>::floats], after[Gates<GATES>::floats], factor[Gates<GATES>::level_floats];
     const int pitch = Gates<GATES>::pitch, ty = thread_row(), tx = thread_column();
 
     load_slab(x_slab, x, channels, tokens * XR, channels);
     load_slab(y_slab, y, channels, tokens * YR, channels);
-    load_gates<GATES>(gates, g, GATES == 1 ? 1 : channels, tokens, channels);
+    load_gates<GATES>(before, g, GATES == 1 ? 1 : channels, tokens, channels);
     __syncthreads();
-    chunk_decays<GATES>(gates, before, after, factor);
+    chunk_decays<GATES>(before, before, after, factor);
     __syncthreads();
     for (int i = threadIdx.x; i < CHUNK * GATES; i += THREADS) {
         prefix[i] = before[i / GATES * pitch + i % GATES];
         suffix[i] = after[i / GATES * pitch + i % GATES];
     }
 
-    float e[PER_THREAD][PER_THREAD] = {};
+    float e[PER_THREAD][PER_THREAD] = {}, d[PER_THREAD][PER_THREAD] = {};
     add_scores<GATES, XR, YR>(e, x_slab, y_slab, factor);
-    if constexpr (GATES == 1) decay_scores<XR, YR>(e, factor);
-    float d[PER_THREAD][PER_THREAD] = {};
-    for (int i = 0; i < PER_THREAD; i++)
-        for (int j = 0; j < PER_THREAD; j++) {
-            const int r = ty + 16 * i, c = tx + 16 * j;
-            E[r * CHUNK + c] = e[i][j];
-            if (c / YR <= r / XR) d[i][j] = D[r * CHUNK + c];
-        }
-    if constexpr (GATES == 1) decay_scores<XR, YR>(d, factor);
-    for (int i = 0; i < PER_THREAD; i++)
-        for (int j = 0; j < PER_THREAD; j++) scores[(ty + 16 * i) * SCORES + tx + 16 * j] = d[i][j];
+    each_entry([&](int i, int j, int r, int c) {
+        if (c / YR <= r / XR) d[i][j] = D[r * SCORES + c];
+    });
+    if constexpr (GATES == 1) {
+        decay_scores<XR, YR>(e, factor);
+        decay_scores<XR, YR>(d, factor);
+    }
+    each_entry([&](int i, int j, int r, int c) {
+        E[r * CHUNK + c] = e[i][j];
+        D[r * SCORES + c] = d[i][j];
+    });
     __syncthreads();
     for (int r = ty; r < tokens * XR; r += 16)
-        if (tx < channels) dx[r * channels + tx] = row_sum<GATES, XR, YR>(scores, y_slab, factor, r, tx);
+        if (tx < channels) dx[r * channels + tx] = row_sum<GATES, XR, YR>(D, y_slab, factor, r, tx);
     for (int c = ty; c < tokens * YR; c += 16)
-        if (tx < channels) dy[c * channels + tx] = column_sum<GATES, XR, YR>(scores, x_slab, factor, c, tx, tokens);
+        if (tx < channels) dy[c * channels + tx] = column_sum<GATES, XR, YR>(D, x_slab, factor, c, tx, tokens);
 }
