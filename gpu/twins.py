@@ -10,6 +10,7 @@ from . import (
     convolution,
     cross_entropy,
     diagonal,
+    embedding,
     glu,
     householder,
     householder_recurrent,
@@ -23,7 +24,7 @@ from . import (
 from .mirror import Twin
 
 TABLE: dict[str, Twin] = (
-    cross_entropy.TWINS | glu.TWINS | norms.TWINS | softmax.TWINS  # on rows
+    cross_entropy.TWINS | embedding.TWINS | glu.TWINS | norms.TWINS | softmax.TWINS  # on rows
     | convolution.TWINS | kan.TWINS | optim.TWINS | rotate.TWINS | scan.TWINS  # along streams
     | attention.TWINS | diagonal.TWINS | householder.TWINS | householder_recurrent.TWINS  # over whole sequences
 )  # fmt: skip

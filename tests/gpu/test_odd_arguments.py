@@ -21,6 +21,7 @@ import minilinear as ml
 from minilinear import gpu
 from minilinear.attention import rotate, softmax_attention
 from minilinear.autograd import Tensor, cross_entropy, log_softmax, softmax
+from minilinear.autograd.ops.indexing import add_rows
 from minilinear.autograd.primitive import as_array
 from minilinear.kan import b_spline, group_rational
 from minilinear.mlp.glu import gelu_glu, relu_glu, silu_glu
@@ -124,6 +125,10 @@ USUAL = {
     ),
     "delta_product": (corrections("chunk"), corrected),
     "delta_product_recurrent": (corrections("recurrent"), corrected),
+    "add_rows": (
+        lambda g: add_rows(g, index=np.array([2, 0, -1]).data, shape=(4, 4)),
+        lambda: {"g": normal(3, 4)},
+    ),
     "rotate": (
         lambda x, positions, interleaved: rotate(x, positions, interleaved=interleaved),
         lambda: {"x": normal(2, 5, 3, 4), "positions": np.arange(5.0), "interleaved": False},

@@ -1,12 +1,15 @@
 """Kernels on rows: values and gradients are those of the NumPy text in float64, on odd shapes, and nothing is found."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import minilinear as ml
+from minilinear import gpu
 from minilinear.autograd import cross_entropy, log_softmax, softmax
+from minilinear.autograd.ops.indexing import scatter
 from minilinear.gpu import account, reset_account
 from minilinear.gpu import cross_entropy as gpu_cross_entropy
 from minilinear.gpu import glu as gpu_glu
@@ -17,6 +20,7 @@ from minilinear.mlp import SwiGLU
 from minilinear.mlp.glu import gelu_glu, relu_glu, silu_glu
 from minilinear.nn.activations import silu_times
 from minilinear.norms import GatedRMSNorm, L2Norm, LayerNorm, RMSNorm, gated_rms_norm, l2_norm, layer_norm, rms_norm
+from tests.gpu import fake_cupy
 
 # A lane, a warp less one, a warp, a warp and one, a warp's longest row, a block, a block's several turns; no rows.
 SHAPES = [(0, 5), (4, 1), (5, 31), (4, 32), (2, 3, 33), (2, 1000), (2, 1025), (1, 5000)]
@@ -389,3 +393,32 @@ def test_layers_run_on_the_kernels():
         assert ran == {name}
         near(got.data, run().data)
     assert on_kernels(lambda: L2Norm(8)(x))[1] == {"rms_norm_forward"}
+
+
+@pytest.mark.parametrize("shape", [(), (300,), (0,), (20, 3)], ids=str)
+@pytest.mark.parametrize("rest", [(3,), (130,), (2, 5), (0,)], ids=str)
+def test_the_gradient_of_rows_is_the_sum_of_those_that_were_looked_up(shape, rest):
+    """Some rows often, some never, one from the end; add_rows."""
+    rng = np.random.default_rng(0)
+    ids = np.minimum(rng.integers(-7, 40, shape), 6)
+    weight, g = (rng.standard_normal(s).astype(np.float32) for s in ((7, *rest), (*shape, *rest)))
+    exact = np.zeros(weight.shape)
+    np.add.at(exact, ids, g.astype(float))
+    for kind in (np.int64, np.int8):
+        with ml.use("cpucuda"), recorded(check=kind is np.int8) as launches:
+            leaf = ml.tensor(weight, requires_grad=True)
+            found = ml.grad((leaf[np.asarray(ids, kind)] * g).sum(), leaf).data
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, exact, rtol=1e-5, atol=1e-5)
+        assert [finding for launch in launches for finding in launch.findings] == []
+        assert {launch.kernel for launch in launches} == ({"add_rows"} if g.size else set())
+
+
+def test_the_numbers_of_rows_stay_on_this_side():
+    """They are no array that would have to be on the GPU."""
+    asked = []
+    with fake_cupy.installed() as cupy, ml.use("cupy"):
+        gpu.TABLE["add_rows"] = SimpleNamespace(refuses=lambda g, **where: asked.append(where) or "enough is known")
+        scatter(cupy.asarray(np.ones((3, 2), np.float32)), np.array([1, 0, 1]), (4, 2))
+    (where,) = asked
+    assert list(where["index"]) == [1, 0, 1]

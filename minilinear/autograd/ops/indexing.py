@@ -5,6 +5,7 @@ import math
 import numpy as np
 from scipy import sparse
 
+from ...backend import mirrored
 from ...errors import NoRule, explain
 from ..core import unwrap
 from ..primitive import Primitive, composition, constant, define
@@ -14,7 +15,7 @@ def scatter(g, index, shape):
     """Zeros of `shape` with g added at index. Where an index repeats, its entries add up."""
     parts = index if isinstance(index, tuple) else (index,)
     if len(parts) == 1 and g.dtype.char in "fd" and _counts_rows(parts[0]):
-        return (_scatter_rows if isinstance(g, np.ndarray) else _scatter_in_levels)(g, parts[0], shape)
+        return add_rows(g, index=np.ravel(parts[0]).data, shape=shape)
     out = np.zeros_like(g, shape=shape)
     if all(p is None or p is Ellipsis or isinstance(p, (int, np.integer, slice)) for p in parts):
         out[index] = g
@@ -27,8 +28,17 @@ def _counts_rows(part) -> bool:
     return isinstance(part, np.ndarray) and part.dtype.kind in "iu"
 
 
+@mirrored("add_rows")
+def add_rows(g, *, index, shape):
+    """Whole rows by number, as in an embedding: each is the sum of the rows of g that have its number in index.
+
+    index is a view of NumPy's memory, wherever g is: what is counted and compared stays on this side.
+    """
+    return (_scatter_rows if isinstance(g, np.ndarray) else _scatter_in_levels)(g, np.asarray(index), shape)
+
+
 def _scatter_rows(g, index, shape):
-    """Whole rows by number, as in an embedding: a sparse matrix of ones, times g. Eight times as fast as np.add.at."""
+    """A sparse matrix of ones, times g. Eight times as fast as np.add.at."""
     rows, n = shape[0], index.size
     width = math.prod(shape[1:])
     row = index.ravel().astype(np.intp)  # uint8 holds a token, but not the number of rows
