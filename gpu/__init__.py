@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from ..autograd import Tensor, unwrap
 from ..backend import home
 from ..errors import BackendError, explain
+from ..precision import current_precision
 from . import cuda
 from .twins import TABLE
 
@@ -70,21 +71,22 @@ def reset_account() -> None:
 
 
 def twin(name: str, backend: str, inputs: tuple[Any, ...], static: dict[str, Any]) -> Any:
-    """The twin of the mirrored function `name` on a backend, if it takes these arguments, else None."""
-    kernels = TABLE.get(name)
-    why = (
-        "it has no kernel yet"
-        if kernels is None
-        else _elsewhere(backend, (*inputs, *static.values())) or kernels.refuses(*inputs, **static)
-    )
+    """The twin of the mirrored function `name` on a backend, if it takes these arguments, else None.
+
+    In a block of `products_in("bf16")` that is the one for this precision, where there is one and it takes them.
+    """
+    rounded, why = f"{name}_{current_precision()}", "it has no kernel yet"
+    for each in (rounded, name) if rounded in TABLE else (name,):
+        if each in TABLE:
+            refused = _elsewhere(backend, (*inputs, *static.values())) or TABLE[each].refuses(*inputs, **static)
+            if refused is None:
+                with _lock:
+                    _kernels[each] += 1
+                return TABLE[each]
+            why = refused
     with _lock:
-        if why is None:
-            _kernels[name] += 1
-        else:
-            _text[name, why] += 1
-            first = _text[name, why] == 1
-    if why is None:
-        return kernels
+        _text[name, why] += 1
+        first = _text[name, why] == 1
     if first:
         _log.info("%s runs as NumPy text on %s: %s", name, backend, why)
     return None

@@ -20,8 +20,6 @@ from ..nn import Parameter
 from .launch import Kernel, recorded
 from .mirror import Twin
 
-BOUND = 1e-5  # of the length of an array: single numbers may be small differences of large ones
-
 
 @dataclass(frozen=True)
 class Compared:
@@ -70,7 +68,7 @@ def compare(twin: Twin, example: int, *, seed: int = 0, folder: Path | None = No
         wrong = f"shapes {[x.shape for x in got]} instead of {[y.shape for y in want]}"
     elif any(x.dtype.kind == "f" and x.dtype != np.float32 for x in got if x.shape):
         wrong = f"dtypes {[str(x.dtype) for x in got]}"
-    elif not max(errors) <= BOUND:
+    elif not max(errors) <= twin.bound:
         wrong = f"array {int(np.argmax(errors))} of {len(errors)} is {max(errors):.0e} away from the text's"
     return Compared(
         twin.name,

@@ -140,6 +140,9 @@ class Cupy:
         """One function of a file. The module is made with every name that the file's kernels have."""
         from .launch import KERNELS, OPTIONS
 
+        if kernel.arch > int(self.device.compute_capability):
+            rule = f"{kernel.name} needs compute capability {kernel.arch / 10}."
+            raise BackendError(explain(rule, got=f"GPU {self.device.id} has {self.device.compute_capability}"))
         text = source.expanded(kernel.file, kernel.folder)
         names = [n for other in KERNELS.values() if other.file == kernel.file for n in other.names]
         module = self.cupy.RawModule(code=text, options=OPTIONS, name_expressions=names)

@@ -268,6 +268,51 @@ HOUSEHOLDER = [
     ("householder_gradients", "if (c < r) D[r][c]", "if (c + 1 < r) D[r][c]", "uninitialised-shared"),
 ]
 
+TENSOR_CORES = [
+    (
+        "diagonal_states_bf16",
+        "add_product<true, false>(S[m], x_tile, y_tile);\n            __syncthreads();",
+        "add_product<true, false>(S[m], x_tile, y_tile);",
+        "race-in-block",
+    ),
+    ("diagonal_states_bf16", "r < rows && d < columns) y[", "r < rows) y[", "race-between-blocks"),
+    (
+        "diagonal_outputs_bf16",
+        "chunk.tokens, columns);\n    __syncthreads();",
+        "chunk.tokens, columns);",
+        "race-in-block",
+    ),
+    ("diagonal_outputs_bf16", "if (r >= rows || d >= columns) return 0.0f;", "", "out-of-bounds"),
+    ("diagonal_gradients_bf16", "along[threadIdx.x] = to_end", "to_end", "uninitialised-shared"),
+    ("diagonal_gradients_bf16", "if (dg == nullptr) return;", "", "null-argument"),
+    ("householder_prepare_bf16", "if (j <= r) matrix[j][r]", "if (j < r) matrix[j][r]", "uninitialised-shared"),
+    (
+        "householder_states_bf16",
+        "store_tile(written, x);\n        __syncthreads();",
+        "store_tile(written, x);",
+        "race-in-block",
+    ),
+    ("householder_states_bf16", "if (r < rows.count && d < V) X", "if (d < V) X", "out-of-bounds"),
+    ("householder_outputs_bf16", "if (rows.closes(r) && d < V) o", "if (d < V) o", "race-between-blocks"),
+    ("householder_dstates_bf16", "if (d_initial == nullptr) return;", "", "null-argument"),
+    ("householder_dstates_bf16", "store_tile(b, x);\n        __syncthreads();", "store_tile(b, x);", "race-in-block"),
+    (
+        "householder_gradients_bf16",
+        "if (r >= rows.count || d >= K) continue;",
+        "if (d >= K) continue;",
+        "out-of-bounds",
+    ),
+    ("householder_gradients_bf16", "if (threadIdx.x % 4 == 0) sums", "sums", "missing-syncwarp"),
+    (
+        "diagonal_gradients_bf16",
+        "write_product(dq + d0, to_k, chunk.tokens, K - d0, c, scale)",
+        "write_product(dq + d0, to_k, chunk.tokens, K - d0, c)",
+        "wrong-numbers",
+    ),
+    ("householder_states_bf16", "scale_all(S[m], prefix[CHUNK - 1]);", "", "wrong-numbers"),
+    ("householder_gradients_bf16", "keep_lower<false>(e, factor)", "keep_lower<true>(e, factor)", "wrong-numbers"),
+]
+
 # Nothing that a checker of memory could see: the numbers are wrong.
 WRONG_NUMBERS = [
     ("softmax_forward", "* inverse", "", "wrong-numbers"),
@@ -295,4 +340,6 @@ WRONG_NUMBERS = [
     ("sums_of_squares", "i += THREADS", "i += 2 * THREADS", "wrong-numbers"),
 ]
 
-FAULTS = tuple(Fault(*each) for each in ROWS + STREAMS + DIAGONAL + ATTENTION + HOUSEHOLDER + WRONG_NUMBERS)
+FAULTS = tuple(
+    Fault(*each) for each in ROWS + STREAMS + DIAGONAL + ATTENTION + HOUSEHOLDER + TENSOR_CORES + WRONG_NUMBERS
+)

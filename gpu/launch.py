@@ -127,6 +127,7 @@ class Kernel:
         template: gives the template's arguments, "<128>"; templates: all there are.
         align: of an array's first byte, where the kernel reads vectors; the item size by default.
         registers: a thread may have, at most.
+        arch: the least compute capability that it compiles for: 80 for 8.0.
         int32: indices are 32 bit: arrays of 2^31 elements are refused.
         large_shared: `shared` may go beyond 48 KB, as far as the GPU allows.
         empty: what outputs hold when an axis is 0 and they are not: a sum over nothing is 0.
@@ -151,6 +152,7 @@ class Kernel:
     templates: tuple[str, ...] = ()
     align: Mapping[str, int] = field(default_factory=dict)
     registers: int = 255
+    arch: int = 75
     int32: bool = True
     large_shared: bool = False
     empty: float | None = None

@@ -38,6 +38,8 @@ class Twin:
         refuses: `refuses(*inputs, **static)` says why the kernels do not take these arguments, or None. What `shapes`
             and the annotations of the definition say was asked before.
         outputs: how many of the forward's are public.
+        bound: how far an array may be from the text's in float64, as a part of its length: single numbers may be small
+            differences of large ones.
         examples: calls for compare.py, `lambda f, rng: f(rng.standard_normal((5, 31)), eps=0.1)`. Each kernel, and each
             instantiation of a template, runs in one of them.
     """
@@ -53,10 +55,11 @@ class Twin:
         constants: tuple[str, ...] = (),
         refuses: Callable[..., str | None] | None = None,
         outputs: int = 1,
+        bound: float = 1e-5,
         examples: Sequence[Callable[..., Any]] = (),
     ):
         reference = inspect.unwrap(reference)
-        self.name, self.reference, self.outputs = name, reference, outputs
+        self.name, self.reference, self.outputs, self.bound = name, reference, outputs, bound
         self.shapes, self.constants, self.examples = shapes, constants, tuple(examples)
         self._limits = refuses
         text = reference.forward if isinstance(reference, Primitive) else reference

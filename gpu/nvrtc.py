@@ -214,12 +214,14 @@ class Report:
 def reports(kernels: Iterable[Kernel], arch: str) -> list[Report]:
     """Compile kernels for one architecture, each file once, and hold them against their budgets.
 
+    Those that need a later architecture are left out.
+
     Raises:
         BackendError: NVRTC is not there.
         CompileError: a file does not compile.
     """
     files: dict[tuple[Path, str], list[Kernel]] = {}
-    for kernel in kernels:
+    for kernel in (kernel for kernel in kernels if kernel.arch <= int(arch.rstrip("af"))):
         files.setdefault((kernel.folder, kernel.file), []).append(kernel)
     found = []
     for (folder, file), members in files.items():

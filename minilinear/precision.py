@@ -9,6 +9,9 @@ their products are summed in float32. The weights themselves stay float32, the m
 2018 (arXiv 1710.03740), and so do norms, softmax, loss, recurrences, their states and the optimizer: a step of 1e-4 of
 a weight would be lost in 7 bits, and a sum of a thousand such numbers in 8.
 
+The kernels of gpu/ have the recurrences on tensor cores, too: with "bf16" those with no gate or one for each head run
+there, their state in float32. Their NumPy text rounds nothing.
+
 On a GPU the rounded product is one call of cuBLAS on its tensor cores (gpu/products.py), which is what it is for. In
 NumPy's memory the operands are rounded bit by bit, to the nearest and ties to even, and multiplied as float32: it costs
 time instead of saving it, and shows what the precision costs a model.

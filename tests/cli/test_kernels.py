@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from minilinear import cli
 from minilinear.errors import BackendError, ConfigError
-from minilinear.gpu import cases, compare, cuda, faults, launch, nvrtc, twins
+from minilinear.gpu import cases, cuda, faults, launch, nvrtc, twins
 from minilinear.gpu.sim import Finding
 
 needs_nvrtc = pytest.mark.skipif(cuda.nvrtc() is None, reason="pip install 'minilinear[nvrtc]'")
@@ -151,13 +151,13 @@ def test_check_is_clean(only_rms_norm):
 
 @needs_compiler
 def test_wrong_numbers_fail(only_rms_norm, monkeypatch):
-    bound = compare.BOUND
-    monkeypatch.setattr(compare, "BOUND", 1e-9)
+    bound = twins.TABLE["rms_norm"].bound
+    monkeypatch.setattr(twins.TABLE["rms_norm"], "bound", 1e-9)
     code, found = document("check", "--no-faults")
     assert code == 1 and not found["ok"] and found["comparisons"][0]["wrong"].endswith("away from the text's")
     code, shown = kernels("check", "--plain", "--no-faults")
     assert code == 1 and "rms_norm, example 0: array" in shown
-    monkeypatch.setattr(compare, "BOUND", bound)
+    monkeypatch.setattr(twins.TABLE["rms_norm"], "bound", bound)
     monkeypatch.setattr(twins.TABLE["rms_norm"], "examples", twins.TABLE["rms_norm"].examples[:1])
     code, found = document("check", "--no-faults")
     assert code == 1 and found["not_compared"] == ["rms_norm_forward<256>"]

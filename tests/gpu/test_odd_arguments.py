@@ -326,7 +326,7 @@ def disagreement(name, changes):
 
 
 def test_every_twin_has_a_usual_call_that_runs_as_kernels():
-    assert USUAL.keys() == gpu.TABLE.keys()
+    assert USUAL.keys() == {name for name in gpu.TABLE if not name.endswith("_bf16")}  # those: test_bfloat16.py
     gpu.reset_account()
     for name in USUAL:
         assert disagreement(name, ()) is None

@@ -220,6 +220,14 @@ extern "C" __global__ void part_of_shared(float* y) {
   y[threadIdx.x] = s[threadIdx.x];  // uninitialised-shared dynamic shared memory
 }
 
+// What a thread adds to is as unwritten as what it reads.
+extern "C" __global__ void added_to_nothing(float* y) {
+  __shared__ float s[32];
+  s[threadIdx.x] += 1;  // uninitialised-shared s
+  __syncthreads();
+  y[threadIdx.x] = s[threadIdx.x];
+}
+
 // The first block leaves its values behind; the second may not rely on them.
 extern "C" __global__ void shared_of_another_block(float* y) {
   __shared__ float s[32];

@@ -67,8 +67,10 @@ void settle_all() {
 
 // All threads have met, or the block has ended.
 void settle_unwritten() {
-  for (const Unwritten& one : check.unwritten)
-    if (one.cell->write_epoch != check.epoch || one.cell->write_kind == nothing) add(one.raw);
+  for (const Unwritten& one : check.unwritten) {
+    const bool written = one.cell->write_epoch == check.epoch && one.cell->write_kind != nothing;
+    if (!written || one.cell->write_thread == one.thread) add(one.raw);
+  }
   check.unwritten.clear();
 }
 

@@ -41,10 +41,11 @@ struct Maybe {
   Byte before[16];
 };
 
-// Shared memory is read that nobody has written. If somebody does before the next barrier, it is a race instead.
+// Shared memory is read that nobody has written. If another thread does before the next barrier, it is a race instead.
 struct Unwritten {
   Raw raw;
   const Cell* cell;
+  unsigned thread;
 };
 
 // An asynchronous copy that is under way (copies.h).

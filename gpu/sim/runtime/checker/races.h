@@ -101,7 +101,7 @@ bool conflict(const Region& region, Cell& cell, const Access& access) {
   } else if (access.kind != write && cell.write_epoch < check.block_epoch) {
     Raw raw = here("uninitialised-shared", access.kind, access.site, access.size);
     locate(raw, region, access.address);
-    if (check.unwritten.size() < 16 * most_findings) check.unwritten.push_back({std::move(raw), &cell});
+    if (check.unwritten.size() < 16 * most_findings) check.unwritten.push_back({std::move(raw), &cell, self});
     cell.write_epoch = check.block_epoch, cell.write_kind = nothing;
     found = true;
   }
