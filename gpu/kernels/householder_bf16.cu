@@ -109,7 +109,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
             if (j < r) matrix[r][j] = A[m][i];
             if (j <= r) matrix[j][r] = M[m][i];
         }
-    unit_lower_inverse<CHUNK>(matrix);
+    unit_lower_inverse<CHUNK>(matrix, rows.count);
     TM += ((size_t)n * H + h) * CHUNK * CHUNK;
     for (int i = threadIdx.x; i < CHUNK * CHUNK; i += THREADS) TM[i] = matrix[i / CHUNK][i % CHUNK];
 }
