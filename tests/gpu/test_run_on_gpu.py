@@ -116,7 +116,7 @@ def test_an_operation_is_right_and_has_its_times(place):
     )
     assert found["ok"]
     assert found["launches"]["rms_norm_forward<32>"] == 1
-    assert found["forward"]["warm"]["of_copy"] > 0
+    assert found["forward"]["warm"]["of copy"] > 0
     x, weight = 65 * 48 * 4, 48 * 4
     assert found["forward"]["least_bytes"] == 2 * x + weight
     assert found["forward_and_backward"]["least_bytes"] == 4 * x + 2 * weight

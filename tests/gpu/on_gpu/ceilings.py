@@ -13,17 +13,17 @@ from typing import Any
 import numpy as np
 
 from minilinear.gpu.launch import Kernel
+from minilinear.precision import MANTISSA, product
 
 from .places import Processor
 from .record import Item
 
 EMPTY = Kernel("empty.cu", "empty", shapes={"y": "N"}, grid=1, block=1, folder=Path(__file__).parent)
-PRECISIONS = {"fp32": (0, 0), "tf32": (0, 77), "bf16": (14, 68)}  # cudaDataType (0: as float32), cublasComputeType
 
 
 def items(place: Processor) -> Iterator[Item]:
     yield "copy", lambda: copy(place)
-    for precision in PRECISIONS if place.full_size else ("fp32",):
+    for precision in MANTISSA if place.full_size else ("fp32",):
         yield f"gemm {precision}", lambda precision=precision: gemm(place, precision)  # type: ignore[misc]
     yield "launch", lambda: launch(place)
     if place.full_size:
@@ -48,30 +48,8 @@ def gemm(place: Processor, precision: str) -> dict[str, Any]:
     n = 8192 if place.full_size else 512
     rng = np.random.default_rng(0)
     a, b = (place.here(rng.standard_normal((n, n), np.float32)) for _ in range(2))
-    product = _on_gpu(place, precision, a, b) if place.full_size else lambda: a @ b
-    seconds = float(np.median(place.seconds(product, warm_up=3, repeats=20, cold=False)))
+    seconds = float(np.median(place.seconds(lambda: product(a, b, precision), warm_up=3, repeats=20, cold=False)))
     return {"flops_per_s": 2 * n**3 / seconds, "n": n}
-
-
-def _on_gpu(place: Any, precision: str, a: Any, b: Any) -> Any:
-    """cuBLAS itself, told how to compute: CuPy's @ decides by environment variables, and knows no bfloat16."""
-    cupy, kind, how = place.cupy, *PRECISIONS[precision]
-    cublas, n = cupy.cuda.cublas, len(a)
-    if precision == "bf16":  # the upper half of a float32, rounded towards zero: good enough to multiply
-        a, b = ((x.view(cupy.uint32) >> 16).astype(cupy.uint16) for x in (a, b))
-    c = cupy.empty((n, n), cupy.float32)
-    one, zero = np.ones(1, np.float32), np.zeros(1, np.float32)
-    handle = cupy.cuda.device.get_cublas_handle()
-    how = how or 68  # CUBLAS_COMPUTE_32F
-
-    def product() -> None:
-        cublas.setPointerMode(handle, cublas.CUBLAS_POINTER_MODE_HOST)
-        cublas.gemmEx(
-            handle, 0, 0, n, n, n, one.ctypes.data, a.data.ptr, kind, n, b.data.ptr, kind, n,
-            zero.ctypes.data, c.data.ptr, 0, n, how, -1,
-        )  # fmt: skip
-
-    return product
 
 
 def launch(place: Processor) -> dict[str, Any]:

@@ -7,7 +7,7 @@ or written once, and its flops those of its equations: both are what an ideal ke
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -35,12 +35,14 @@ class Operation:
         make: (normal, sizes) -> arrays by name, where normal(*shape) draws; float arrays get gradients.
         flops: of the forward, by sizes; the backward has about twice as many.
         chunked: it takes form=, and its definition is form="recurrent".
+        precision: of its products.
     """
 
     run: Callable[..., Any]
     make: Callable[[Draw, Mapping[str, int]], dict[str, np.ndarray]]
     flops: Callable[[Mapping[str, int]], float]
     chunked: bool = False
+    precision: str = "fp32"
 
 
 def rows(*names: str) -> Callable[[Draw, Mapping[str, int]], dict[str, np.ndarray]]:
@@ -153,3 +155,7 @@ OPERATIONS = {
         lambda n, s: {"x": n(s["B"] * s["T"], s["D"]), "a": n(8, 6), "b": n(8, 4)}, elements(22),
     ),
 }  # fmt: skip
+OPERATIONS |= {
+    f"{name}_bf16": replace(OPERATIONS[name], precision="bf16")
+    for name in ("linear_attention", "scalar_gate", "delta_rule", "gated_delta_rule")
+}

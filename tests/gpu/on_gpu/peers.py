@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from .operations import OPERATIONS
+
 REPEATS, WARM_UP = 50, 5
 
 
@@ -121,4 +123,6 @@ for _name, _make in TORCH.items():
     PEERS.setdefault(_name, {})["torch"] = (_make, "float32", FP32)
 PEERS["softmax_attention"]["torch bf16"] = (_attention, "bfloat16", BF16)
 for _name, _make in FLA.items():
-    PEERS.setdefault(_name, {})["fla"] = (_make, "bfloat16", BF16)
+    for _row in (_name, f"{_name}_bf16"):
+        PEERS.setdefault(_row, {})["fla"] = (_make, "bfloat16", BF16)
+PEERS = {name: found for name, found in PEERS.items() if name in OPERATIONS}

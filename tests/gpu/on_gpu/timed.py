@@ -1,8 +1,8 @@
 """Section `time`: every operation at the size of a real layer, forward and with its backward, against the ceilings.
 
 Median, and the tenth and ninetieth percentile, of many runs; once with whatever the cache holds, once with it emptied
-before each run. An operation's fraction of a ceiling is the larger of its bytes against the copy's and its flops
-against the products': which of the two holds it back. Peers are timed in the same process, in turns.
+before each run. Of the fractions of the ceilings, bytes of the copy's and flops of the products', the largest says what
+holds an operation back. Peers are timed in the same process, in turns.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ import numpy as np
 
 import minilinear as ml
 from minilinear.gpu.launch import recorded
+from minilinear.nn import Parameter
 from minilinear.optim import AdamW
+from minilinear.precision import products_in
 
 from . import peers
 from .correct import FLOAT32, distance
@@ -24,6 +26,7 @@ from .record import Item
 
 REPEATS = {"warm_up": 5, "repeats": 50}
 FEW = {"warm_up": 1, "repeats": 3}
+BOUND = {"fp32": FLOAT32, "bf16": 2e-2}  # of the norm of an array
 
 
 def items(place: Processor, ceilings: Mapping[str, Any]) -> Iterator[Item]:
@@ -55,9 +58,9 @@ def timed(place: Processor, name: str, operation: Operation, ceilings: Mapping[s
     """One operation, forward and with its backward; right first, then fast."""
     sizes = FULL if place.full_size else SMALL
     found: dict[str, Any] = {"sizes": dict(sizes), "worst_frobenius": right(place, operation)}
-    found["ok"] = found["worst_frobenius"] <= FLOAT32
+    found["ok"] = found["worst_frobenius"] <= BOUND[operation.precision]
     arrays = [place.here(x) for x in drawn(operation, sizes).values()]
-    with place.backend:
+    with place.backend, products_in(operation.precision):
         out = first(operation.run(*arrays))
         cotangent = place.here(np.random.default_rng(1).standard_normal(out.shape, np.float32))
         least = sum(x.nbytes for x in arrays) + out.nbytes
@@ -84,7 +87,7 @@ def right(place: Processor, operation: Operation) -> float:
         shape = first(operation.run(*doubles, **how)).shape
         cotangent = np.random.default_rng(1).standard_normal(shape)
         wanted = step(operation, doubles, cotangent, **how)
-    with place.backend:
+    with place.backend, products_in(operation.precision):
         here = [place.here(x) for x in made]
         found = step(operation, here, place.here(cotangent.astype(np.float32)))
     return max(distance(place.numbers(x), y)["frobenius"] for x, y in zip(found, wanted, strict=True))
@@ -105,10 +108,12 @@ def spread(
 
 def fractions(seconds: float, least: int, flops: float, ceilings: Mapping[str, Any]) -> dict[str, float]:
     """Of what was measured in this run; nothing where the ceilings were not."""
-    copy, gemm = ceilings.get("copy", {}).get("bytes_per_s"), ceilings.get("gemm fp32", {}).get("flops_per_s")
     found = {"bytes_per_s": least / seconds, "flops_per_s": flops / seconds}
-    if copy and gemm:
-        found |= {"of_copy": least / seconds / copy, "of_gemm_fp32": flops / seconds / gemm}
+    for name, ceiling in ceilings.items():
+        if "bytes_per_s" in ceiling:
+            found[f"of {name}"] = least / seconds / ceiling["bytes_per_s"]
+        if "flops_per_s" in ceiling:
+            found[f"of {name}"] = flops / seconds / ceiling["flops_per_s"]
     return found
 
 
@@ -117,8 +122,6 @@ def adamw(place: Processor, ceilings: Mapping[str, Any]) -> dict[str, Any]:
     count, size = (48, 1 << 20) if place.full_size else (4, 1 << 8)
     rng = np.random.default_rng(0)
     with place.backend:
-        from minilinear.nn import Parameter
-
         parameters = [Parameter(place.here(rng.standard_normal(size, np.float32))) for _ in range(count)]
         gradients = [place.here(rng.standard_normal(size, np.float32)) for _ in range(count)]
         optimizer = AdamW(parameters, lr=1e-3)

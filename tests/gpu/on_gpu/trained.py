@@ -1,4 +1,4 @@
-"""Section `train`: a small model beside NumPy, loss by loss, and a larger one for its speed."""
+"""Section `train`: small models beside NumPy, loss by loss; a larger one for its speed; and where speed begins."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 import minilinear as ml
 from minilinear import gpu
 from minilinear.gpu.launch import recorded
+from minilinear.precision import MANTISSA
 from minilinear.tasks import task
 from minilinear.training import Run, RunFolder
 from minilinear.training.recipes import recipe
@@ -26,7 +27,10 @@ MIXERS = ("linear", "gla", "mamba2", "delta_net", "gated_delta_net", "delta_prod
 def items(place: Processor) -> Iterator[Item]:
     for mixer in MIXERS:
         yield f"losses {mixer}", lambda mixer=mixer: losses(place, mixer)  # type: ignore[misc]
-    yield "text", lambda: text(place)
+    for precision in MANTISSA:
+        yield f"text {precision}", lambda precision=precision: text(place, precision)  # type: ignore[misc]
+    for D in (16, 64, 128, 256, 512, 768) if place.full_size else (16,):
+        yield f"width {D}", lambda D=D: width(place, D)  # type: ignore[misc]
 
 
 def losses(place: Processor, mixer: str) -> dict[str, Any]:
@@ -36,47 +40,66 @@ def losses(place: Processor, mixer: str) -> dict[str, Any]:
     gpu.reset_account()
     for name in ("numpy", place.name):
         with ml.use(name):
-            run = Run(recipe(made, changes=changes, training={"steps": STEPS, "batch": 8}), RunFolder("nowhere"), made)
-            if name == "cupy":
-                run.model.to("cupy")
+            run = started(place if name == place.name else Processor(), made, changes, steps=STEPS, batch=8)
             found[name] = [run.advance().loss for _ in range(STEPS)]
     apart = float(np.max(np.abs(np.divide(found[place.name], found["numpy"]) - 1)))
     kernels, texts = gpu.account()
     return {"ok": apart <= NEAR, "worst_relative": apart, **found, "kernels": kernels, "text": texts}
 
 
-def text(place: Processor) -> dict[str, Any]:
-    """A language model of text: tokens in a second, launches in a step, memory."""
-    made = task("text", length=1024 if place.full_size else 32)
-    full = {"mixer": "gated_delta_net", "D": 768, "hidden": 2048, "heads": 6, "layers": 12}
-    changes = full if place.full_size else {"mixer": "gated_delta_net", "D": 16, "hidden": 16, "heads": 2, "layers": 1}
-    with place.backend:
-        training = {"steps": 30, "batch": 8 if place.full_size else 1}
-        run = Run(recipe(made, changes=changes, training=training), RunFolder("nowhere"), made)
-        if place.name == "cupy":
-            run.model.to("cupy")
-        for _ in range(3 if place.full_size else 1):
-            run.advance()
+def started(place: Processor, made: Any, changes: dict[str, Any], **training: Any) -> Run:
+    """A run whose model is where it is trained."""
+    run = Run(recipe(made, changes=changes, training={"steps": 30, **training}), RunFolder("nowhere"), made)
+    if place.name == "cupy":
+        run.model.to("cupy")
+    return run
+
+
+def step_seconds(place: Processor, run: Run, steps: int) -> float:
+    """Of a step, the median, after two to warm up."""
+    run.advance(), run.advance()
+    times = []
+    for _ in range(steps):
         place.wait()
-        times, tokens = [], 0
-        for _ in range(10 if place.full_size else 2):
-            began = time.perf_counter()
-            tokens = run.advance().tokens
-            place.wait()
-            times.append(time.perf_counter() - began)
+        began = time.perf_counter()
+        run.advance()
+        place.wait()
+        times.append(time.perf_counter() - began)
+    return float(np.median(times))
+
+
+def text(place: Processor, precision: str) -> dict[str, Any]:
+    """A language model of text, as large as the preset text-gpu: tokens in a second, launches in a step, memory."""
+    made = task("text", length=1024 if place.full_size else 32)
+    full = {"mixer": "gated_delta_net", "D": 768, "heads": 6, "key_dim": 128, "value_dim": 128, "layers": 12}
+    small = {"mixer": "gated_delta_net", "D": 16, "hidden": 16, "heads": 2, "layers": 1}
+    changes = (full if place.full_size else small) | {"precision": precision}
+    with place.backend:
+        run = started(place, made, changes, batch=8 if place.full_size else 1)
+        seconds = step_seconds(place, run, 10 if place.full_size else 2)
         with recorded() as launches:
-            run.advance()
-    median = float(np.median(times))
+            tokens = run.advance().tokens
     names = sorted({launch.kernel for launch in launches})
     return {
         "changes": changes,
-        "step_s": median,
-        "tokens_per_s": tokens / median,
-        "launches_per_step": len(launches),
+        "step_s": seconds,
+        "tokens_per_s": tokens / seconds,
+        "launches_per_step": len(launches),  # of our own kernels; CuPy's and cuBLAS's are not counted
         "launches": {name: sum(launch.kernel == name for launch in launches) for name in names},
         "bytes_of_kernels": sum(launch.bytes for launch in launches),
         **memory(place),
     }
+
+
+def width(place: Processor, D: int) -> dict[str, Any]:
+    """A model of text of this width, here and on the processor with NumPy: from which width on is it faster here?"""
+    made, seconds = task("text", length=256 if place.full_size else 16), {}
+    changes = {"mixer": "gated_delta_net", "D": D, "heads": 4, "layers": 2}
+    for name in (place.name, "numpy"):
+        with ml.use(name):
+            where = place if name == place.name else Processor()
+            seconds[name] = step_seconds(where, started(where, made, changes, batch=8 if place.full_size else 1), 3)
+    return {"step_s": seconds, "times_as_fast": seconds["numpy"] / seconds[place.name]}
 
 
 def memory(place: Any) -> dict[str, Any]:
