@@ -249,7 +249,7 @@ HOUSEHOLDER = [
     ),
     ("householder_recurrent_backward", "const bool inside = d < K;", "const bool inside = true;", "out-of-bounds"),
     ("householder_recurrent_backward", "if (d < width) dv[", "dv[", "out-of-bounds"),
-    ("householder_prepare", "tx = threadIdx.x % 16;\n    __syncthreads();", "tx = threadIdx.x % 16;", "race-in-block"),
+    ("householder_prepare", "[r][j];\n    }\n    __syncthreads();", "[r][j];\n    }", "race-in-block"),
     ("householder_prepare", "r++) {\n        __syncthreads();", "r++) {", "race-in-block"),
     ("householder_prepare", "if (c <= r) matrix[c][r]", "if (c < r) matrix[c][r]", "uninitialised-shared"),
     ("householder_states", "__syncthreads();\n        const float *T", "const float *T", "race-in-block"),
@@ -285,6 +285,12 @@ TENSOR_CORES = [
     ("diagonal_outputs_bf16", "if (r >= rows || d >= columns) return 0.0f;", "", "out-of-bounds"),
     ("diagonal_gradients_bf16", "along[threadIdx.x] = to_end", "to_end", "uninitialised-shared"),
     ("diagonal_gradients_bf16", "if (dg == nullptr) return;", "", "null-argument"),
+    (
+        "householder_prepare_bf16",
+        "tx = threadIdx.x % 16;\n    __syncthreads();",
+        "tx = threadIdx.x % 16;",
+        "race-in-block",
+    ),
     ("householder_prepare_bf16", "if (j <= r) matrix[j][r]", "if (j < r) matrix[j][r]", "uninitialised-shared"),
     (
         "householder_states_bf16",
