@@ -223,6 +223,24 @@ KINDS: dict[str, Mapping[str, Any]] = {
 FORMS = {"mixer": "recurrent, parallel, chunk, step"}
 
 
+DIAGONAL, DELTA = "gated_linear_attention", "delta_product"
+KERNELS: dict[str, dict[str, str]] = {  # kind -> name -> the function in it that has kernels in gpu/
+    "mixer": {"softmax": "softmax_attention"}
+    | dict.fromkeys(("linear", "retention", "simple_gla", "mamba2", "gla"), DIAGONAL)
+    | dict.fromkeys(("delta_net", "gated_delta_net", "delta_product", "gated_delta_product", "kda"), DELTA),
+    "norm": {name: name for name in ("layer_norm", "rms_norm", "l2_norm")} | {"simple_rms_norm": "rms_norm"},
+    "feed-forward": {
+        "swiglu": "silu_glu",
+        "geglu": "gelu_glu",
+        "reglu": "relu_glu",
+        "b_spline_kan": "cubic_spline",
+        "gr_kan": "group_rational",
+    },
+    "optimizer": {"adamw": "adamw"},
+    "tool": {name: name for name in ("gated_rms_norm", "clip_by_global_norm")},
+}
+
+
 @dataclass(frozen=True)
 class Component:
     """One row.
@@ -236,7 +254,7 @@ class Component:
         state: numbers kept, of a mixer per sequence and layer, of an optimizer for P parameters.
         cost: multiplications, as the docstring has it.
         forms: in which it can be computed.
-        kernel, exercise: where there are some.
+        kernel: the mirrored function that runs as CUDA kernels, as `minilinear kernels list` has it; exercise: its own.
         page: in docs/.
     """
 
@@ -283,7 +301,7 @@ def _row(kind: str, name: str, made: Callable[..., Any]) -> Component:
         state=state,
         cost=_section(texts[0], "Cost"),
         forms=FORMS.get(kind, ""),
-        kernel="",
+        kernel=KERNELS.get(kind, {}).get(name, ""),
         exercise="",
         page=f"docs/{page}.md",
     )

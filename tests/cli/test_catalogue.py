@@ -7,8 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import minilinear as ml
+from minilinear import gpu
 from minilinear.cli.catalogue import EQUATIONS, KINDS, catalogue_rows
+from minilinear.gpu.cases import places
 from minilinear.models import MIXERS, PRESETS
+from minilinear.tasks import task
+from minilinear.training import Run, RunFolder
+from minilinear.training.recipes import recipe
 
 from .test_train import minilinear
 
@@ -30,6 +36,29 @@ def test_a_row_is_complete_and_true(row):
     assert row.arxiv in row.source
     if row.kind == "mixer":
         assert row.state and row.cost and row.arxiv
+
+
+SEQUENCES = {"softmax_attention", "gated_linear_attention", "delta_product"}
+
+
+@pytest.mark.skipif("cpucuda" not in places(), reason="no C++ compiler")
+@pytest.mark.parametrize("row", [row for row in ROWS if row.kernel], ids=lambda row: row.name)
+def test_a_kernel_has_a_twin_and_runs_under_that_name(row):
+    """In a model of the component, on the simulator; of the three over whole sequences no other one does."""
+    assert row.kernel in gpu.TABLE
+    slot = {"mixer": "mixer", "norm": "norm", "feed-forward": "ffn"}.get(row.kind)
+    if slot is None:
+        return
+    made = task("s3", lengths=(3, 4))
+    changes = {"mixer": "delta_net", "D": 8, "heads": 2, slot: row.name}
+    run = Run(recipe(made, changes=changes, training={"steps": 1, "batch": 2}), RunFolder("nowhere"), made)
+    gpu.reset_account()
+    with ml.use("cpucuda"):
+        run.advance()
+    ran = gpu.account().kernels
+    assert ran[row.kernel]
+    if row.kind == "mixer":
+        assert ran.keys() & SEQUENCES == {row.kernel}
 
 
 @pytest.mark.parametrize("mixer", MIXERS)

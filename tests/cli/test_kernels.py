@@ -220,6 +220,7 @@ def test_an_output_that_is_not_written_is_found(only_rms_norm, monkeypatch, tmp_
     assert code == 1 and [row["not_numbers"] for row in found["cases"]] == [[], ["y", "r"]]
 
 
+@needs_compiler
 def test_a_kernel_without_a_case_fails(only_rms_norm, monkeypatch):
     monkeypatch.setitem(cases.KERNELS, "rms_norm_forward", replace(only_rms_norm, cases=()))
     code, found = document("check", "--no-faults")

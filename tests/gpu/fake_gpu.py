@@ -65,7 +65,7 @@ class Gpu:
     def __init__(self) -> None:
         self.told: list[Any] = []  # modules made, attributes set, waits
         self.launches: list[Any] = []
-        self.stream, self.current, self.fails, self.log = "default", 0, False, ""
+        self.stream, self.current, self.fails, self.log, self.capability = "default", 0, False, "", "90"
         self.cupy = cupy = ModuleType("cupy")
         cupy.ndarray, cupy.RawModule = Array, self.module  # type: ignore[attr-defined]
         cupy.empty = lambda shape, dtype: self.array(np.empty(shape, dtype))  # type: ignore[attr-defined]
@@ -73,7 +73,7 @@ class Gpu:
         most = {"MaxSharedMemoryPerBlockOptin": 227 * 1024}
         error = type("CUDADriverError", (RuntimeError,), {})
         cupy.cuda = SimpleNamespace(  # type: ignore[attr-defined]
-            Device=lambda: SimpleNamespace(id=self.current, attributes=most),
+            Device=lambda: SimpleNamespace(id=self.current, attributes=most, compute_capability=self.capability),
             get_current_stream=lambda: SimpleNamespace(synchronize=lambda: self.told.append(("wait", self.stream))),
             driver=SimpleNamespace(CUDADriverError=error),
             runtime=SimpleNamespace(

@@ -113,6 +113,13 @@ def test_a_compile_error_shows_the_line_of_the_kernel_file(gpu):
         scale(x=gpu.array(ones(2, 3)), factor=1)
 
 
+def test_a_kernel_that_needs_a_later_gpu_says_so(gpu):
+    gpu.capability = "75"
+    later = replace(scale, arch=80)
+    with pytest.raises(BackendError, match=r"scale needs compute capability 8\.0\.\n  got: GPU 0 has 75"):
+        later(x=gpu.array(ones(2, 3)), factor=1)
+
+
 def test_outputs_are_nan_before(gpu):
     assert np.isnan(scale(x=gpu.array(ones(2, 3)), factor=1).values).all()
 
