@@ -257,7 +257,12 @@ def _announce(console: Console, runs: list[Run]) -> None:
     if small:
         say(console, small)
     if config.precision != "fp32":
-        say(console, f"products of linear layers in {config.precision}; weights, sums and everything else in float32")
+        tiles = config.precision == "bf16" and current_backend() != "numpy"
+        more = ", and of recurrences that have kernels for it," if tiles else ""
+        say(
+            console,
+            f"products of linear layers{more} in {config.precision}; weights, sums and everything else in float32",
+        )
 
 
 def advance_all(console: Console, runs: list[Run]) -> int | None:

@@ -51,6 +51,8 @@ def chosen(only: str) -> list[str]:
         if name not in SECTIONS:
             rule = f"--only is a list of {', '.join(SECTIONS)}."
             raise ConfigError(explain(rule, got=name, fix=nearest(name, SECTIONS)))
+    if not names:
+        raise ConfigError(explain("--only names a section at least.", got=repr(only), fix=", ".join(SECTIONS)))
     return [name for name in SECTIONS if name in names]
 
 
@@ -58,8 +60,10 @@ def main(words: list[str]) -> int:
     given = arguments(words)
     try:
         sections = chosen(given.only)
-        if not given.out.parent.is_dir():
-            raise ConfigError(explain("--out names a file in a folder that is there.", got=given.out.parent))
+        if math.isnan(given.max_seconds):
+            raise ConfigError(explain("--max-seconds is a number of seconds.", got=given.max_seconds))
+        if not given.out.parent.is_dir() or given.out.is_dir():
+            raise ConfigError(explain("--out names a file in a folder that is there.", got=given.out))
         code = machine.code() | {"place": given.backend}
         record = Record(given.out, code, resume=given.resume, until=time.monotonic() + given.max_seconds)
         place = PLACES[given.backend]()

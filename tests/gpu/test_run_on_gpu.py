@@ -4,6 +4,7 @@ import json
 import math
 import re
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -131,6 +132,20 @@ def test_an_operation_that_is_wrong_fails(place, monkeypatch):
     assert not timed.timed(place, "rms_norm", OPERATIONS["rms_norm"], {})["ok"]
 
 
+@pytest.mark.parametrize(
+    ("apart", "name", "ok"),
+    [(1e-4, "diagonal_outputs_bf16", True), (1e-2, "diagonal_outputs_bf16", False), (1e-4, "silu_glu_forward", False)],
+)
+def test_another_rounding_to_bfloat16_is_no_other_text(place, monkeypatch, apart, name, ok):
+    """As a GPU with another exponential: one number in bfloat16 may be its other neighbour there."""
+    here, ours = iter((0.0, 0.0, apart)), correct.launched
+    kernel = replace(correct.KERNELS[name], cases=correct.KERNELS[name].cases[:1])
+    monkeypatch.setattr(
+        correct, "launched", lambda *a, by=here: (lambda x: {n: y * (1 + x) for n, y in ours(*a).items()})(next(by))
+    )
+    assert correct.same_text(place, kernel)["ok"] == ok
+
+
 @pytest.mark.parametrize("name", correct.KEYS)
 def test_keys(place, name):
     assert correct.repeated_keys(place, name)["ok"]
@@ -182,6 +197,9 @@ def test_the_script_writes_one_file(tmp_path, capsys):
     [
         (["--only", "corect"], "--only is a list of .*\n.*corect\n.*correct"),
         (["--out", "/nowhere/at/all.json"], "--out names a file in a folder that is there"),
+        (["--only", ","], "--only names a section at least"),
+        (["--out", "/"], "--out names a file in a folder that is there"),
+        (["--max-seconds", "nan"], "--max-seconds is a number of seconds"),
         (["--resume"], "--resume goes on with a record"),
         (["--backend", "cupy"], "The backend cupy cannot run here"),
     ],

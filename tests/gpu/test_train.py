@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 import minilinear as ml
 from minilinear import gpu
 from minilinear.autograd import cross_entropy
 from minilinear.cli import main
 from minilinear.cli.bench import Worker
-from minilinear.cli.train import ran
+from minilinear.cli.train import _announce, ran
 from minilinear.norms import l2_norm, rms_norm
 from minilinear.tasks import task
 from minilinear.training import Run, RunFolder
@@ -196,3 +198,22 @@ def test_kernels_do_not_run_on_arrays_that_are_elsewhere():
                 rms_norm(array), rms_norm(ml.autograd.Tensor(array))
             assert gpu.account() == ({}, {"rms_norm": {f"its arrays are {why}": 2}})
             gpu.reset_account()
+
+
+@pytest.mark.parametrize(
+    ("precision", "backend", "more"),
+    [
+        ("bf16", "cpucuda", ", and of recurrences that have kernels for it,"),
+        ("tf32", "cpucuda", ""),
+        ("bf16", "numpy", ""),
+    ],
+)
+def test_what_is_rounded_is_said(precision, backend, more):
+    made, said = task("s3", lengths=(4, 6)), Console(file=io.StringIO(), width=1000)
+    changes = {"mixer": "gated_delta_net", "D": 8, "hidden": 8, "heads": 2, "precision": precision}
+    with ml.use(backend):
+        run = Run(recipe(made, changes=changes, training={"steps": 1, "batch": 2}), RunFolder("nowhere"), made)
+        _announce(said, [run])
+        run.advance()
+    assert f"products of linear layers{more} in {precision}; weights" in said.file.getvalue()
+    assert ("delta_product_bf16" in gpu.account().kernels) == bool(more)
