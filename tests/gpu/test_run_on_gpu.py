@@ -10,7 +10,7 @@ import pytest
 
 from minilinear.errors import ConfigError
 from minilinear.gpu.cuda import Missing
-from tests.gpu.on_gpu import correct, timed, trained
+from tests.gpu.on_gpu import compiled, correct, timed, trained
 from tests.gpu.on_gpu.operations import OPERATIONS
 from tests.gpu.on_gpu.peers import PEERS
 from tests.gpu.on_gpu.places import Processor
@@ -144,6 +144,14 @@ def test_another_rounding_to_bfloat16_is_no_other_text(place, monkeypatch, apart
         correct, "launched", lambda *a, by=here: (lambda x: {n: y * (1 + x) for n, y in ours(*a).items()})(next(by))
     )
     assert correct.same_text(place, kernel)["ok"] == ok
+
+
+def test_what_is_only_compiled_is_not_loaded(place, monkeypatch):
+    """Each has a runtime of its own, and a process has room for about a dozen: later sections would find none."""
+    monkeypatch.setattr("ctypes.CDLL", lambda path: pytest.fail(f"{path} was loaded"))
+    found = dict(compiled.items(place))["rotate.cu"]()
+    assert found["cold_s"] > 0
+    assert found["cache_bytes"] > 0
 
 
 @pytest.mark.parametrize("name", correct.KEYS)
