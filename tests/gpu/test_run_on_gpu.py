@@ -172,6 +172,26 @@ def test_training_beside_numpy(place, monkeypatch):
     assert found["kernels"]["rms_norm"] > 0
 
 
+def test_a_step_is_recorded_as_a_graph_where_there_is_a_gpu(place, monkeypatch):
+    """Here there is none, and the record says so; on a GPU that would be a failure."""
+    monkeypatch.setattr(trained, "STEPS", 2)
+    found = trained.losses(place, "gated_delta_net", graph=True)
+    assert found["ok"]
+    assert found["graph"] == {"replayed": 0, "other": 2, "why": "a graph is recorded on a GPU"}
+    monkeypatch.setattr(place, "full_size", True)
+    assert not trained.losses(place, "gated_delta_net", graph=True)["ok"]
+
+
+def test_memory_of_a_model_is_not_that_of_what_ran_before(place, monkeypatch):
+    order, start = [], trained.started
+    monkeypatch.setattr(place, "forget", lambda: order.append("forgotten"))
+    monkeypatch.setattr(trained, "started", lambda *a, **b: order.append("started") or start(*a, **b))
+    found = trained.text(place, "bf16", graph=True)
+    assert order == ["forgotten", "started"]
+    assert found["graph"]["replayed"] == 0
+    assert found["launches_per_step"] > 0
+
+
 def test_every_operation_draws_what_it_takes(place):
     for name, operation in OPERATIONS.items():
         arrays = timed.drawn(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import gc
 import os
 import platform
 import shutil
@@ -92,6 +93,9 @@ class Processor:
     def flush(self) -> None:
         """Empty the cache."""
 
+    def forget(self) -> None:
+        """Give memory back that nothing uses any more: what a pool holds later is of what ran after this."""
+
     def seconds(self, do: Callable[[], Any], *, warm_up: int, repeats: int, cold: bool) -> list[float]:
         """How long each of the repeats took."""
         for _ in range(warm_up):
@@ -164,6 +168,11 @@ class Gpu(Processor):
         if self._flushed is None:
             self._flushed = self.cupy.empty(FLUSH, self.cupy.uint8)
         self._flushed.fill(0)
+
+    def forget(self) -> None:
+        self._flushed = None
+        gc.collect()
+        self.cupy.get_default_memory_pool().free_all_blocks()
 
     def seconds(self, do: Callable[[], Any], *, warm_up: int, repeats: int, cold: bool) -> list[float]:
         event = self.cupy.cuda.Event

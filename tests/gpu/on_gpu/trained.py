@@ -27,24 +27,30 @@ MIXERS = ("linear", "gla", "mamba2", "delta_net", "gated_delta_net", "delta_prod
 def items(place: Processor) -> Iterator[Item]:
     for mixer in MIXERS:
         yield f"losses {mixer}", lambda mixer=mixer: losses(place, mixer)  # type: ignore[misc]
+    yield "losses of a graph", lambda: losses(place, "gated_delta_net", graph=True)
     for precision in MANTISSA:
         yield f"text {precision}", lambda precision=precision: text(place, precision)  # type: ignore[misc]
+    yield "text bf16 graph", lambda: text(place, "bf16", graph=True)
     for D in (16, 64, 128, 256, 512, 768) if place.full_size else (16,):
         yield f"width {D}", lambda D=D: width(place, D)  # type: ignore[misc]
 
 
-def losses(place: Processor, mixer: str) -> dict[str, Any]:
-    """20 losses of the words of S3, with kernels and with NumPy."""
-    made, found = task("s3", lengths=(4, 12)), {}
+def losses(place: Processor, mixer: str, *, graph: bool = False) -> dict[str, Any]:
+    """20 losses of the words of S3, with kernels and with NumPy; with `graph`, as replays of what was recorded."""
+    made, found = task("s3", lengths=(12, 12) if graph else (4, 12)), {}
     changes = {"mixer": mixer, "D": 32, "hidden": 32, "heads": 2}
     gpu.reset_account()
-    for name in ("numpy", place.name):
+    for name in ("numpy", place.name):  # the last is the one that may be a graph
         with ml.use(name):
             run = started(place if name == place.name else Processor(), made, changes, steps=STEPS, batch=8)
+            if graph and name == place.name:
+                run.use_graph()
             found[name] = [run.advance().loss for _ in range(STEPS)]
     apart = float(np.max(np.abs(np.divide(found[place.name], found["numpy"]) - 1)))
     kernels, texts = gpu.account()
-    return {"ok": apart <= NEAR, "worst_relative": apart, **found, "kernels": kernels, "text": texts}
+    about = replays(run)
+    ok = apart <= NEAR and not (graph and place.full_size and about["graph"]["why"])
+    return {"ok": ok, "worst_relative": apart, **found, "kernels": kernels, "text": texts, **about}
 
 
 def started(place: Processor, made: Any, changes: dict[str, Any], **training: Any) -> Run:
@@ -53,6 +59,12 @@ def started(place: Processor, made: Any, changes: dict[str, Any], **training: An
     if place.name == "cupy":
         run.model.to("cupy")
     return run
+
+
+def replays(run: Run) -> dict[str, Any]:
+    """How many steps were replays of a graph, and why no more; nothing if none was asked for."""
+    replay = run.replay
+    return {} if replay is None else {"graph": {"replayed": replay.replayed, "other": replay.other, "why": replay.why}}
 
 
 def step_seconds(place: Processor, run: Run, steps: int) -> float:
@@ -68,14 +80,17 @@ def step_seconds(place: Processor, run: Run, steps: int) -> float:
     return float(np.median(times))
 
 
-def text(place: Processor, precision: str) -> dict[str, Any]:
+def text(place: Processor, precision: str, *, graph: bool = False) -> dict[str, Any]:
     """A language model of text, as large as the preset text-gpu: tokens in a second, launches in a step, memory."""
     made = task("text", length=1024 if place.full_size else 32)
     full = {"mixer": "gated_delta_net", "D": 768, "heads": 6, "key_dim": 128, "value_dim": 128, "layers": 12}
     small = {"mixer": "gated_delta_net", "D": 16, "hidden": 16, "heads": 2, "layers": 1}
     changes = (full if place.full_size else small) | {"precision": precision}
+    place.forget()
     with place.backend:
         run = started(place, made, changes, batch=8 if place.full_size else 1)
+        if graph:
+            run.use_graph()
         seconds = step_seconds(place, run, 10 if place.full_size else 2)
         with recorded() as launches:
             tokens = run.advance().tokens
@@ -87,6 +102,7 @@ def text(place: Processor, precision: str) -> dict[str, Any]:
         "launches_per_step": len(launches),  # of our own kernels; CuPy's and cuBLAS's are not counted
         "launches": {name: sum(launch.kernel == name for launch in launches) for name in names},
         "bytes_of_kernels": sum(launch.bytes for launch in launches),
+        **replays(run),
         **memory(place),
     }
 
