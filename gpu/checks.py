@@ -6,6 +6,7 @@ was got, and what mends it.
 
 from __future__ import annotations
 
+import ast
 import math
 import re
 from typing import TYPE_CHECKING, Any
@@ -170,6 +171,17 @@ def check_limits(kernel: Kernel, grid: tuple[int, ...], block: tuple[int, ...], 
         fix = f"smaller tiles{'' if kernel.large_shared else '; or large_shared=True'}: {by_arch}"
         rule = f"A block of {kernel.name} has {limit} bytes of shared memory at most."
         raise ValueError(explain(rule, got=f"{shared} bytes", fix=fix))
+
+
+def check_token(kernel: Kernel, name: str, token: str) -> None:
+    """One axis of a registered shape is a name, a number or an expression of them without spaces."""
+    try:
+        readable = not isinstance(ast.parse(token, mode="eval").body, ast.Tuple)  # "N,"
+    except SyntaxError:
+        readable = False
+    if not readable:
+        rule = f"An axis of {name} of {kernel.name} is a name, a number or an expression without spaces: N, 8, 2*D."
+        raise TypeError(explain(rule, got=repr(kernel.shapes[name]), fix="N 2*D"))
 
 
 def named(shape: str) -> list[str]:

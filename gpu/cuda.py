@@ -26,6 +26,8 @@ from .sim.compile import version as compiler_version
 
 DRIVER = {"win32": "nvcuda.dll"}.get(sys.platform, "libcuda.so.1")
 NVRTC = re.compile(r"libnvrtc\.so(\.[0-9]+)*|nvrtc64_[0-9]+_[0-9]+\.dll")
+EXTRA_OF = {"cupy-cuda13x": "gpu", "cupy-cuda12x": "gpu-cuda12"}
+SEE_ONE = "CUDA_VISIBLE_DEVICES, or the container's --gpus option"
 HEADERS = ("cuda_fp16.h", "cuda_bf16.h", "crt/mma.h")  # CuPy brings none of them since version 14
 
 
@@ -131,6 +133,24 @@ def _replace(packages: dict[str, str], version: int | None) -> str:
     return (f"pip uninstall -y {' '.join(packages)} && " if packages else "") + install(version)
 
 
+def _complete(packages: dict[str, str], version: int | None) -> str:
+    """The line that brings what the installed CuPy lacks: its own extra, for another one brings a second CuPy."""
+    extra = EXTRA_OF.get(" ".join(packages))
+    stays = extra and (version is None or _fits(packages, version))
+    return f"pip install 'minilinear[{extra}]'" if stays else _replace(packages, version)
+
+
+def _renew(packages: dict[str, str], version: int | None) -> str:
+    """The line that brings a newer CuPy: over the one that is there if the right extra has the same, else for it."""
+    right = extra_for(version) or "gpu"
+    same = [EXTRA_OF.get(name) for name in packages] == [right]
+    return f"pip install -U 'minilinear[{right}]'" if same else _replace(packages, version)
+
+
+def _old(packages: dict[str, str]) -> bool:
+    return any(int(number.partition(".")[0]) < 14 for number in packages.values())
+
+
 def missing_for_cupy() -> list[Missing]:
     """What the backend "cupy" lacks here, the first thing to mend first."""
     version, packages, lacking = driver(), cupy_wheels(), []
@@ -139,7 +159,7 @@ def missing_for_cupy() -> list[Missing]:
     elif extra_for(version) is None:
         lacking.append(Missing(f"the driver speaks CUDA {spelled(version)}", "a driver for CUDA 12 or 13"))
     elif not devices():
-        lacking.append(Missing("the driver sees no GPU", "CUDA_VISIBLE_DEVICES, or the container's --gpus option"))
+        lacking.append(Missing("the driver sees no GPU", SEE_ONE))
     if not packages:
         return [*lacking, Missing("CuPy is not installed", install(version))]
     names = " and ".join(packages)
@@ -149,13 +169,11 @@ def missing_for_cupy() -> list[Missing]:
         lacking.append(
             Missing(f"{names} does not run on a driver for CUDA {spelled(version)}", _replace(packages, version))
         )
-    if int(packages[names].partition(".")[0]) < 14:
-        lacking.append(
-            Missing(f"{names} {packages[names]} is older than 14", install(version).replace("install", "install -U"))
-        )
+    if _old(packages):
+        lacking.append(Missing(f"{names} {packages[names]} is older than 14", _renew(packages, version)))
     gone = [] if nvrtc() else ["NVRTC"]
     gone += [name for name, path in headers().items() if path is None]
-    return [*lacking, *(Missing(f"{name} is not installed", install(version)) for name in gone)]
+    return [*lacking, *(Missing(f"{name} is not installed", _complete(packages, version)) for name in gone)]
 
 
 def tensor_float_32() -> bool:
@@ -179,24 +197,21 @@ def rows() -> list[Row]:
     """Everything that kernels need, on a GPU and on this processor."""
     version, packages = driver(), cupy_wheels()
     lacking = "wrong" if packages else "missing"  # what CuPy needs is missed only by CuPy
-    found = [
-        Row("CUDA driver", f"none: no {DRIVER}", "missing", "that of your NVIDIA GPU, if there is one")
-        if version is None
-        else Row("CUDA driver", f"CUDA {spelled(version)}, {devices()} GPU, wants minilinear[{extra_for(version)}]")
-    ]
+    found = [_driver(version, lacking)]
     names = ", ".join(f"{name} {number}" for name, number in packages.items())
     if len(packages) == 1 and (version is None or _fits(packages, version)):
-        found.append(Row("CuPy", names))
+        old = ("wrong", _renew(packages, version)) if _old(packages) else ("ok", "")
+        found.append(Row("CuPy", f"{names}, older than 14" if _old(packages) else names, *old))
     else:
         found.append(
             Row("CuPy", names or "not installed", "wrong" if packages else "missing", _replace(packages, version))
         )
     library, gone = nvrtc(), [name for name, path in headers().items() if path is None]
     # Without a GPU NVRTC can still tell whether kernels compile: minilinear kernels compile.
-    bring = install(version) if packages or version is not None else "pip install 'minilinear[nvrtc]'"
+    bring = "pip install 'minilinear[nvrtc]'" if version is None and not packages else _complete(packages, version)
     found.append(Row("NVRTC", str(library)) if library else Row("NVRTC", "not installed", lacking, bring))
     if gone:
-        found.append(Row("CUDA headers", f"without {', '.join(gone)}", lacking, install(version)))
+        found.append(Row("CUDA headers", f"without {', '.join(gone)}", lacking, _complete(packages, version)))
     else:
         found.append(Row("CUDA headers", ", ".join(HEADERS)))
     if packages and not missing_for_cupy():
@@ -209,6 +224,16 @@ def rows() -> list[Row]:
     except BackendError as reason:
         found.append(Row("C++ compiler", "not installed", "missing", str(reason).partition("fix: ")[2]))
     return [*found, Row("compiled kernels", f"{cache_folder()} (MINILINEAR_CACHE changes it)")]
+
+
+def _driver(version: int | None, lacking: str) -> Row:
+    if version is None:
+        return Row("CUDA driver", f"none: no {DRIVER}", "missing", "that of your NVIDIA GPU, if there is one")
+    extra, count = extra_for(version), devices()
+    if extra is None:
+        return Row("CUDA driver", f"CUDA {spelled(version)}, too old", lacking, "a driver for CUDA 12 or 13")
+    wants = f"CUDA {spelled(version)}, {count} GPU, wants minilinear[{extra}]"
+    return Row("CUDA driver", wants) if count else Row("CUDA driver", wants, lacking, SEE_ONE)
 
 
 def _memory() -> Row:

@@ -33,7 +33,7 @@ import numpy as np
 
 from ..errors import explain, nearest
 from . import checks, execute, source
-from .plan import Plan, asked, dimensions, evaluated, planned
+from .plan import Plan, asked, dimensions, evaluated, planned, whole
 from .relations import Relation, relation, settle
 from .source import Parameter, Signature
 
@@ -231,6 +231,9 @@ class Kernel:
         missing = [name for name in arrays if name not in self.shapes]
         if missing:
             raise TypeError(explain(f"Every pointer of {self.name} has a shape.", got=f"none for {', '.join(missing)}"))
+        for name in arrays:
+            for token in self.letters(name):
+                checks.check_token(self, name, token)
         for name in self.inout:
             if parameters[name].const:
                 raise TypeError(explain("What is written in place is not const.", got=f"const {name} of {self.name}"))
@@ -284,8 +287,8 @@ class Kernel:
         threads, shared = 1, 0
         for case in map(self.settled, self.cases):
             if self.instance(case) == name:
-                threads = max(threads, math.prod(dimensions(evaluated(self.block, case))))
-                shared = max(shared, int(evaluated(self.shared, case)))
+                threads = max(threads, math.prod(dimensions(evaluated(self.block, case), f"block of {name}")))
+                shared = max(shared, whole(evaluated(self.shared, case), f"shared of {name}"))
         return threads, shared
 
     def shape(self, name: str, sizes: dict[str, Any]) -> tuple[int, ...]:

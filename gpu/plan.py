@@ -105,8 +105,9 @@ def planned(kernel: Kernel, given: dict[str, Any], executor: Any) -> Plan:
     block: tuple[int, ...] = ()
     shared = 0
     if launches:
-        grid, block = (dimensions(evaluated(amount, numbers)) for amount in (kernel.grid, kernel.block))
-        shared = int(evaluated(kernel.shared, numbers))
+        grid = dimensions(evaluated(kernel.grid, numbers), f"grid of {kernel.name}")
+        block = dimensions(evaluated(kernel.block, numbers), f"block of {kernel.name}")
+        shared = whole(evaluated(kernel.shared, numbers), f"shared of {kernel.name}")
         checks.check_limits(kernel, grid, block, shared, executor)
     moved = [*shapes, *(name for name in kernel.inout if name in shapes)]  # in place is read, and written
     about_loose = lambda each: kernel.loose & {*each.names, each.target}
@@ -140,6 +141,16 @@ def asked(function: Callable[..., Any]) -> tuple[str, ...]:
     return tuple(inspect.signature(function).parameters)
 
 
-def dimensions(amount: Any) -> tuple[int, ...]:
+def dimensions(amount: Any, what: str) -> tuple[int, ...]:
     """One to three whole numbers."""
-    return tuple(int(n) for n in amount) if isinstance(amount, (tuple, list)) else (int(amount),)
+    lengths = amount if isinstance(amount, (tuple, list)) else (amount,)
+    if not 1 <= len(lengths) <= 3:
+        raise ValueError(explain(f"{what} has one to three lengths.", got=repr(amount), fix="(x, y, z)"))
+    return tuple(whole(n, what) for n in lengths)
+
+
+def whole(n: Any, what: str) -> int:
+    """A whole number. One with a fraction would lose it, and with it the last blocks."""
+    if isinstance(n, (int, np.integer)) and not isinstance(n, bool):
+        return int(n)
+    raise TypeError(explain(f"{what} is made of whole numbers.", got=repr(n), fix="-(-n // 128) rounds n / 128 up"))

@@ -58,17 +58,19 @@ class use:
 
     def __init__(self, name: str):
         self.name = _checked(name)
-        self._before = _chosen.get()
+        self._before = [_chosen.get()]  # one for each block that is open, and for this statement
+        self._entered = False
         _chosen.set(self.name)
 
     def __enter__(self) -> use:
-        if _chosen.get() != self.name:  # made earlier, and something else was chosen since
-            self._before = _chosen.get()
+        if self._entered or _chosen.get() != self.name:  # made earlier, and something else may be chosen since
+            self._before.append(_chosen.get())
             _chosen.set(self.name)
+        self._entered = True
         return self
 
     def __exit__(self, *exception: object) -> None:
-        _chosen.set(self._before)
+        _chosen.set(self._before.pop())
 
     def __repr__(self) -> str:
         return f"use({self.name!r})"

@@ -66,6 +66,15 @@ def test_a_block_may_be_entered_again(cpucuda):
         assert ml.current_backend() == "numpy"
 
 
+def test_a_block_may_be_entered_inside_itself(cpucuda):
+    block = ml.use("cpucuda")
+    with block:
+        with block, ml.use("numpy"):
+            pass
+        assert ml.current_backend() == "cpucuda"
+    assert ml.current_backend() == "numpy"
+
+
 def test_the_environment_chooses_until_use_does(monkeypatch, cpucuda):
     monkeypatch.setenv("MINILINEAR_BACKEND", "cpucuda")
     assert ml.current_backend() == "cpucuda"

@@ -61,7 +61,16 @@ LACKS = [
         {"wheels": {"cupy-cuda13x": "13.6.0"}},
         r"13\.6\.0 is older than 14\.\n  fix: pip install -U 'minilinear\[gpu\]'$",
     ),
+    (  # a newer one of the other kind would lie beside it, and overwrite it
+        {"wheels": {"cupy-cuda12x": "13.6.0"}},
+        rf"13\.6\.0 is older than 14\.\n  fix: pip uninstall -y cupy-cuda12x && {PIP}$",
+    ),
     ({"nvrtc": None}, rf"NVRTC is not installed\.\n  fix: {PIP}$"),
+    ({"nvrtc": None, "wheels": {"cupy-cuda12x": "14.2.0"}}, rf"NVRTC is not installed\.\n  fix: {PIP12}$"),
+    (
+        {"nvrtc": None, "wheels": {"cupy": "14.2.0"}},
+        rf"NVRTC is not installed\.\n  fix: pip uninstall -y cupy && {PIP}$",
+    ),
     ({"without": ("crt/mma.h",)}, rf"crt/mma\.h is not installed\.\n  fix: {PIP}$"),
 ]
 
@@ -164,6 +173,10 @@ def test_doctor_tells_what_a_gpu_has(machine, monkeypatch):
         ({"wheels": {"cupy-cuda12x": "14.2.0", "cupy-cuda13x": "14.2.0"}}, "CuPy", "wrong"),
         ({"driver": 12090}, "CuPy", "wrong"),
         ({"driver": None, "wheels": {}}, "CUDA driver", "missing"),
+        ({"driver": 11040}, "CUDA driver", "wrong"),
+        ({"driver": 11040, "wheels": {}}, "CUDA driver", "missing"),
+        ({"devices": 0}, "CUDA driver", "wrong"),
+        ({"wheels": {"cupy-cuda13x": "13.6.0"}}, "CuPy", "wrong"),
     ],
 )
 def test_doctor_tells_what_is_missing_from_what_is_wrong(machine, changes, what, state):
@@ -172,6 +185,8 @@ def test_doctor_tells_what_is_missing_from_what_is_wrong(machine, changes, what,
     assert found[what].state == state
     assert "GPU memory" not in found
     assert "pip install" in found[what].fix or what == "CUDA driver"
+    assert found[what].fix
+    assert "None" not in found[what].found
 
 
 def test_doctor_speaks_of_a_cupy_that_does_not_start(machine, monkeypatch):

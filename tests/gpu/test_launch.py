@@ -134,6 +134,27 @@ def test_a_sum_over_nothing_is_what_the_kernel_says():
         replace(weighted, grid=lambda D: D)(x=ones(2, 0), weight=None)
 
 
+@pytest.mark.parametrize("word", ["grid", "block", "shared"])
+@pytest.mark.parametrize("amount", [1.5, 2.0, "2", None, True])
+def test_an_amount_that_is_no_whole_number_is_refused(word, amount):
+    """Cut off, N / 32 would leave the last rows unwritten."""
+    wrong = replace(scale, **{word: lambda N: amount})
+    with pytest.raises(TypeError, match=rf"{word} of scale is made of whole numbers.*\n  got: {amount!r}\n  fix: -\("):
+        wrong(x=ones(3, 50), factor=1)
+
+
+@pytest.mark.parametrize("amount", [(1, 1, 1, 2), ()])
+def test_a_grid_has_one_to_three_lengths(amount):
+    with pytest.raises(ValueError, match=r"grid of scale has one to three lengths"):
+        replace(scale, grid=amount)(x=ones(3, 50), factor=1)
+
+
+@pytest.mark.parametrize("shape", ["N+ D", "N 2 * D", "N, D"])
+def test_a_shape_that_cannot_be_read_is_not_registered(shape):
+    with pytest.raises(TypeError, match=r"An axis of x of scale is a name, a number or an expression without spaces"):
+        replace(scale, shapes={"x": shape, "y": "N D"})
+
+
 # Wrong calls, one thing at a time
 
 WRONG_ARRAYS = {

@@ -102,6 +102,11 @@ WRONG = [
     ("gain_partial", 0, {"slip": None}, "mean == slip == dbias: .*\n  got: mean=given, slip=None"),
     ("gain_partial", 0, {"dbias": None}, "requires mean == slip == dbias"),
     ("gain_partial", 0, {"P": 0}, "requires P >= 1"),
+    (
+        "softmax_attention_forward", 0,
+        {"S": 4, "k": np.zeros((4, 1, 3), f32), "v": np.zeros((4, 1, 5), f32)},
+        "requires T <= S: the queries are the last .*\n  got: T=5, S=4",
+    ),
     ("adamw", 0, {"root": 0.0}, "requires root > 0"),
     ("adamw", 0, {"rest1": 0.2}, "requires rest1 = 1 - b1: .*\n  got: b1=0.9, rest1=0.2\n  fix: leave rest1 out"),
 ]  # fmt: skip
