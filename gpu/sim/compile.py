@@ -41,15 +41,17 @@ def find_compiler(wanted: str | None = None) -> tuple[str, ...]:
         raise BackendError(
             explain("The simulator runs on Linux and macOS.", fix="WSL (wsl --install), with Python and g++ in it")
         )
-    wanted = wanted or os.environ.get("MINILINEAR_CXX")
+    setting = None if wanted else os.environ.get("MINILINEAR_CXX")
+    wanted = wanted or setting
     command = shlex.split(wanted) if wanted else [next(filter(shutil.which, _usual()), "")]
     if command and shutil.which(command[0]):
         return tuple(command)
+    fix = "xcode-select --install" if MAC else "apt install g++ (Debian, Ubuntu), dnf install gcc-c++ (Fedora)"
     raise BackendError(
         explain(
             "The simulator compiles kernels with a C++ compiler, and finds none.",
-            got=f"no command {command[0]!r}" if wanted else f"none of {', '.join(_usual())} on the path",
-            fix="xcode-select --install" if MAC else "apt install g++ (Debian, Ubuntu), dnf install gcc-c++ (Fedora)",
+            got=f"no command {(command or [wanted])[0]!r}" if wanted else f"none of {', '.join(_usual())} on the path",
+            fix=f"MINILINEAR_CXX is a command that is there, or unset; {fix}" if setting else fix,
         )
     )
 

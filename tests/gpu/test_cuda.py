@@ -95,6 +95,13 @@ def test_without_a_compiler_kernels_do_not_run_on_the_processor(monkeypatch):
         ml.use("cpucuda")
 
 
+@pytest.mark.parametrize("command", ["no-such-compiler -O1", " "])
+def test_a_compiler_that_is_named_and_not_there_is_told_by_the_name_of_the_setting(monkeypatch, command):
+    monkeypatch.setenv("MINILINEAR_CXX", command)
+    with pytest.raises(BackendError, match=r"C\+\+ compiler.*\n  got: no.*\n  fix: MINILINEAR_CXX is a command"):
+        ml.use("cpucuda")
+
+
 def test_this_machine_answers_every_question():
     version = cuda.driver()
     assert version is None or version > 9000
