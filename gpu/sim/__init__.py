@@ -31,10 +31,10 @@ _programs: dict[tuple[Any, ...], tuple[dict[str, int], Program]] = {}  # and whe
 
 def compile(
     source: str,
-    names: Sequence[str],
+    names: str | Sequence[str],
     *,
     file: str = "kernel.cu",
-    include: Sequence[str | Path] = (),
+    include: str | Path | Sequence[str | Path] = (),
     check: bool = False,
     compiler: str | None = None,
 ) -> Program:
@@ -52,6 +52,8 @@ def compile(
         CompileError: the text does not compile, with the lines in question.
         BackendError: there is no compiler, or no folder for what it makes.
     """
+    names = (names,) if isinstance(names, str) else names  # and not its letters
+    include = (include,) if isinstance(include, str | Path) else include
     asked = (source, tuple(names), file, tuple(map(str, include)), check, compiler, *map(os.environ.get, DECIDING))
     known = _programs.get(asked)
     if known and known[0] == {path: _written(path) for path in known[0]}:
@@ -86,7 +88,7 @@ def run(
     timeout: float | None = None,
     names: Sequence[str] | None = None,
     file: str = "kernel.cu",
-    include: Sequence[str | Path] = (),
+    include: str | Path | Sequence[str | Path] = (),
 ) -> Result:
     """Compile one kernel and launch it; with `check`, look for what is wrong with it.
 

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,12 @@ class Launch(ctypes.Structure):
 class Parameter(ctypes.Structure):
     """A parameter as the kernel declares it: the struct of the same name in include/cudasim/entry.h."""
 
-    _fields_ = [("bytes", ctypes.c_int), ("kind", ctypes.c_char)]
+    _fields_ = [
+        ("bytes", ctypes.c_int),
+        ("kind", ctypes.c_char),
+        ("element", ctypes.c_char),
+        ("element_bytes", ctypes.c_int),
+    ]
 
 
 @dataclass(frozen=True)
@@ -155,15 +161,16 @@ class Program:
             copy.write_bytes(self._bytes)
             yield copy
 
-    def _entry(self, i: int) -> tuple[int, list[tuple[int, str]]]:
-        """The address of a kernel's entry, and the size and kind of each parameter."""
+    def _entry(self, i: int) -> tuple[int, list[tuple[int, str, str]]]:
+        """The address of a kernel's entry; for each parameter its size, kind, and NumPy's name of what it points to."""
         entry = ctypes.cast(getattr(self._library, f"sim_entry_{i}"), ctypes.c_void_p).value
         parameters = getattr(self._library, f"sim_parameters_{i}")
         parameters.restype = ctypes.POINTER(Parameter)
         table = parameters()
-        kinds: list[tuple[int, str]] = []
-        while table[len(kinds)].bytes:
-            kinds.append((table[len(kinds)].bytes, table[len(kinds)].kind.decode()))
+        kinds: list[tuple[int, str, str]] = []
+        while (parameter := table[len(kinds)]).bytes:
+            element = parameter.element.strip(b"\0").decode()
+            kinds.append((parameter.bytes, parameter.kind.decode(), element and f"{element}{parameter.element_bytes}"))
         assert entry is not None
         return entry, kinds
 
@@ -208,8 +215,12 @@ class Program:
         _check_arguments(name, args, parameters)
         if workers is None:
             workers = threads() if g[0] * g[1] * g[2] * threads_in_block >= WORTH_SHARING else 1
-        if timeout is not None and not timeout > 0:
-            raise LaunchError(explain("timeout= is a positive number of seconds.", got=timeout, fix="leave it out"))
+        if timeout is not None and not (isinstance(timeout, Real) and timeout > 0):
+            raise LaunchError(
+                explain("timeout= is a positive number of seconds.", got=repr(timeout), fix="leave it out")
+            )
+        if seed is not None and not isinstance(seed, int | np.integer):
+            raise LaunchError(explain("seed= is a whole number.", got=repr(seed)))
         arrays = {i: a for i, a in enumerate(args) if isinstance(a, np.ndarray)}
         apart = None if timeout is None else Apart(arrays)
         addresses = apart.addresses if apart else {i: a.ctypes.data for i, a in arrays.items()}
@@ -225,7 +236,7 @@ class Program:
             image=self._image and ctypes.pointer(self._image),
             argument_count=len(arrays),
             shared_bytes=shared,
-            seed=0 if seed is None else seed % (1 << 63) + 1,
+            seed=0 if seed is None else int(seed) % (1 << 63) + 1,
             workers=min(workers, g[0] * g[1] * g[2]) or 1,
             grid=Index(*g),
             block=Index(*b),
@@ -259,7 +270,9 @@ class Program:
 
 
 def _three(what: str, sizes: int | Sequence[int]) -> tuple[int, int, int]:
-    given = (sizes,) if isinstance(sizes, int | np.integer) else tuple(sizes)
+    given = tuple(sizes) if isinstance(sizes, Sequence | np.ndarray) and not isinstance(sizes, str) else (sizes,)
+    if not all(isinstance(size, int | np.integer) for size in given):
+        raise LaunchError(explain(f"The sizes of a {what} are whole numbers.", got=repr(sizes), fix="(n + 255) // 256"))
     if not 1 <= len(given) <= 3:
         raise LaunchError(explain(f"A {what} has one to three sizes, x first.", got=sizes))
     x, y, z = (*map(int, given), 1, 1)[:3]
@@ -286,10 +299,10 @@ def _check_limits(name: str, grid: tuple[int, int, int], block: tuple[int, int, 
         raise LaunchError(explain(rule, got=shared))
 
 
-def _check_arguments(name: str, args: Sequence[Any], parameters: list[tuple[int, str]]) -> None:
+def _check_arguments(name: str, args: Sequence[Any], parameters: list[tuple[int, str, str]]) -> None:
     if len(args) != len(parameters):
         raise LaunchError(explain(f"{name} takes {len(parameters)} arguments.", got=len(args)))
-    for i, (a, (declared, kind)) in enumerate(zip(args, parameters)):
+    for i, (a, (declared, kind, element)) in enumerate(zip(args, parameters)):
         if kind == "v" and isinstance(a, np.generic) and a.itemsize < declared:
             rule = (
                 f"{name}: argument {i} has {declared} bytes in the kernel: behind a narrower one a GPU finds anything."
@@ -299,6 +312,13 @@ def _check_arguments(name: str, args: Sequence[Any], parameters: list[tuple[int,
             if kind == "v":
                 fix = f"np.{a.dtype.name}(x), or x[()] of an array without axes"
                 raise LaunchError(explain(f"{name}: argument {i} is a number, not a pointer.", got="an array", fix=fix))
+            if a.dtype.hasobject:
+                rule = f"{name}: argument {i} holds Python objects, which no kernel can use."
+                raise LaunchError(explain(rule, got=f"dtype {a.dtype}", fix="x.astype(np.float32)"))
+            if element and a.dtype.kind in ("iu" if element[0] == "i" else "f") and 1 < a.itemsize != int(element[1:]):
+                declared_as = np.dtype(element).name
+                rule = f"{name}: argument {i} points to numbers of {element[1:]} bytes in the kernel."
+                raise LaunchError(explain(rule, got=f"an array of {a.dtype}", fix=f"x.astype(np.{declared_as})"))
             if not a.flags.c_contiguous:
                 rule = f"{name}: argument {i} must lie in memory without gaps: a kernel gets an address, no strides."
                 got = f"shape {a.shape}, strides {a.strides}"

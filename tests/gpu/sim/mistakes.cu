@@ -228,6 +228,13 @@ extern "C" __global__ void added_to_nothing(float* y) {
   y[threadIdx.x] = s[threadIdx.x];
 }
 
+extern "C" __global__ void counted_from_nothing(int* y) {
+  __shared__ int count[4];
+  atomicAdd(&count[threadIdx.x % 4], 1);  // uninitialised-shared count
+  __syncthreads();
+  if (threadIdx.x < 4) y[threadIdx.x] = count[threadIdx.x];
+}
+
 // The first block leaves its values behind; the second may not rely on them.
 extern "C" __global__ void shared_of_another_block(float* y) {
   __shared__ float s[32];

@@ -60,6 +60,7 @@ LAUNCHES = {
     "too_little_shared": (1, 64, lambda: [empty(64)], 128),
     "part_of_shared": (1, 32, lambda: [empty(32)], 128),
     "added_to_nothing": (1, 32, lambda: [empty(32)], 0),
+    "counted_from_nothing": (2, 64, lambda: [empty(4, dtype=i32)], 0),
     "shared_of_another_block": (2, 32, lambda: [empty(64)], 0),
     "branches": (1, 128, lambda: [empty(128)], 0),
     "early_return": (1, 128, lambda: [empty(128), i32(100)], 0),

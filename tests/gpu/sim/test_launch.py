@@ -84,6 +84,9 @@ def test_an_array_in_gaps_or_read_only_or_a_number_for_a_pointer(program):
         ([x, y, None], "argument 2 is a number"),
         ([x, y, 8], r"whose C type is known[^$]*np.int32\(n\)"),
         ([x, y, 8.0], "whose C type is known"),
+        ([x, y.astype(np.float64), n], r"argument 1 points to numbers of 4 bytes[^$]*of float64[^$]*np.float32"),
+        ([x.astype(np.float16), y, n], "argument 0 points to numbers of 4 bytes"),
+        ([x, np.array([None] * 8), n], "argument 1 holds Python objects"),
     ]
     for args, words in refused:
         with pytest.raises(LaunchError, match=words):
@@ -94,6 +97,16 @@ def test_an_array_in_gaps_or_read_only_or_a_number_for_a_pointer(program):
         program.launch("add", 1, 8, [y, x, n])
 
 
+def test_one_name_and_one_folder_of_headers_need_no_list(tmp_path):
+    (tmp_path / "nine.cuh").write_text("__device__ inline int nine() { return 9; }")
+    text = '#include "nine.cuh"\nextern "C" __global__ void number(int* y) { y[0] = nine(); }'
+    y = np.zeros(1, i32)
+    sim.compile(text, "number", include=tmp_path).launch("number", 1, 1, [y])
+    assert y[0] == 9
+    with pytest.raises(LaunchError, match=r"of 4 bytes[^$]*of int64[^$]*np.int32"):
+        sim.run(text, "number", 1, 1, [np.arange(3)], include=str(tmp_path))
+
+
 def test_limits_of_grids_blocks_and_shared_memory(program):
     args = [np.ones(8, f32), np.ones(8, f32), i32(8)]
     refused = [
@@ -102,6 +115,10 @@ def test_limits_of_grids_blocks_and_shared_memory(program):
         ((1, (1, 1, 65)), {}, "the sizes of a block"),
         (((1, 65536), 1), {}, "the sizes of a grid"),
         (((1, 1, 1, 1), 1), {}, "one to three sizes"),
+        ((1.5, 1), {}, "sizes of a grid are whole numbers"),
+        ((1, "32"), {}, "sizes of a block are whole numbers"),
+        ((1, (8, 1.0)), {}, "sizes of a block are whole numbers"),
+        ((1, 1), {"seed": "a"}, "seed= is a whole number"),
         ((1, 1), {"shared": 1 << 20}, "bytes of dynamic shared memory"),
     ]
     for (grid, block), options, words in refused:
@@ -230,7 +247,7 @@ def test_check_mode_apart_finds_the_same():
     assert here.findings and here.findings == apart.findings
 
 
-@pytest.mark.parametrize("timeout", [0, -1, float("nan")])
+@pytest.mark.parametrize("timeout", [0, -1, float("nan"), "1"])
 def test_a_timeout_is_a_positive_number(program, timeout):
     with pytest.raises(LaunchError, match="timeout= is a positive number"):
         program.launch("wild_divisor", 1, 1, [np.zeros(1, i32), i32(1)], timeout=timeout)

@@ -6,15 +6,44 @@ namespace sim {
 
 struct Parameter {
   int bytes;
-  char kind;  // 'r': pointer to const, 'w': other pointer, 'v': value
+  char kind;     // 'r': pointer to const, 'w': other pointer, 'v': value
+  char element;  // what a pointer points to: 'f' for float and double, 'i' for whole numbers, 0 for anything else
+  int element_bytes;
 };
 
 template <class T>
-struct ParameterOf { static constexpr Parameter value{int(sizeof(T)), 'v'}; };
+struct ElementOf {
+  static constexpr char kind = 0;
+  static constexpr int bytes = 0;
+};
+#define SIM_ELEMENT(type, letter)              \
+  template <>                                  \
+  struct ElementOf<type> {                     \
+    static constexpr char kind = letter;       \
+    static constexpr int bytes = sizeof(type); \
+  };
+SIM_ELEMENT(float, 'f')
+SIM_ELEMENT(double, 'f')
+SIM_ELEMENT(short, 'i')
+SIM_ELEMENT(unsigned short, 'i')
+SIM_ELEMENT(int, 'i')
+SIM_ELEMENT(unsigned, 'i')
+SIM_ELEMENT(long, 'i')
+SIM_ELEMENT(unsigned long, 'i')
+SIM_ELEMENT(long long, 'i')
+SIM_ELEMENT(unsigned long long, 'i')
+#undef SIM_ELEMENT
 template <class T>
-struct ParameterOf<T*> { static constexpr Parameter value{int(sizeof(T*)), 'w'}; };
+struct ElementOf<volatile T> : ElementOf<T> {};
+template <class T, char kind>
+struct PointerTo { static constexpr Parameter value{int(sizeof(T*)), kind, ElementOf<T>::kind, ElementOf<T>::bytes}; };
+
 template <class T>
-struct ParameterOf<const T*> { static constexpr Parameter value{int(sizeof(T*)), 'r'}; };
+struct ParameterOf { static constexpr Parameter value{int(sizeof(T)), 'v', 0, 0}; };
+template <class T>
+struct ParameterOf<T*> : PointerTo<T, 'w'> {};
+template <class T>
+struct ParameterOf<const T*> : PointerTo<T, 'r'> {};
 
 template <class T>
 SIM_INLINE T argument(void** parameters, int i) {
@@ -34,7 +63,7 @@ template <auto kernel, class Signature = decltype(kernel)>
 struct Entry;
 template <auto kernel, class... T>
 struct Entry<kernel, void (*)(T...)> {
-  static constexpr Parameter parameters[] = {ParameterOf<T>::value..., {0, 0}};
+  static constexpr Parameter parameters[] = {ParameterOf<T>::value..., {0, 0, 0, 0}};
 
   // Runs threads of one warp for as long as the runtime has fresh ones (sim_next_thread).
   template <int... I>

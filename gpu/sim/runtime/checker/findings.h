@@ -68,7 +68,9 @@ void settle_all() {
 // All threads have met, or the block has ended.
 void settle_unwritten() {
   for (const Unwritten& one : check.unwritten) {
-    const bool written = one.cell->write_epoch == check.epoch && one.cell->write_kind != nothing;
+    const Kind other = one.cell->write_kind;  // two atomic operations are no race
+    const bool written =
+        one.cell->write_epoch == check.epoch && other != nothing && !(other == atomic && one.raw.access == atomic);
     if (!written || one.cell->write_thread == one.thread) add(one.raw);
   }
   check.unwritten.clear();
