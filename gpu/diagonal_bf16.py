@@ -10,6 +10,7 @@ import numpy as np
 from ..backend import home
 from ..recurrence.diagonal import _chunk
 from . import chunked, diagonal
+from .checks import GRID
 from .chunked import CHUNK, tables
 from .diagonal import SHAPES, example, shaped
 from .householder_recurrent import flat
@@ -128,9 +129,17 @@ def too_old(x: Any) -> str | None:
     return f"compute capability {arch / 10}, products of bfloat16 need 8.0" if arch < ARCH else None
 
 
+def too_many_chunks(q: Any, chunk: int, cu_seqlens: Any, rows: int = 1) -> str | None:
+    """Why not so many chunks or sequences: they are blocks along z."""
+    at = tables(q, chunk=chunk, cu_seqlens=cu_seqlens, rows=rows)
+    most = max(at.N, at.sequences)
+    return f"{most} chunks or sequences, a grid has {GRID[2]} blocks along z" if most > GRID[2] else None
+
+
 def refuses(q, *inputs, **options):
-    """What the kernels of float32 refuse, and an old GPU."""
-    return too_old(q) or diagonal.refuses(q, *inputs, **options)
+    """What the kernels of float32 refuse, an old GPU, and many chunks."""
+    why = too_old(q) or diagonal.refuses(q, *inputs, **options)
+    return why or too_many_chunks(q, options["chunk"], options["cu_seqlens"])
 
 
 TWINS = {

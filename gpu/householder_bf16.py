@@ -7,7 +7,7 @@ from typing import Any
 
 from ..recurrence.householder import _chunk
 from .chunked import tables
-from .diagonal_bf16 import ARCH, CHUNK, THREADS, TILE, drawn, tiles, too_old
+from .diagonal_bf16 import ARCH, CHUNK, THREADS, TILE, drawn, tiles, too_many_chunks, too_old
 from .householder import refuses_chunks
 from .householder_recurrent import ARRAYS, TABLES, absent, counts, example, flat, given_back
 from .launch import Kernel, kernel
@@ -122,10 +122,11 @@ def backward(gs, outs, inputs, needs, *, scale, chunk, cu_seqlens):
 
 
 def refuses(q, k, *inputs, **options):
-    """What the kernels of float32 refuse, K above 128, and an old GPU."""
+    """What the kernels of float32 refuse, K above 128, an old GPU, and many chunks."""
     K = q.shape[-1]
     wide = f"K = {K}: the kernels of bfloat16 have {LARGEST} at most" if K > LARGEST else None
-    return wide or too_old(q) or refuses_chunks(q, k, *inputs, **options)
+    why = wide or too_old(q) or refuses_chunks(q, k, *inputs, **options)
+    return why or too_many_chunks(q, options["chunk"], options["cu_seqlens"], rows=k.shape[2])
 
 
 TWINS = {

@@ -5,8 +5,8 @@
 //
 //     T_i  -=  A_ir T_r        for i > r
 //
-//     r = 2:   1                        rows above r are done; in a row i below, columns up to r hold what T_i is
-//              t  1                     so far, and the others still -A_ij: only step j writes there. So the matrix
+//     r = 2:   1                        rows up to r are done; in a row i below, columns before r hold what T_i is
+//              t  1                     so far, and the others still -A_ij: no step up to j writes there. So the matrix
 //              t  t  1                  is its own workspace, and (i, r) the factor of step r.
 //              .  .  a  1
 //              .  .  a  a  1

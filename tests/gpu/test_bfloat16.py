@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import minilinear as ml
-from minilinear.gpu import account, diagonal_bf16, reset_account
+from minilinear.gpu import account, diagonal_bf16, householder_bf16, reset_account
 from minilinear.gpu.launch import recorded
 from minilinear.precision import products_in
 from minilinear.recurrence import delta_product, gated_linear_attention
@@ -177,6 +177,18 @@ def test_the_backward_has_the_precision_of_the_forward():
         "diagonal_states_bf16",
         "diagonal_gradients_bf16",
     }
+
+
+def test_many_short_sequences_run_in_float32():
+    q, k, beta = np.ones((65_536, 1, 1, 1), np.float32), np.ones((65_536, 1, 1, 1, 1), np.float32), None
+    options = {"scale": 1.0, "chunk": 64, "cu_seqlens": None}
+    why = "65536 chunks or sequences, a grid has 65535 blocks along z"
+    assert diagonal_bf16.refuses(q, q, q, None, None, **options) == why
+    assert householder_bf16.refuses(q, k, k, beta, None, None, None, **options) == why
+    assert diagonal_bf16.refuses(*[q[:-1]] * 3, None, None, **options) is None
+    assert householder_bf16.refuses(q[:-1], k[:-1], k[:-1], beta, None, None, None, **options) is None
+    packed = options | {"cu_seqlens": (0,) * 65_536 + (1,)}  # empty ones have no chunk
+    assert diagonal_bf16.refuses(*[q[:1]] * 3, None, None, **packed) == why
 
 
 def test_an_old_gpu_has_no_such_product():
