@@ -116,7 +116,7 @@ def _show_compiled(reports: Any, wanted: list[str], wrong: Any, version: str, as
     rows = []
     for name in dict.fromkeys(report.kernel for report in reports):
         alike = {report.arch: report for report in reports if report.kernel == name}
-        registers = [alike[a].registers for a in wanted]
+        registers = [alike[a].registers if a in alike else "-" for a in wanted]  # some need a later architecture
         others = [
             max(getattr(report, what) for report in alike.values())
             for what in ("budget", "spills", "stack", "shared", "dynamic")

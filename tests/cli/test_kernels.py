@@ -92,6 +92,14 @@ def test_a_blown_budget_fails(only_rms_norm, monkeypatch):
 
 
 @needs_nvrtc
+def test_a_kernel_for_later_gpus_is_left_out_of_an_early_one():
+    _, found = document("compile", "householder_outputs_bf16", "--arch", "75,80")
+    assert [(row["kernel"], row["arch"]) for row in found["kernels"]] == [("householder_outputs_bf16", "80")]
+    code, shown = kernels("compile", "householder_outputs_bf16", "--arch", "75,80", "--plain")
+    assert code == 0 and re.search(r"householder_outputs_bf16 \| +- \| +\d+ ", shown)
+
+
+@needs_nvrtc
 def test_what_does_not_compile_fails_with_the_line(only_rms_norm, monkeypatch, tmp_path):
     for file in only_rms_norm.folder.iterdir():
         (tmp_path / file.name).write_text(file.read_text("utf-8").replace("__syncthreads();", "__syncthreads()"))
