@@ -75,7 +75,7 @@ def main(words: list[str]) -> int:
         states.append({"before": section, "state": place.state()})
         record.run(section, SECTIONS[section](place, record))
         states.append({"after": section, "state": place.state()})
-    status = record.close()
+    status = record.close(SECTIONS)
     for name in record.failed():
         print(f"failed: {name}", file=sys.stderr)
     print(f"{given.out}: " + {0: "all done, all right", 1: "some checks failed", 3: "out of time: --resume"}[status])

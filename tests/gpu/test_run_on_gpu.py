@@ -88,6 +88,20 @@ def test_resume_wants_a_record(tmp_path, text):
         Record(tmp_path / "r.json", CODE, resume=True)
 
 
+def test_a_record_is_not_written_over(tmp_path):
+    Record(tmp_path / "r.json", CODE).close()
+    with pytest.raises(ConfigError, match=r"A new record has a new file.\n.* is there\n  fix: --resume"):
+        Record(tmp_path / "r.json", CODE)
+
+
+def test_a_record_without_a_section_is_not_complete(tmp_path):
+    record = Record(tmp_path / "r.json", CODE)
+    record.run("one", [], say=silent)
+    assert record.close(["one", "two"]) == 0 and not read(tmp_path / "r.json")["complete"]
+    record.run("two", [], say=silent)
+    assert record.close(["one", "two"]) == 0 and read(tmp_path / "r.json")["complete"]
+
+
 def test_resume_wants_the_same_code(tmp_path):
     Record(tmp_path / "r.json", CODE).close()
     with pytest.raises(ConfigError, match=r"commit a then, b now"):
@@ -202,6 +216,37 @@ def test_every_operation_draws_what_it_takes(place):
         assert operation.flops({"B": 1, "T": 3, "H": 1, "K": 2, "V": 2, "D": 48, "E": 4, "vocabulary": 5, "C": 64}) > 0
 
 
+def test_ours_and_the_peers_take_turns(place):
+    """Told apart by what they write down; a peer that is not there says why."""
+    turns = []
+
+    class Peer:
+        precision = "float32"
+
+        def forward(self):
+            turns.append("theirs")
+
+        def seconds(self, do, *, warm_up, repeats):
+            return [do() or 2.0 for _ in range(repeats)]
+
+    class Gpu:
+        full_size = True
+
+        def seconds(self, do, *, warm_up, repeats, cold):
+            return [do() or 1.0 for _ in range(repeats)]
+
+    others = {"a": Peer(), "b": "ImportError: no"}
+    found = timed.measured(
+        Gpu(), lambda: turns.append("ours"), 8, 4.0, {"copy": {"bytes_per_s": 16}}, others, "forward"
+    )
+    assert turns == (["ours"] * 20 + ["theirs"] * 10) * 5
+    assert found["warm"] == {
+        "median_s": 1.0, "p10_s": 1.0, "p90_s": 1.0, "runs": 50, "bytes_per_s": 8.0, "flops_per_s": 4.0, "of copy": 0.5,
+    }  # fmt: skip
+    assert found["peers"]["a"] == {"median_s": 2.0, "p10_s": 2.0, "p90_s": 2.0, "runs": 50, "precision": "float32"}
+    assert found["peers"]["b"] == {"failed": "ImportError: no"}
+
+
 def test_peers_are_peers_of_operations():
     assert not PEERS.keys() - OPERATIONS.keys()
 
@@ -213,7 +258,7 @@ def test_the_script_writes_one_file(tmp_path, capsys):
     out = tmp_path / "found.json"
     assert main(["--backend", "cpucuda", "--out", str(out), "--only", "machine"]) == 0
     found = read(out)
-    assert found["ok"] and found["complete"]
+    assert found["ok"] and not found["complete"]  # there are more sections
     assert found["sections"]["machine"]["software"]["numpy"]
     assert [next(iter(state)) for state in found["states"]] == ["before", "after"]
     assert main(["--backend", "cpucuda", "--out", str(out), "--only", "machine", "--resume"]) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import platform
 import sys
@@ -17,11 +18,12 @@ PACKAGES = ("minilinear", "numpy", "scipy", "ml_dtypes", "torch", "triton", "fla
 
 
 def code() -> dict[str, Any]:
-    """The commit, and whether files differ from it; None where this is no clone."""
-    folder = str(Path(__file__).parent)
+    """The commit, and the digest of what differs from it, "" if nothing does; None where this is no clone."""
+    folder = str(Path(__file__).parents[3])
     commit = command("git", "-C", folder, "rev-parse", "HEAD")
-    changed = command("git", "-C", folder, "status", "--porcelain")
-    return {"commit": commit, "changed": None if changed is None else bool(changed)}
+    changed = command("git", "-C", folder, "diff", "HEAD")
+    digest = None if changed is None else hashlib.sha256(changed.encode()).hexdigest()[:16] if changed else ""
+    return {"commit": commit, "changed": digest}
 
 
 def items(place: Processor) -> Iterator[Item]:

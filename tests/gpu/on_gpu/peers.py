@@ -15,8 +15,6 @@ import numpy as np
 
 from .operations import OPERATIONS
 
-REPEATS, WARM_UP = 50, 5
-
 
 def torch() -> Any:
     """torch with a GPU, or None."""
@@ -27,53 +25,58 @@ def torch() -> Any:
     return module if module.cuda.is_available() else None
 
 
-def timed(place: Any, name: str, arrays: list[np.ndarray], cotangent: np.ndarray) -> dict[str, Any]:
-    """Forward, and forward with backward, of every peer that has this operation."""
-    found: dict[str, Any] = {}
+class Peer:
+    """One peer of one operation, with the numbers of ours on the GPU.
+
+    Attributes:
+        forward, forward_and_backward: run it.
+        precision: of its numbers and its sums.
+    """
+
+    def __init__(self, make: Callable, dtype: str, precision: str, arrays: list[np.ndarray], cotangent: np.ndarray):
+        t = self.torch = torch()
+        run, kind, self.precision = make(t), getattr(t, dtype), precision
+        here = [t.from_numpy(x).cuda() for x in arrays]
+        here = [x.to(kind).requires_grad_() if x.is_floating_point() else x for x in here]
+        wanted, g = [x for x in here if x.is_floating_point()], t.from_numpy(cotangent).cuda().to(kind)
+
+        def forward() -> Any:
+            with t.no_grad():
+                return run(*here)
+
+        def both() -> Any:
+            out = run(*here)
+            return t.autograd.grad(out, wanted, g.reshape(out.shape))
+
+        self.forward, self.forward_and_backward = forward, both
+
+    def seconds(self, do: Callable[[], Any], *, warm_up: int, repeats: int) -> list[float]:
+        """How long each of the repeats took, by events."""
+        for _ in range(warm_up):
+            do()
+        pairs = []
+        for _ in range(repeats):
+            begun, ended = (self.torch.cuda.Event(enable_timing=True) for _ in range(2))
+            begun.record()
+            do()
+            ended.record()
+            pairs.append((begun, ended))
+        self.torch.cuda.synchronize()
+        return [begun.elapsed_time(ended) * 1e-3 for begun, ended in pairs]
+
+
+def peers_of(name: str, arrays: list[np.ndarray], cotangent: np.ndarray) -> dict[str, Peer | str]:
+    """Those of an operation by name; why not, for one that is not there or does not take these sizes."""
+    found: dict[str, Peer | str] = {}
     if torch() is None:
         return found
     for peer, (make, dtype, precision) in PEERS.get(name, {}).items():
         try:
-            found[peer] = _timed(make, dtype, arrays, cotangent) | {"precision": precision}
-        except Exception as reason:  # a peer that is not there, or that does not take these sizes
-            found[peer] = {"failed": f"{type(reason).__name__}: {reason}"}
+            found[peer] = made = Peer(make, dtype, precision, arrays, cotangent)
+            made.forward_and_backward()
+        except Exception as reason:  # whatever another library raises
+            found[peer] = f"{type(reason).__name__}: {reason}"
     return found
-
-
-def _timed(make: Callable, dtype: str, arrays: list[np.ndarray], cotangent: np.ndarray) -> dict[str, Any]:
-    t = torch()
-    run = make(t)
-    kind = getattr(t, dtype)
-    here = [t.from_numpy(x).cuda() for x in arrays]
-    here = [x.to(kind).requires_grad_() if x.is_floating_point() else x for x in here]
-    wanted = [x for x in here if x.is_floating_point()]
-    g = t.from_numpy(cotangent).cuda().to(kind)
-
-    def forward() -> Any:
-        with t.no_grad():
-            return run(*here)
-
-    def both() -> Any:
-        out = run(*here)
-        return t.autograd.grad(out, wanted, g.reshape(out.shape))
-
-    return {"forward": _spread(t, forward), "forward_and_backward": _spread(t, both)}
-
-
-def _spread(t: Any, do: Callable[[], Any]) -> dict[str, float]:
-    for _ in range(WARM_UP):
-        do()
-    pairs = []
-    for _ in range(REPEATS):
-        begun, ended = (t.cuda.Event(enable_timing=True) for _ in range(2))
-        begun.record()
-        do()
-        ended.record()
-        pairs.append((begun, ended))
-    t.cuda.synchronize()
-    seconds = [begun.elapsed_time(ended) * 1e-3 for begun, ended in pairs]
-    median, p10, p90 = (float(np.percentile(seconds, q)) for q in (50, 10, 90))
-    return {"median_s": median, "p10_s": p10, "p90_s": p90}
 
 
 def _fla(module: str, name: str, call: Callable[[Any], Callable]) -> Callable[[Any], Callable]:

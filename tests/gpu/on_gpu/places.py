@@ -41,11 +41,11 @@ def command(*words: str) -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
-def smi(*fields: str) -> dict[str, str] | None:
+def smi(gpu: str, *fields: str) -> dict[str, str] | None:
     """What nvidia-smi says about the GPU that CuPy uses; a field that an old driver does not know is left out."""
     found = {}
     for field in fields:
-        answer = command("nvidia-smi", f"--query-gpu={field}", "--format=csv,noheader", "--id=0")
+        answer = command("nvidia-smi", f"--query-gpu={field}", "--format=csv,noheader", f"--id={gpu}")
         if answer:
             found[field] = answer
     return found or None
@@ -138,7 +138,7 @@ class Gpu(Processor):
             "l2_bytes": about["l2CacheSize"],
             "shared_per_block_optin": self.device.attributes["MaxSharedMemoryPerBlockOptin"],
             "host": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
-            "nvidia_smi": smi(*SMI_ONCE),
+            "nvidia_smi": smi(self.device.pci_bus_id, *SMI_ONCE),
             "processes": (processes or "").splitlines(),
         }
 
@@ -156,7 +156,7 @@ class Gpu(Processor):
         return found
 
     def state(self) -> dict[str, Any] | None:
-        return smi(*SMI)
+        return smi(self.device.pci_bus_id, *SMI)
 
     def here(self, x: np.ndarray) -> Any:
         return self.cupy.asarray(x)

@@ -34,7 +34,8 @@ class Record:
         until: of `time.monotonic`; no item begins later.
 
     Raises:
-        ConfigError: a file to resume that is not there, is no record, or is of other code.
+        ConfigError: a file to resume that is not there, is no record, or is of other code; without resume, a file
+            that is there.
     """
 
     def __init__(self, path: Path, code: Mapping[str, Any], *, resume: bool = False, until: float = math.inf):
@@ -42,6 +43,10 @@ class Record:
         self.data: dict[str, Any] = {"complete": False, "ok": False, "code": dict(code), "sections": {}}
         if resume:
             self.data = self._earlier(code)
+        elif path.exists():
+            raise ConfigError(
+                explain("A new record has a new file.", got=f"{path} is there", fix="--resume, or another --out")
+            )
 
     def _earlier(self, code: Mapping[str, Any]) -> dict[str, Any]:
         try:
@@ -87,9 +92,12 @@ class Record:
         self.data["ok"] = not self.failed()
         atomic_write(self.path, f"{json.dumps(self.data, indent=1, allow_nan=False)}\n".encode())
 
-    def close(self) -> int:
-        """The exit code: 0 if everything was done and every check passed, 1 if one failed, 3 if time ran out."""
-        self.data["complete"] = not self.cut
+    def close(self, sections: Iterable[str] = ()) -> int:
+        """The exit code: 0 if everything was done and every check passed, 1 if one failed, 3 if time ran out.
+
+        A record of all these sections is complete.
+        """
+        self.data["complete"] = not self.cut and not set(sections) - self.data["sections"].keys()
         self.write()
         return 1 if self.failed() else 3 if self.cut else 0
 

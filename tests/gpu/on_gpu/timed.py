@@ -2,7 +2,7 @@
 
 Median, and the tenth and ninetieth percentile, of many runs; once with whatever the cache holds, once with it emptied
 before each run. Of the fractions of the ceilings, bytes of the copy's and flops of the products', the largest says what
-holds an operation back. Peers are timed in the same process, in turns.
+holds an operation back. Peers are timed in the same process, in turns: some runs of ours, some of each peer, and again.
 """
 
 from __future__ import annotations
@@ -24,8 +24,7 @@ from .operations import FULL, OPERATIONS, SMALL, Operation
 from .places import Processor
 from .record import Item
 
-REPEATS = {"warm_up": 5, "repeats": 50}
-FEW = {"warm_up": 1, "repeats": 3}
+ROUNDS, REPEATS, WARM_UP = 5, 10, 2  # turns, runs in each, and runs before each that do not count
 BOUND = {"fp32": FLOAT32, "bf16": 2e-2}  # of the norm of an array
 
 
@@ -63,18 +62,19 @@ def timed(place: Processor, name: str, operation: Operation, ceilings: Mapping[s
     with place.backend, products_in(operation.precision):
         out = first(operation.run(*arrays))
         cotangent = place.here(np.random.default_rng(1).standard_normal(out.shape, np.float32))
-        least = sum(x.nbytes for x in arrays) + out.nbytes
-        found["forward"] = spread(place, lambda: operation.run(*arrays), least, operation.flops(sizes), ceilings)
-        least = 2 * sum(x.nbytes for x in arrays) + out.nbytes + cotangent.nbytes
-        found["forward_and_backward"] = spread(
-            place, lambda: step(operation, arrays, cotangent), least, 3 * operation.flops(sizes), ceilings
-        )
+        others: dict[str, Any] = {}
+        if place.full_size:
+            others = peers.peers_of(name, [place.numbers(x) for x in arrays], place.numbers(cotangent))
+        inputs, flops = sum(x.nbytes for x in arrays), operation.flops(sizes)
+        for what, do, least, operations in (
+            ("forward", lambda: operation.run(*arrays), inputs + out.nbytes, flops),
+            ("forward_and_backward", lambda: step(operation, arrays, cotangent), 2 * (inputs + out.nbytes), 3 * flops),
+        ):
+            found[what] = measured(place, do, least, operations, ceilings, others, what)
         with recorded() as launches:
             step(operation, arrays, cotangent)
-        found["launches"] = {each: sum(x.kernel == each for x in launches) for each in {x.kernel for x in launches}}
-        found["moved_bytes"] = sum(x.bytes for x in launches)
-    if place.full_size:
-        found["peers"] = peers.timed(place, name, [place.numbers(x) for x in arrays], place.numbers(cotangent))
+    found["launches"] = {each: sum(x.kernel == each for x in launches) for each in {x.kernel for x in launches}}
+    found["moved_bytes"] = sum(x.bytes for x in launches)
     return found
 
 
@@ -93,17 +93,39 @@ def right(place: Processor, operation: Operation) -> float:
     return max(distance(place.numbers(x), y)["frobenius"] for x, y in zip(found, wanted, strict=True))
 
 
-def spread(
-    place: Processor, do: Callable[[], Any], least: int, flops: float, ceilings: Mapping[str, Any]
+def measured(
+    place: Processor,
+    do: Callable[[], Any],
+    least: int,
+    flops: float,
+    ceilings: Mapping[str, Any],
+    others: Mapping[str, Any] | None = None,
+    what: str = "",
 ) -> dict[str, Any]:
-    """Seconds of many runs, and how near the best of all possible kernels they come."""
+    """Ours and its peers in turns: seconds, and how near the best of all possible kernels ours comes."""
+    rounds = ROUNDS if place.full_size else 1
+    ours: dict[str, list[float]] = {"warm": [], "emptied": []} if place.full_size else {"warm": []}
+    theirs: dict[str, list[float]] = {n: [] for n, x in (others or {}).items() if not isinstance(x, str)}
+    for _ in range(rounds):
+        for cache, seconds in ours.items():
+            runs = REPEATS if place.full_size else 3
+            seconds += place.seconds(do, warm_up=WARM_UP, repeats=runs, cold=cache == "emptied")
+        for name, seconds in theirs.items():
+            peer = others[name]  # type: ignore[index]
+            seconds += peer.seconds(getattr(peer, what), warm_up=WARM_UP, repeats=REPEATS)
     found: dict[str, Any] = {"least_bytes": least, "flops": flops}
-    for cache in ("warm", "emptied") if place.full_size else ("warm",):
-        seconds = place.seconds(do, **(REPEATS if place.full_size else FEW), cold=cache == "emptied")
-        median, p10, p90 = (float(np.percentile(seconds, q)) for q in (50, 10, 90))
-        found[cache] = {"median_s": median, "p10_s": p10, "p90_s": p90, "runs": len(seconds)}
-        found[cache] |= fractions(median, least, flops, ceilings)
+    for cache, seconds in ours.items():
+        found[cache] = spread(seconds) | fractions(float(np.median(seconds)), least, flops, ceilings)
+    for name, peer in (others or {}).items():
+        known = {"failed": peer} if isinstance(peer, str) else spread(theirs[name]) | {"precision": peer.precision}
+        found.setdefault("peers", {})[name] = known
     return found
+
+
+def spread(seconds: list[float]) -> dict[str, float]:
+    """Median, tenth and ninetieth percentile."""
+    median, p10, p90 = (float(np.percentile(seconds, q)) for q in (50, 10, 90))
+    return {"median_s": median, "p10_s": p10, "p90_s": p90, "runs": len(seconds)}
 
 
 def fractions(seconds: float, least: int, flops: float, ceilings: Mapping[str, Any]) -> dict[str, float]:
@@ -125,4 +147,4 @@ def adamw(place: Processor, ceilings: Mapping[str, Any]) -> dict[str, Any]:
         parameters = [Parameter(place.here(rng.standard_normal(size, np.float32))) for _ in range(count)]
         gradients = [place.here(rng.standard_normal(size, np.float32)) for _ in range(count)]
         optimizer = AdamW(parameters, lr=1e-3)
-        return spread(place, lambda: optimizer.step(gradients), 7 * 4 * count * size, 12.0 * count * size, ceilings)
+        return measured(place, lambda: optimizer.step(gradients), 7 * 4 * count * size, 12.0 * count * size, ceilings)
