@@ -23,7 +23,8 @@ def executor(name: str, arrays: dict[str, Any]) -> Any:
         TypeError: something that is no array; MixedDevices: arrays in two places.
     """
     for argument, x in arrays.items():
-        if not hasattr(x, "__array_function__") or isinstance(x, Tensor):
+        other = type(x) is not np.ndarray if isinstance(x, np.ndarray) else not hasattr(x, "__array_function__")
+        if other or isinstance(x, Tensor):  # a masked array or a matrix computes in another way
             got, fix = type(x).__name__, "t.data of a Tensor, np.asarray of numbers"
             raise TypeError(explain(f"{argument} of {name} must be a NumPy or a CuPy array.", got=got, fix=fix))
     mixed = mixed_devices(name, list(arrays.values()))

@@ -166,6 +166,7 @@ WRONG_ARRAYS = {
     "objects": (lambda x: x.astype(object), TypeError, "got: object"),
     "list": (lambda x: x.tolist(), TypeError, "must be a NumPy or a CuPy array"),
     "Tensor": (lambda x: ml.tensor(x), TypeError, "t.data"),
+    "masked array": (lambda x: np.ma.masked_array(x), TypeError, "must be a NumPy or a CuPy array"),
     "number": (lambda x: 3.0, TypeError, "must be a NumPy or a CuPy array"),
     "NumPy scalar": (lambda x: f32(3), TypeError, "must be a NumPy or a CuPy array"),
     "None": (lambda x: None, TypeError, "cannot be None"),
