@@ -14,6 +14,7 @@ from .householder_recurrent import (
     SLAB,
     SMALL,
     TABLES,
+    TOGETHER,
     absent,
     counts,
     example,
@@ -115,7 +116,7 @@ householder_gradients = registered(
         ),
         "sequences",
     ),
-    **BY_GATE,
+    **BY_GATE | {"requires": BY_GATE["requires"] | TOGETHER},
 )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from ..recurrence.householder import _chunk
 from .chunked import tables
 from .diagonal_bf16 import ARCH, CHUNK, THREADS, TILE, drawn, tiles, too_many_chunks, too_old
 from .householder import refuses_chunks
-from .householder_recurrent import ARRAYS, TABLES, absent, counts, example, flat, given_back
+from .householder_recurrent import ARRAYS, TABLES, TOGETHER, absent, counts, example, flat, given_back
 from .launch import Kernel, kernel
 from .mirror import Twin
 
@@ -22,7 +22,7 @@ CASES: tuple[dict[str, Any], ...] = (
     {"T": 3, "N": 1, "H": 1, "R": 3, "K": 65, "V": 5, "scale": 1.0, "sequences": 1, "p": None},
 )
 BY_TILES: dict[str, Any] = {"template": lambda K: f"<{tiles(K)}>", "templates": ("<1>", "<2>")}
-CUT = {"T * R <= 64 * N": "a chunk has 64 rows at most"}
+CUT = {"R >= 1": "a token makes a correction", "T * R <= 64 * N": "a chunk has 64 rows at most"}
 FITS = CUT | {f"K <= {LARGEST}": "a block has two tiles of the state"}
 
 
@@ -83,7 +83,7 @@ householder_gradients_bf16 = registered(
     grid=lambda H, N: (H, N),
     flops=lambda T, R, H, K, V: T * R * H * (6 * K * V + 4 * CHUNK * (K + V)),
     cases=tuple(case | {f"d{name}": None for name in ("g", "p") if name in case} for case in cases("sequences")),
-    requires=CUT | {"g == dg": "a gate has a gradient, and only a gate", "p == dp": "so has an erase key"},
+    requires=CUT | TOGETHER,
 )  # fmt: skip
 
 

@@ -17,7 +17,8 @@ PARTS, COLUMNS, SLAB = 4, 32, 16  # as the kernels have them
 
 INPUTS = {"q": "T H K", "k": "T R H K", "v": "T R H V", "beta": "T R H", "g": "T H G?", "p": "T R H K?"}
 TABLES = {"starts": "N+1", "bounds": "sequences+1"}
-GATES = {"G == 1 or G == K": "a gate belongs to one channel, or to all"}
+GATES = {"G == 1 or G == K": "a gate belongs to one channel, or to all", "R >= 1": "a token makes a correction"}
+TOGETHER = {"g == dg": "a gate has a gradient, and only a gate", "p == dp": "so has an erase key"}
 SMALL = {"T": 6, "R": 1, "H": 1, "K": 5, "V": 3, "G": 1, "N": 2, "sequences": 1, "scale": 0.5}
 TWO: dict[str, Any] = {"R": 2, "H": 2, "V": 33, "sequences": 2}
 NONE: dict[str, Any] = {"g": None, "p": None}
@@ -80,7 +81,9 @@ householder_recurrent_backward = registered(
     block=lambda K: threads_of(K),
     registers=192,
     flops=lambda T, R, H, K, V: T * H * K * V * (15 * R + 6),
-    requires=GATES | {"K <= 256": "a thread has a row", "T * R <= N * rows": "states holds the longest chunk"},
+    requires=GATES
+    | TOGETHER
+    | {"K <= 256": "a thread has a row", "T * R <= N * rows": "states holds the longest chunk"},
     usual={"rows": lambda T, R, N: R * -(-T // N)},
     cases=(
         {**SMALL, "rows": 3},

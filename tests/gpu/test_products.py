@@ -91,7 +91,7 @@ def test_a_product_on_tensor_cores_is_the_rounded_product(cublas, n, k, m, turne
 
 def test_the_simulator_has_the_rounding_of_numpy_and_recomputes_bit_for_bit():
     made = lambda: make_model(
-        ModelConfig(7, D=8, layers=1, mixer="gated_delta_net", mixer_options={"heads": 2}, hidden=8),
+        ModelConfig(7, D=8, layers=1, mixer="softmax", mixer_options={"heads": 2}, hidden=8),
         rng=np.random.default_rng(0),
     )
     ids, found = np.random.default_rng(1).integers(0, 7, (1, 5)), {}

@@ -141,7 +141,7 @@ def test_train_says_that_a_model_is_too_small_for_a_gpu(tmp_path, capsys, monkey
     assert "too small for a GPU to help: with 8 tokens at a time and D = 8, below 6472," in out
     assert re.search(r"training: [\d,]+ tokens a second; memory at the most 3 MiB, of the GPU's pool; 0 launches", out)
     code, out, _ = command(capsys, *SMALL, "--out", str(tmp_path / "here"), "--plain")
-    assert "too small" not in out and re.search(r"memory at the most \d+ MiB, of this process\n", out)
+    assert "too small" not in out and re.search(r"memory at the most [\d,]+ MiB, of this process\n", out)
 
 
 @pytest.mark.parametrize("name", ["train", "compare", "generate", "play"])
