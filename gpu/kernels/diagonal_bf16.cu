@@ -1,5 +1,5 @@
 // Linear attention with no decay or one for each head, in chunks of 64 tokens, on the tensor cores: the same text as
-// diagonal.cu, with every matrix product made of 64 x 64 tiles (tiles.cuh). Products are of bfloat16, sums and the state
+// diagonal.cu, with every matrix product made of 64 x 64 tiles (tensor_cores.cuh). Products are of bfloat16, sums and the state
 // are float32. For a chunk with incoming state S, G_t the sum of its gates up to token t and Gamma that of all,
 //
 //     M  = lower(Q K^T * exp(G_t - G_j))     Q~ = exp(G) Q     K~ = exp(Gamma - G) K
@@ -24,8 +24,7 @@
 //
 // The rounding: each product is off by about 2^-9 of its size, whatever its length. Exponents are sums of their own
 // terms as everywhere (decay.cuh), so resets cost nothing.
-#include "decay.cuh"
-#include "tiles.cuh"
+#include "tensor_cores.cuh"
 
 struct Chunk {
     int first, tokens;
@@ -41,18 +40,6 @@ __device__ __forceinline__ void decays_of(Chunk chunk, const float *g, int H, in
     __syncthreads();
     chunk_decays<1>(gates, prefix, suffix, factor);
     __syncthreads();
-}
-
-// The scores of a chunk with their decay: what a later token leaves of an earlier one.
-__device__ __forceinline__ void keep_lower(float (&c)[4][4], const float *factor)
-{
-#pragma unroll
-    for (int n = 0; n < 4; n++)
-#pragma unroll
-        for (int i = 0; i < 4; i++) {
-            const int t = tile_row(i), j = tile_column(n, i);
-            c[n][i] = j > t ? 0.0f : c[n][i] * between<1>(factor, t, j, 0);
-        }
 }
 
 // S from chunk to chunk. Forward, x is k and y is v. Reversed, x is q and y is dO: then `states` are the cotangents of
@@ -124,31 +111,12 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
         __syncthreads();
     }
     scale_rows(O, prefix);
-    keep_lower(M, factor);
+    keep_lower<true>(M, factor);
     store_tile(q_tile, M);  // its numbers are no longer needed
     load_tile(k_tile, v + row * V + v0, (size_t)H * V, chunk.tokens, columns);
     __syncthreads();
     add_product<false, false>(O, q_tile, k_tile);
     write_product(o + row * V + v0, (size_t)H * V, chunk.tokens, columns, O);
-}
-
-// What the rows of a product and of an array have in common, sum_d c_td x_td, added to sums[2][CHUNK], one half for each
-// half of the columns: four lanes share a row.
-__device__ __forceinline__ void add_row_products(float *sums, float sign, const float (&c)[4][4], const float *x,
-                                                 size_t stride, int rows, int columns, float scale)
-{
-#pragma unroll
-    for (int i = 0; i < 4; i += 2) {
-        float sum = 0.0f;
-        const int r = tile_row(i);
-        for (int n = 0; n < 4; n++)
-            for (int j = i; j < i + 2; j++) {
-                const int d = tile_column(n, j);
-                if (r < rows && d < columns) sum += c[n][j] * x[r * stride + d];
-            }
-        for (int away = 2; away > 0; away /= 2) sum += __shfl_xor_sync(ALL_LANES, sum, away);
-        if (threadIdx.x % 4 == 0) sums[threadIdx.x / 32 % 2 * CHUNK + r] += sign * scale * sum;
-    }
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
@@ -187,7 +155,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
         add_product<false, true>(e, a, b);
         __syncthreads();
     }
-    keep_lower(c, factor), keep_lower(e, factor);
+    keep_lower<true>(c, factor), keep_lower<true>(e, factor);
     store_tile(m_tile, c), store_tile(dm_tile, e);
 
     for (int v0 = 0; v0 < V; v0 += TILE) {  // dV = K~ dS+ + M^T dO
@@ -220,15 +188,20 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
             __syncthreads();
         }
         scale_rows(c, prefix), scale_rows(e, suffix);
-        add_row_products(to_end, 1.0f, e, k + d0, to_k, chunk.tokens, K - d0, 1.0f);
-        add_row_products(along, 1.0f, e, k + d0, to_k, chunk.tokens, K - d0, 1.0f);  // only what went to later tokens counts
+        const auto query = [&](int r, int d) {
+            return r < chunk.tokens && d0 + d < K ? scale * q[r * to_k + d0 + d] : 0.0f;
+        };
+        const auto key = [&](int r, int d) { return r < chunk.tokens && d0 + d < K ? k[r * to_k + d0 + d] : 0.0f; };
+        const auto minus_key = [&](int r, int d) { return -key(r, d); };
+        add_row_products(to_end, e, key);
+        add_row_products(along, e, key);  // only what went to later tokens counts
         load_tile(a, q + d0, to_k, chunk.tokens, K - d0, scale);
         load_tile(b, k + d0, to_k, chunk.tokens, K - d0);
         __syncthreads();
         add_product<false, false>(c, dm_tile, b);
         add_product<true, false>(e, dm_tile, a);
-        add_row_products(along, 1.0f, c, q + d0, to_k, chunk.tokens, K - d0, scale);
-        add_row_products(along, -1.0f, e, k + d0, to_k, chunk.tokens, K - d0, 1.0f);
+        add_row_products(along, c, query);
+        add_row_products(along, e, minus_key);
         write_product(dq + d0, to_k, chunk.tokens, K - d0, c, scale);
         write_product(dk + d0, to_k, chunk.tokens, K - d0, e);
         __syncthreads();

@@ -1,6 +1,6 @@
 // The delta rule with R corrections per token and at most one gate a head, in chunks of 64 rows, on the tensor cores:
 // the same text as householder.cu and householder_backward.cu, in their letters, with every matrix product made of
-// 64 x 64 tiles (tiles.cuh). Products are of bfloat16; sums, the inverse and the state are float32.
+// 64 x 64 tiles (tensor_cores.cuh). Products are of bfloat16; sums, the inverse and the state are float32.
 //
 //     A  = strict lower E(P, K)    M = lower E(Q, K)    T = (I + A)^-1                                        prepare
 //     X  = T (V - P~ S)            S+ = exp(Gamma) S + K~^T X                                                 states
@@ -21,7 +21,7 @@
 // and outputs read of q, k and p; TM (C numbers a row), and the states, K V / C numbers a row.
 #include "householder.cuh"
 #include "inverse.cuh"
-#include "tiles.cuh"
+#include "tensor_cores.cuh"
 
 // Columns d0 .. d0 + 63 of the rows of k, v, p, ..., row r times factor(r).
 template <class Factor>
@@ -67,18 +67,6 @@ __device__ __forceinline__ void decays_of(const float *g, Rows rows, float *pref
     __syncthreads();
 }
 
-// Scores with their decay, of earlier rows, and of the row itself if it is to be seen.
-template <bool ITSELF> __device__ __forceinline__ void keep_lower(float (&c)[4][4], const float *factor)
-{
-#pragma unroll
-    for (int n = 0; n < 4; n++)
-#pragma unroll
-        for (int i = 0; i < 4; i++) {
-            const int r = tile_row(i), j = tile_column(n, i);
-            c[n][i] = (ITSELF ? j > r : j >= r) ? 0.0f : c[n][i] * between<1>(factor, r, j, 0);
-        }
-}
-
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
     householder_prepare_bf16(const float *__restrict__ q, const float *__restrict__ k, const float *__restrict__ beta,
                              const float *__restrict__ g, const float *__restrict__ p,
@@ -101,14 +89,12 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
         __syncthreads();
     }
     keep_lower<true>(M, factor), keep_lower<false>(A, factor);
-#pragma unroll
-    for (int m = 0; m < 4; m++)
-#pragma unroll
-        for (int i = 0; i < 4; i++) {
-            const int r = tile_row(i), j = tile_column(m, i);
-            if (j < r) matrix[r][j] = A[m][i];
-            if (j <= r) matrix[j][r] = M[m][i];
-        }
+    each_number(A, [&](float x, int r, int j) {
+        if (j < r) matrix[r][j] = x;
+    });
+    each_number(M, [&](float x, int r, int j) {
+        if (j <= r) matrix[j][r] = x;
+    });
     unit_lower_inverse<CHUNK>(matrix, rows.count);
     TM += ((size_t)n * H + h) * CHUNK * CHUNK;
     for (int i = threadIdx.x; i < CHUNK * CHUNK; i += THREADS) TM[i] = matrix[i / CHUNK][i % CHUNK];
@@ -138,13 +124,10 @@ __global__ void __launch_bounds__(THREADS, 1)
         const size_t of_chunk = ((size_t)n * H + h) * K * V + v0;
         decays_of(g, rows, prefix, suffix, nullptr);
         float x[4][4];  // V - P~ S
-#pragma unroll
-        for (int m = 0; m < 4; m++)
-#pragma unroll
-            for (int i = 0; i < 4; i++) {
-                const int r = tile_row(i), d = v0 + tile_column(m, i);
-                x[m][i] = r < rows.count && d < V ? beta[rows.at(r)] * v[rows.at(r) * V + d] : 0.0f;
-            }
+        each_number(x, [&](float &own, int r, int column) {
+            const int d = v0 + column;
+            own = r < rows.count && d < V ? beta[rows.at(r)] * v[rows.at(r) * V + d] : 0.0f;
+        });
         matrix_tile<true>(T, TM + ((size_t)n * H + h) * CHUNK * CHUNK);
 #pragma unroll
         for (int m = 0; m < TILES; m++) {
@@ -161,13 +144,10 @@ __global__ void __launch_bounds__(THREADS, 1)
         add_product<false, false>(x, T, written);  // X = R + (T - I) R
         __syncthreads();
         store_tile(written, x);
-#pragma unroll
-        for (int m = 0; m < 4; m++)
-#pragma unroll
-            for (int i = 0; i < 4; i++) {
-                const int r = tile_row(i), d = v0 + tile_column(m, i);
-                if (r < rows.count && d < V) X[rows.at(r) * V + d] = x[m][i];
-            }
+        each_number(x, [&](float own, int r, int column) {
+            const int d = v0 + column;
+            if (r < rows.count && d < V) X[rows.at(r) * V + d] = own;
+        });
 #pragma unroll
         for (int m = 0; m < TILES; m++) {
             rows_tile(a, k, rows, K, m * TILE, [&](int r) { return suffix[r]; });
@@ -207,13 +187,10 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
     rows_tile(b, X, rows, V, v0, One());
     __syncthreads();
     add_product<true, false>(O, a, b);
-#pragma unroll
-    for (int m = 0; m < 4; m++)
-#pragma unroll
-        for (int i = 0; i < 4; i++) {
-            const int r = tile_row(i), d = v0 + tile_column(m, i);
-            if (rows.closes(r) && d < V) o[rows.token(r) * V + d] = O[m][i];
-        }
+    each_number(O, [&](float own, int r, int column) {
+        const int d = v0 + column;
+        if (rows.closes(r) && d < V) o[rows.token(r) * V + d] = own;
+    });
 }
 
 template <int TILES>
@@ -263,13 +240,10 @@ __global__ void __launch_bounds__(THREADS, 1)
         __syncthreads();
         add_product<true, false>(x, a, b);  // dR = dX + (T - I)^T dX
         store_tile(c, x);
-#pragma unroll
-        for (int m = 0; m < 4; m++)
-#pragma unroll
-            for (int i = 0; i < 4; i++) {
-                const int r = tile_row(i), d = v0 + tile_column(m, i);
-                if (r < rows.count && d < V) dR[rows.at(r) * V + d] = x[m][i];
-            }
+        each_number(x, [&](float own, int r, int column) {
+            const int d = v0 + column;
+            if (r < rows.count && d < V) dR[rows.at(r) * V + d] = own;
+        });
         __syncthreads();
 #pragma unroll
         for (int m = 0; m < TILES; m++) {
@@ -289,24 +263,6 @@ __global__ void __launch_bounds__(THREADS, 1)
 #pragma unroll
     for (int m = 0; m < TILES; m++)
         write_product(d_initial + of_sequence + (size_t)m * TILE * V, V, K - m * TILE, V - v0, dS[m]);
-}
-
-// What the rows of a product and value(r, d) have in common, added to sums[2][CHUNK], one half for each half of the
-// columns: four lanes share a row.
-template <class Value>
-__device__ __forceinline__ void add_row_products(float *sums, const float (&c)[4][4], Value value)
-{
-#pragma unroll
-    for (int i = 0; i < 4; i += 2) {
-        float sum = 0.0f;
-        const int r = tile_row(i);
-#pragma unroll
-        for (int n = 0; n < 4; n++)
-#pragma unroll
-            for (int j = i; j < i + 2; j++) sum += c[n][j] * value(r, tile_column(n, j));
-        for (int away = 2; away > 0; away /= 2) sum += __shfl_xor_sync(ALL_LANES, sum, away);
-        if (threadIdx.x % 4 == 0) sums[threadIdx.x / 32 % 2 * CHUNK + r] += sum;
-    }
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1) householder_gradients_bf16(

@@ -12,9 +12,9 @@
 // 144 bytes from row to row: eight rows further, or two columns, is another bank, so no access below has a conflict.
 #pragma once
 #include <cuda_bf16.h>
+#include "decay.cuh"
 #include "mma.cuh"
 
-#define TILE 64
 #define TILE_PITCH 72
 #define TILE_NUMBERS (TILE * TILE_PITCH)
 
@@ -69,29 +69,52 @@ __device__ INLINE_PRODUCT void add_product(float (&c)[4][4], const bf16 *a_tile,
     }
 }
 
+// body(number, row, column) for all numbers of a product that this thread has.
+template <class Matrix, class Body> __device__ __forceinline__ void each_number(Matrix &c, Body body)
+{
+#pragma unroll
+    for (int n = 0; n < 4; n++)
+#pragma unroll
+        for (int i = 0; i < 4; i++) body(c[n][i], tile_row(i), tile_column(n, i));
+}
+
 __device__ __forceinline__ void clear(float (&c)[4][4])
 {
-#pragma unroll
-    for (int n = 0; n < 4; n++)
-#pragma unroll
-        for (int i = 0; i < 4; i++) c[n][i] = 0.0f;
+    each_number(c, [](float &x, int, int) { x = 0.0f; });
 }
-
 __device__ __forceinline__ void scale_all(float (&c)[4][4], float factor)
 {
-#pragma unroll
-    for (int n = 0; n < 4; n++)
-#pragma unroll
-        for (int i = 0; i < 4; i++) c[n][i] *= factor;
+    each_number(c, [&](float &x, int, int) { x *= factor; });
 }
-
-// What a product is multiplied by, row by row.
 __device__ __forceinline__ void scale_rows(float (&c)[4][4], const float *factor)
 {
+    each_number(c, [&](float &x, int r, int) { x *= factor[r]; });
+}
+
+// Scores with their decay, one for all channels: of earlier rows, and of the row itself if it is to be seen.
+template <bool ITSELF> __device__ __forceinline__ void keep_lower(float (&c)[4][4], const float *factor)
+{
+    each_number(c, [&](float &x, int r, int j) {
+        x = (ITSELF ? j > r : j >= r) ? 0.0f : x * between<1>(factor, r, j, 0);
+    });
+}
+
+// What the rows of a product and value(r, d) have in common, sum_d c_rd value(r, d), added to sums[2][CHUNK], one half for
+// each half of the columns: four lanes share a row.
+template <class Value>
+__device__ __forceinline__ void add_row_products(float *sums, const float (&c)[4][4], Value value)
+{
 #pragma unroll
-    for (int n = 0; n < 4; n++)
+    for (int i = 0; i < 4; i += 2) {
+        float sum = 0.0f;
+        const int r = tile_row(i);
 #pragma unroll
-        for (int i = 0; i < 4; i++) c[n][i] *= factor[tile_row(i)];
+        for (int n = 0; n < 4; n++)
+#pragma unroll
+            for (int j = i; j < i + 2; j++) sum += c[n][j] * value(r, tile_column(n, j));
+        for (int away = 2; away > 0; away /= 2) sum += __shfl_xor_sync(ALL_LANES, sum, away);
+        if (threadIdx.x % 4 == 0) sums[threadIdx.x / 32 % 2 * CHUNK + r] += sum;
+    }
 }
 
 // A tile of what value(r, d) gives for row r and column d. Neighbouring lanes ask for neighbouring columns.
@@ -130,23 +153,15 @@ __device__ __forceinline__ void store_tile(bf16 *tile, const float (&c)[4][4])
 __device__ __forceinline__ void write_product(float *y, size_t stride, int rows, int columns, const float (&c)[4][4],
                                               float scale = 1.0f)
 {
-#pragma unroll
-    for (int n = 0; n < 4; n++)
-#pragma unroll
-        for (int i = 0; i < 4; i++) {
-            const int r = tile_row(i), d = tile_column(n, i);
-            if (r < rows && d < columns) y[r * stride + d] = c[n][i] * scale;
-        }
+    each_number(c, [&](float x, int r, int d) {
+        if (r < rows && d < columns) y[r * stride + d] = x * scale;
+    });
 }
 
 // And the other way round: adds what is there to a product, nothing beyond the given numbers.
 __device__ __forceinline__ void add_from(float (&c)[4][4], const float *x, size_t stride, int rows, int columns)
 {
-#pragma unroll
-    for (int n = 0; n < 4; n++)
-#pragma unroll
-        for (int i = 0; i < 4; i++) {
-            const int r = tile_row(i), d = tile_column(n, i);
-            if (r < rows && d < columns) c[n][i] += x[r * stride + d];
-        }
+    each_number(c, [&](float &own, int r, int d) {
+        if (r < rows && d < columns) own += x[r * stride + d];
+    });
 }
