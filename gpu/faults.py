@@ -294,8 +294,8 @@ TENSOR_CORES = [
     ("householder_prepare_bf16", "if (j <= r) matrix[j][r]", "if (j < r) matrix[j][r]", "uninitialised-shared"),
     (
         "householder_states_bf16",
-        "store_tile(written, x);\n        __syncthreads();",
-        "store_tile(written, x);",
+        "CHUNK * CHUNK);\n        __syncthreads();\n        add_product",
+        "CHUNK * CHUNK);\n        add_product",
         "race-in-block",
     ),
     ("householder_states_bf16", "if (r < rows.count && d < V) X", "if (d < V) X", "out-of-bounds"),

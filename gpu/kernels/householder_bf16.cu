@@ -11,12 +11,14 @@
 //     dQ = exp(G) dO S^T + E-weighted dM K              dP = -exp(G) dR S^T + E-weighted dA K
 //     dK = exp(Gamma - G) X dS+^T + E-weighted (dM^T Q + dA^T P)
 //
-// T is multiplied without its diagonal of ones, X = R + (T - I) R: what a row writes of its own is not rounded.
+// T is multiplied without its diagonal of ones, X = R + (T - I) R: what a row writes of its own is not rounded. And T
+// is two tiles, its numbers rounded and what rounding took from them. With keys that repeat and beta = 2 its rows are
+// 2, -2, 2, ... and R hardly changes: almost all cancels, and after some chunks nothing would be left but T's roundings.
 //
 //     prepare    grid (H, N)        states, dstates    grid (V / 64, H, sequences)
 //     gradients  grid (H, N)        outputs            grid (V / 64, H, N)
 //
-// 256 threads. Flops for each row and head: 4 C K in prepare and C^2 / 3 for the inverse, 4 K V + 2 C V in states,
+// 256 threads. Flops for each row and head: 4 C K in prepare and C^2 / 3 for the inverse, 4 K V + 4 C V in states,
 // 2 K V + 2 C V in outputs; backward twice that. Bytes: those of all inputs and outputs, V / 64 times for what states
 // and outputs read of q, k and p; TM (C numbers a row), and the states, K V / C numbers a row.
 #include "householder.cuh"
@@ -50,6 +52,15 @@ struct One {
 template <bool T> __device__ __forceinline__ void matrix_tile(bf16 *tile, const float *TM)
 {
     fill_tile(tile, [&](int r, int j) { return (T ? j < r : j >= r) ? TM[r * CHUNK + j] : 0.0f; });
+}
+
+// What rounding took from T in matrix_tile<true>, as a tile of its own.
+__device__ __forceinline__ void rest_tile(bf16 *tile, const float *TM)
+{
+    fill_tile(tile, [&](int r, int j) {
+        const float x = j < r ? TM[r * CHUNK + j] : 0.0f;
+        return x - __bfloat162float(__float2bfloat16(x));
+    });
 }
 
 // A state in global memory as a tile: channels d0 .. and columns v0 ...
@@ -140,8 +151,10 @@ __global__ void __launch_bounds__(THREADS, 1)
             __syncthreads();
         }
         store_tile(written, x);
+        rest_tile(a, TM + ((size_t)n * H + h) * CHUNK * CHUNK);
         __syncthreads();
         add_product<false, false>(x, T, written);  // X = R + (T - I) R
+        add_product<false, false>(x, a, written);
         __syncthreads();
         store_tile(written, x);
         each_number(x, [&](float own, int r, int column) {
@@ -235,10 +248,12 @@ __global__ void __launch_bounds__(THREADS, 1)
             add_product<false, false>(x, a, b);
             __syncthreads();
         }
-        matrix_tile<true>(a, both);
+        matrix_tile<true>(a, both), rest_tile(c, both);
         store_tile(b, x);
         __syncthreads();
         add_product<true, false>(x, a, b);  // dR = dX + (T - I)^T dX
+        add_product<true, false>(x, c, b);
+        __syncthreads();
         store_tile(c, x);
         each_number(x, [&](float own, int r, int column) {
             const int d = v0 + column;
