@@ -6,11 +6,12 @@ import re
 import time
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from minilinear.errors import ConfigError
 from minilinear.gpu.cuda import Missing
-from tests.gpu.on_gpu import compiled, correct, timed, trained
+from tests.gpu.on_gpu import compiled, correct, exact, timed, trained, traps
 from tests.gpu.on_gpu.operations import OPERATIONS
 from tests.gpu.on_gpu.peers import PEERS
 from tests.gpu.on_gpu.places import Processor
@@ -139,9 +140,9 @@ def test_an_operation_is_right_and_has_its_times(place):
 
 def test_an_operation_that_is_wrong_fails(place, monkeypatch):
     wrong = OPERATIONS["rms_norm"].__class__(lambda x, weight: x * weight, OPERATIONS["rms_norm"].make, lambda s: 1.0)
-    right = timed.step
+    right = exact.step
     monkeypatch.setattr(
-        timed, "step", lambda op, arrays, g, **how: right(wrong if arrays[0].dtype == "f4" else op, arrays, g, **how)
+        exact, "step", lambda op, arrays, g, **how: right(wrong if arrays["x"].dtype == "f4" else op, arrays, g, **how)
     )
     assert not timed.timed(place, "rms_norm", OPERATIONS["rms_norm"], {})["ok"]
 
@@ -168,14 +169,44 @@ def test_what_is_only_compiled_is_not_loaded(place, monkeypatch):
     assert found["cache_bytes"] > 0
 
 
-@pytest.mark.parametrize("name", correct.KEYS)
-def test_keys(place, name):
-    assert correct.repeated_keys(place, name)["ok"]
+@pytest.mark.parametrize("name", ["gated_delta_rule", "softmax_attention", "delta_product_2", "scalar_gate_bf16"])
+def test_heads_of_a_large_size(place, name):
+    """Each gradient of two heads of one row is held against float64, which computes no others."""
+    found = correct.at_size(place, name)
+    assert found["ok"] and (found["row"], found["heads"]) == (1, (0, 2))
+    taken = OPERATIONS[name].make(lambda *shape: np.zeros(shape), timed.SMALL)
+    assert list(found["apart"]) == ["out", *(f"d {each}" for each in taken)]
 
 
-@pytest.mark.parametrize("reset", [-1e4, -math.inf])
-def test_resets(place, reset):
-    assert correct.resets(place, reset)["ok"]
+@pytest.mark.parametrize("wrong", ["out", "d q", "d k", "d v", "d g", "d beta"])
+def test_one_wrong_gradient_of_one_head_fails(place, monkeypatch, wrong):
+    def step(operation, arrays, *rest, step=exact.step, **how):
+        found = step(operation, arrays, *rest, **how)
+        if found["out"].dtype == np.float32:
+            found[wrong] = found[wrong].copy()
+            found[wrong][-1, :, -1] *= 1.001
+        return found
+
+    monkeypatch.setattr(exact, "step", step)
+    found = correct.at_size(place, "gated_delta_rule")
+    assert not found["ok"]
+    assert [name for name, d in found["apart"].items() if d["frobenius"] > d["bound"]] == [wrong]
+
+
+@pytest.mark.parametrize("name", traps.WITH_KEYS)
+@pytest.mark.parametrize("keys", ["two keys in turn, beta 1", "transpositions of S3, beta 2"])
+def test_keys(place, name, keys):
+    assert traps.repeated(place, name, keys)["ok"]
+
+
+@pytest.mark.parametrize("name", traps.WITH_GATE)
+def test_resets(place, name):
+    found = traps.resets(place, name, -math.inf)
+    assert found["ok"] and found["apart"]["out"]["bound"] == (3e-2 if name.endswith("bf16") else 2e-5)
+
+
+def test_every_trap_is_an_item(place):
+    assert len(dict(traps.items(place))) == 2 * len(traps.KEYS) + 6 * len(traps.RESETS)
 
 
 def test_training_beside_numpy(place, monkeypatch):
@@ -208,10 +239,10 @@ def test_memory_of_a_model_is_not_that_of_what_ran_before(place, monkeypatch):
 
 def test_every_operation_draws_what_it_takes(place):
     for name, operation in OPERATIONS.items():
-        arrays = timed.drawn(
+        arrays = exact.drawn(
             operation, {"B": 1, "T": 3, "H": 1, "K": 2, "V": 2, "D": 48, "E": 4, "vocabulary": 5, "C": 64}
         )
-        out = timed.first(operation.run(*arrays.values()))
+        out = exact.first(operation.run(*arrays.values()))
         assert out.dtype == "f4", name
         assert operation.flops({"B": 1, "T": 3, "H": 1, "K": 2, "V": 2, "D": 48, "E": 4, "vocabulary": 5, "C": 64}) > 0
 

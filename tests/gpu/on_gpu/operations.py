@@ -36,6 +36,7 @@ class Operation:
         flops: of the forward, by sizes; the backward has about twice as many.
         chunked: it takes form=, and its definition is form="recurrent".
         precision: of its products.
+        steps: corrections a token has an axis for, in keys, values and betas; 0 for no such axis.
     """
 
     run: Callable[..., Any]
@@ -43,6 +44,7 @@ class Operation:
     flops: Callable[[Mapping[str, int]], float]
     chunked: bool = False
     precision: str = "fp32"
+    steps: int = 0
 
 
 def rows(*names: str) -> Callable[[Draw, Mapping[str, int]], dict[str, np.ndarray]]:
@@ -112,7 +114,7 @@ OPERATIONS = {
     ),
     "delta_product_2": Operation(
         lambda q, k, v, beta, **how: delta_product(q, k, v, beta=beta, **how),
-        lambda n, s: with_beta(n, s, R=2), lambda s: 2 * delta_flops(s), chunked=True,
+        lambda n, s: with_beta(n, s, R=2), lambda s: 2 * delta_flops(s), chunked=True, steps=2,
     ),
     "softmax_attention": Operation(
         lambda q, k, v, **how: (softmax_attention(q, k, v, **how),), streams,

@@ -12,20 +12,18 @@ from typing import Any
 
 import numpy as np
 
-import minilinear as ml
 from minilinear.gpu.launch import recorded
 from minilinear.nn import Parameter
 from minilinear.optim import AdamW
 from minilinear.precision import products_in
 
 from . import peers
-from .correct import FLOAT32, distance
+from .exact import against_float64, drawn, first, step
 from .operations import FULL, OPERATIONS, SMALL, Operation
 from .places import Processor
 from .record import Item
 
 ROUNDS, REPEATS, WARM_UP = 5, 10, 2  # turns, runs in each, and runs before each that do not count
-BOUND = {"fp32": FLOAT32, "bf16": 2e-2}  # of the norm of an array
 
 
 def items(place: Processor, ceilings: Mapping[str, Any]) -> Iterator[Item]:
@@ -34,40 +32,20 @@ def items(place: Processor, ceilings: Mapping[str, Any]) -> Iterator[Item]:
     yield "adamw", lambda: adamw(place, ceilings)
 
 
-def drawn(operation: Operation, sizes: Mapping[str, int]) -> dict[str, np.ndarray]:
-    """The arrays of an operation, floats as float32."""
-    rng = np.random.default_rng(0)
-    made = operation.make(lambda *shape: rng.standard_normal(shape, np.float32), sizes)
-    return {name: x.astype(np.float32) if x.dtype.kind == "f" else x for name, x in made.items()}
-
-
-def first(out: Any) -> Any:
-    return out[0] if isinstance(out, tuple) else out
-
-
-def step(operation: Operation, arrays: list[Any], cotangent: Any, **how: Any) -> list[Any]:
-    """The output, and the gradients for a given cotangent of it."""
-    tensors = [ml.tensor(x, requires_grad=True) if x.dtype.kind == "f" else x for x in arrays]
-    out = first(operation.run(*tensors, **how))
-    wanted = [x for x in tensors if isinstance(x, ml.Tensor)]
-    return [out.data, *(g.data for g in ml.grad((out * cotangent).sum(), wanted) if g is not None)]
-
-
 def timed(place: Processor, name: str, operation: Operation, ceilings: Mapping[str, Any]) -> dict[str, Any]:
     """One operation, forward and with its backward; right first, then fast."""
     sizes = FULL if place.full_size else SMALL
-    found: dict[str, Any] = {"sizes": dict(sizes), "worst_frobenius": right(place, operation)}
-    found["ok"] = found["worst_frobenius"] <= BOUND[operation.precision]
-    arrays = [place.here(x) for x in drawn(operation, sizes).values()]
+    found = {"sizes": dict(sizes)} | against_float64(place, operation, drawn(operation, SMALL))
+    arrays = {name: place.here(x) for name, x in drawn(operation, sizes).items()}
     with place.backend, products_in(operation.precision):
-        out = first(operation.run(*arrays))
+        out = first(operation.run(*arrays.values()))
         cotangent = place.here(np.random.default_rng(1).standard_normal(out.shape, np.float32))
         others: dict[str, Any] = {}
         if place.full_size:
-            others = peers.peers_of(name, [place.numbers(x) for x in arrays], place.numbers(cotangent))
-        inputs, flops = sum(x.nbytes for x in arrays), operation.flops(sizes)
+            others = peers.peers_of(name, [place.numbers(x) for x in arrays.values()], place.numbers(cotangent))
+        inputs, flops = sum(x.nbytes for x in arrays.values()), operation.flops(sizes)
         for what, do, least, operations in (
-            ("forward", lambda: operation.run(*arrays), inputs + out.nbytes, flops),
+            ("forward", lambda: operation.run(*arrays.values()), inputs + out.nbytes, flops),
             ("forward_and_backward", lambda: step(operation, arrays, cotangent), 2 * (inputs + out.nbytes), 3 * flops),
         ):
             found[what] = measured(place, do, least, operations, ceilings, others, what)
@@ -76,21 +54,6 @@ def timed(place: Processor, name: str, operation: Operation, ceilings: Mapping[s
     found["launches"] = {each: sum(x.kernel == each for x in launches) for each in {x.kernel for x in launches}}
     found["moved_bytes"] = sum(x.bytes for x in launches)
     return found
-
-
-def right(place: Processor, operation: Operation) -> float:
-    """How far output and gradients are from the NumPy text in float64, at the small sizes."""
-    made = list(drawn(operation, SMALL).values())
-    doubles = [x.astype(np.float64) if x.dtype.kind == "f" else x for x in made]
-    with ml.use("numpy"):
-        how = {"form": "recurrent"} if operation.chunked else {}
-        shape = first(operation.run(*doubles, **how)).shape
-        cotangent = np.random.default_rng(1).standard_normal(shape)
-        wanted = step(operation, doubles, cotangent, **how)
-    with place.backend, products_in(operation.precision):
-        here = [place.here(x) for x in made]
-        found = step(operation, here, place.here(cotangent.astype(np.float32)))
-    return max(distance(place.numbers(x), y)["frobenius"] for x, y in zip(found, wanted, strict=True))
 
 
 def measured(
