@@ -12,7 +12,7 @@ def library(q, k, v, beta, S):
 
 def law_two_mirrors(yours, args, rng, **_):
     """beta = 2 and the same unit key twice, values 0: the state comes back."""
-    q, k, _, _, S = args
+    q, *_, S = args
     K, V = S.shape
     mirror = rng.standard_normal(K)
     mirror /= np.linalg.norm(mirror)
