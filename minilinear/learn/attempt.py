@@ -1,0 +1,353 @@
+"""A learner's function on trial: its file in a process of its own, and the stages that question it.
+
+Every stage raises Wrong at what it finds. It decides from arrays that came back, and from nothing that was printed.
+"""
+
+from __future__ import annotations
+
+import ast
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import seed as seeded
+from hypothesis import strategies as st
+
+from . import gradients
+from .exercise import Exercise
+from .host import Child, Spare
+from .inputs import Arrays
+from .picture import picture
+from .simplify import simplest
+from .wrong import Wrong
+
+MOST_TEXT = 100_000  # characters of a file
+LAW_TRIALS = 5
+Check = Callable[[dict[str, Any]], None]
+
+
+class Fill:
+    """A function to be written.
+
+    Args:
+        exercise, spare, source, seed, examples: as for Judge. until: the clock at which the whole check ends.
+    """
+
+    def __init__(self, exercise: Exercise, spare: Spare, source: str, seed: int, examples: int, until: float) -> None:
+        self.ex, self.spare, self.source = exercise, spare, source
+        self.seed, self.examples, self.until = seed, examples, until
+        self.child: Child | None = None
+
+    @property
+    def checks(self) -> list[tuple[str, dict[str, Any], Check]]:
+        return [(name, spec, getattr(self, name.split(":")[0])) for name, spec in self.ex.stages]
+
+    @property
+    def printed(self) -> str:
+        return self.child.printed.decode("utf-8", "replace") if self.child else ""
+
+    # The process.
+
+    def read(self) -> None:
+        """Before any process: does it parse, and is the signature the one that was given?"""
+        if len(self.source) > MOST_TEXT:
+            raise Wrong("syntax", f"{self.ex.file} has {len(self.source)} characters; an exercise needs a few hundred")
+        try:
+            body = ast.parse(self.source).body
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            line = getattr(error, "lineno", 0) or 0
+            code = f"\n{(error.text or '').rstrip()}" if isinstance(error, SyntaxError) else ""
+            raise Wrong("syntax", f"{self.ex.file}, line {line}: {getattr(error, 'msg', error)}{code}") from None
+        mine = [n for n in body if isinstance(n, ast.FunctionDef) and n.name == self.ex.name]
+        wanted = signature(ast.parse(self.ex.source).body, self.ex.name)
+        if mine and wanted != signature(mine, self.ex.name):
+            got = signature(mine, self.ex.name)
+            raise Wrong("signature", f"wanted def {self.ex.name}({wanted}), got def {self.ex.name}({got})")
+        self.start()
+
+    def start(self) -> None:
+        self.close()
+        self.child = self.spare.take()
+        self.child.file = self.ex.file
+        implementations = self.ex.implementations if self.ex.mode == "property" else ""
+        head, _ = self.child.ask(
+            "load",
+            source=self.source,
+            file=self.ex.file,
+            name=self.ex.name,
+            harness=self.ex.harness,
+            implementations=implementations,
+        )
+        self.refuse(head)
+
+    def revive(self) -> None:
+        if self.child is None or self.child.why:
+            self.start()
+
+    def close(self) -> None:
+        if self.child:
+            self.child.kill()
+            self.spare.refill()
+
+    def refuse(self, head: dict[str, Any], args: Sequence[np.ndarray] = (), layout: str = "C") -> None:
+        """Raise Wrong where the process had no result, in words."""
+        if head.get("ok"):
+            return
+        error, kind = head.get("error"), head.get("type", "")
+        if error == "missing":
+            raise Wrong("missing", f"{self.ex.file} has no function {self.ex.name}")
+        if error == "type":
+            raise Wrong("type", f"returned {head.get('message')}; wanted a NumPy array of numbers", args, layout)
+        if kind == "NotImplementedError":
+            raise Wrong("stub", f"not started yet: line {head.get('line')} is still the blank")
+        words = f"{kind}: {head.get('message')}\nline {head.get('line')}: {head.get('code')}"
+        raise Wrong(f"raised {kind}", words, args, layout)
+
+    def ask(
+        self, args: Arrays, *, layout: str = "C", measure: str = "", implementation: str = ""
+    ) -> tuple[dict[str, Any], Arrays]:
+        """One call of the learner's function."""
+        if self.child is None:
+            raise RuntimeError("the process is started before it is asked")
+        left = self.until - time.monotonic()
+        head, arrays = self.child.ask("call", args, left, layout=layout, measure=measure, implementation=implementation)
+        self.refuse(head, args, layout)
+        return head, arrays
+
+    def yours(self, args: Sequence[Any], layout: str = "C", strict: bool = False) -> Arrays:
+        """The learner's results; with `strict`, only if the inputs were left alone."""
+        args = [np.asarray(a) for a in args]  # a law may pass numbers
+        head, arrays = self.ask(args, layout=layout)
+        for kind, words in (
+            ("changed", "your function changed its input"),
+            ("shared", "the result is a view of the input"),
+        ):
+            for place in head.get(kind, ()) if strict else ():
+                raise Wrong(kind, f"{words} {self.ex.inputs.names[place]}", args, layout)
+        return arrays
+
+    # The stages.
+
+    def compare(self, args: Arrays, rtol: float = 1e-8) -> None:
+        got, want = self.yours(args), self.ex.reference(*args)
+        if [g.shape for g in got] != [w.shape for w in want]:
+            raise Wrong("shape", f"wanted {shapes(want)}, got {shapes(got)}", args)
+        for g, w in zip(got, want, strict=True):
+            if not np.allclose(g, w, rtol=rtol, atol=rtol):  # NaN is never close
+                raise Wrong("value", "the values differ", args, "C", g, w)
+
+    def shape(self, spec: dict[str, Any]) -> None:
+        args = self.ex.inputs.draw(self.ex.inputs.sizes("different"), self.seed)
+        got, want = self.yours(args), self.ex.reference(*args)
+        if [(g.shape, g.dtype) for g in got] != [(w.shape, w.dtype) for w in want]:
+            raise Wrong("shape", f"wanted {shapes(want)}, got {shapes(got)}", args)
+
+    def example(self, spec: dict[str, Any]) -> None:
+        """A few numbers that one can check by hand, compared with what the author wrote, not with the reference."""
+        args = [self.ex.inputs.typed(name, spec["inputs"][name]) for name in self.ex.inputs.names]
+        wanted = [np.array(want, float) for want in (spec["expects"] if "expects" in spec else [spec["expect"]])]
+        got = self.yours(args)
+        if [g.shape for g in got] != [w.shape for w in wanted]:
+            raise Wrong("shape", f"wanted {shapes(wanted)}, got {shapes(got)}", args)
+        for g, w in zip(got, wanted, strict=True):
+            if not np.allclose(g, w, atol=1e-6):
+                raise Wrong("value", "the worked example differs", args, "C", g, w)
+
+    def edges(self, spec: dict[str, Any]) -> None:
+        """Memory layouts and float32, against the learner's own answer: a wrong value is for the value stage to say."""
+        args = self.ex.inputs.draw(self.ex.inputs.sizes("largest"), self.seed)
+        for layout in ["C", *spec.get("layouts", [])]:
+
+            def same(args: Arrays, layout: str = layout) -> None:
+                for g, w in zip(self.yours(args, layout, strict=True), self.yours(args), strict=True):
+                    if g.shape != w.shape or not np.allclose(g, w, equal_nan=True):
+                        chance = "two answers for the same inputs: chance, or something kept between calls?"
+                        words = (
+                            chance if layout == "C" else "another answer for the same values in another memory layout"
+                        )
+                        raise Wrong("layout", words, args, layout, g, w)
+
+            self.small(same, args)
+        for dtype in spec.get("dtypes", []):
+
+            def keeps(args: Arrays, dtype: str = dtype) -> None:
+                args = self.ex.inputs.floats(args, dtype)
+                for g, w in zip(self.yours(args), self.ex.reference(*args), strict=True):
+                    if g.dtype != w.dtype:
+                        raise Wrong("dtype", f"{dtype} in: wanted {w.dtype} out, got {g.dtype}", args)
+
+            self.small(keeps, args)
+
+    def value(self, spec: dict[str, Any]) -> None:
+        """Hypothesis draws dimensions and a seed; a counter-example is made small by `simplest`, which is faster."""
+        found: list[Wrong] = []
+
+        def compare(args: Arrays) -> None:
+            self.compare(args, spec.get("rtol", 1e-8))
+
+        st.fixed_dictionaries({a: st.integers(*ends) for a, ends in self.ex.inputs.axes.items()})
+
+        @settings(
+            max_examples=self.examples,
+            database=None,
+            deadline=None,
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )
+        @seeded(self.seed)
+        @given(
+            st.fixed_dictionaries({a: st.integers(*ends) for a, ends in self.ex.inputs.axes.items()}),
+            st.integers(0, 1 << 16),
+        )
+        def agrees(dims: dict[str, int], seed: int) -> None:
+            if not found:
+                try:
+                    compare(self.ex.inputs.draw(dims, seed))
+                except Wrong as wrong:
+                    found.append(wrong)
+
+        agrees()
+        if found:
+            raise simplest(self.ex.inputs, compare, found[0])
+
+    def law(self, spec: dict[str, Any]) -> None:
+        for trial in range(LAW_TRIALS):
+            rng = np.random.default_rng([self.seed, trial])
+            args = self.ex.inputs.draw(
+                self.ex.inputs.sizes("random", seed=int(rng.integers(1 << 16))), int(rng.integers(1 << 16))
+            )
+            if not self.ex.checks["law_" + spec["name"].replace("-", "_")](
+                self.yours, args, ex=self.ex, rng=rng, **spec
+            ):
+                raise Wrong("law", f"the law {spec['name']!r} does not hold here", args)
+
+    def gradient(self, spec: dict[str, Any]) -> None:
+        """The results are the gradients of the inputs `of`: compared with differences of checks.forward."""
+        for trial in range(LAW_TRIALS):
+            sizes = self.ex.inputs.sizes("random", seed=self.seed + trial)
+            args = self.ex.inputs.draw(sizes, [self.seed, trial])
+            gradients.check(self.ex.inputs, self.ex.checks["forward"], args, self.yours(args), spec, self.seed + trial)
+
+    def memory(self, spec: dict[str, Any]) -> None:
+        self.slope(spec, "memory", ["bytes"])
+
+    def work(self, spec: dict[str, Any]) -> None:
+        self.slope(spec, "work", ["bytecodes", "arrays made"])
+
+    def slope(self, spec: dict[str, Any], measure: str, counts: list[str]) -> None:
+        """How each count grows with an axis, as a power: the slope of its logarithm."""
+        axis, most = spec["axis"], spec["at_most"]
+        seen: list[list[int]] = []
+        for n in spec["sizes"]:
+            fixed = {letter: min(4, high) for letter, (_, high) in self.ex.inputs.axes.items()}
+            head, _ = self.ask(self.ex.inputs.draw(fixed | {axis: n}, self.seed), measure=measure)
+            seen.append([max(head.get(count, 0), 1) for count in counts])
+            sizes = spec["sizes"][: len(seen)]
+            if len(seen) == 1:
+                continue
+            slopes = np.polyfit(np.log(sizes), np.log(seen), 1)[0]
+            worst = int(slopes.argmax())
+            early = 0.3 * (n != spec["sizes"][-1])  # two sizes are enough where it is far too steep
+            if slopes[worst] > most + early:
+                grown = [row[worst] for row in seen]
+                words = f"{counts[worst]} at {axis} = {sizes}: {grown}, so they grow like {axis}^{slopes[worst]:.1f}"
+                raise Wrong("slope", f"{words}; wanted at most {axis}^{most}")
+
+    def small(self, test: Callable[[Arrays], None], args: Arrays) -> None:
+        try:
+            test(args)
+        except Wrong as wrong:
+            raise simplest(self.ex.inputs, test, wrong) from None
+
+    def show(self, wrong: Wrong) -> tuple[str, str, str]:
+        if not wrong.inputs:
+            return "", "", ""
+        call = ""
+        if not self.ex.harness and self.ex.mode != "property":
+            call = self.ex.inputs.call(wrong.inputs, self.ex.folder.name, self.ex.name, wrong.layout)
+        elif wrong.inputs:
+            call = self.ex.inputs.call(wrong.inputs, self.ex.folder.name, "...", wrong.layout).partition("\n\n")[2]
+        if wrong.want is None or wrong.got is None:
+            return call, "", ""
+        return call, picture(wrong.want, wrong.got), self.known(wrong)
+
+    def known(self, wrong: Wrong) -> str:
+        """What the author says of a mistake that gives this very answer."""
+        for mistake, function in self.ex.mistakes:
+            try:
+                results = function(*wrong.inputs)
+            except Exception:  # a mistake may be one that raises
+                continue
+            right = self.ex.reference(*wrong.inputs)
+            for mine, true in zip(results, right, strict=False):
+                if (
+                    wrong.got is not None
+                    and mine.shape == wrong.got.shape
+                    and not same(mine, true)
+                    and same(mine, wrong.got)
+                ):
+                    return str(mistake["says"])
+        return ""
+
+
+class Bug(Fill):
+    """A function with a mistake in it, to be found and mended. It is judged like one written from nothing."""
+
+
+class Property(Fill):
+    """A property to be written: true of every right implementation, false of each wrong one for some inputs."""
+
+    @property
+    def checks(self) -> list[tuple[str, dict[str, Any], Check]]:
+        return [("accepts", self.ex.spec["accepts"], self.accepts), ("rejects", self.ex.spec["rejects"], self.rejects)]
+
+    def holds(self, implementation: dict[str, Any], args: Arrays) -> bool:
+        _, (answer, *rest) = self.ask(args, implementation=implementation["function"].split(":")[1])
+        if rest or answer.shape != () or answer.dtype != np.bool_:
+            raise Wrong(
+                "type", f"a property returns True or False, got an array of {answer.dtype}, shape {answer.shape}", args
+            )
+        return bool(answer)
+
+    def trials(self) -> list[Arrays]:
+        draw, sizes = self.ex.inputs.draw, self.ex.inputs.sizes
+        return [draw(sizes("random", seed=self.seed + n), [self.seed, n]) for n in range(self.examples)]
+
+    def accepts(self, spec: dict[str, Any]) -> None:
+        for implementation in self.ex.spec["implementation"]:
+            for args in self.trials() if implementation["right"] else []:
+
+                def holds(args: Arrays, implementation: dict[str, Any] = implementation) -> None:
+                    if not self.holds(implementation, args):
+                        words = f"your property is False for {implementation['name']}, which is right"
+                        raise Wrong("rejects a right one", words, args)
+
+                self.small(holds, args)
+
+    def rejects(self, spec: dict[str, Any]) -> None:
+        for implementation in self.ex.spec["implementation"]:
+            if not implementation["right"] and all(self.holds(implementation, args) for args in self.trials()):
+                words = f"your property is True for {implementation['name']}, which is wrong: {implementation['says']}"
+                raise Wrong("accepts a wrong one", words)
+
+
+def signature(body: Sequence[ast.stmt], name: str) -> str:
+    """The arguments of the last function `name`, without annotations."""
+    found = [n for n in body if isinstance(n, ast.FunctionDef) and n.name == name]
+    if not found:
+        return ""
+    arguments = ast.parse(ast.unparse(found[-1])).body[0]
+    for n in ast.walk(arguments):
+        if isinstance(n, ast.arg):
+            n.annotation = None
+    return ast.unparse(arguments.args) if isinstance(arguments, ast.FunctionDef) else ""
+
+
+def shapes(arrays: Sequence[np.ndarray]) -> str:
+    return " and ".join(f"shape {a.shape} of {a.dtype}" for a in arrays)
+
+
+def same(a: np.ndarray, b: np.ndarray) -> bool:
+    return a.shape == b.shape and bool(np.allclose(a, b))

@@ -1,0 +1,156 @@
+"""The judge: one learner's file against one exercise, stage by stage, each with points and words for it.
+
+    for result in Judge(exercise, spare, source).run():
+        print(result.stage, result.points, result.found or "passed")
+
+How a file is tried depends on the exercise's mode; the table MODES has one kind of attempt for each.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from .attempt import Bug, Fill, Property
+from .exercise import Exercise
+from .host import Ended, Spare
+from .picture import clean
+from .predict import Predict
+from .wrong import Wrong
+
+Check = Callable[[dict[str, Any]], None]
+
+
+class Attempt(Protocol):
+    """What a mode brings: it reads the file, then its checks raise Wrong at what they find."""
+
+    def __init__(
+        self, exercise: Exercise, spare: Spare, source: str, seed: int, examples: int, until: float
+    ) -> None: ...
+
+    @property
+    def checks(self) -> list[tuple[str, dict[str, Any], Check]]:
+        """The stages: name, specification (points, message), check."""
+
+    @property
+    def printed(self) -> str:
+        """What the learner's code printed so far."""
+
+    def read(self) -> None:
+        """Before the stages: can the file be used at all?"""
+
+    def revive(self) -> None:
+        """Before each stage: a fresh process where the last one died."""
+
+    def show(self, wrong: Wrong) -> tuple[str, str, str]:
+        """The counter-example of a finding: the call, the picture, and what is known of such an answer."""
+
+    def close(self) -> None:
+        """End what was started."""
+
+
+MODES: dict[str, type[Attempt]] = {
+    "fill": Fill,
+    "bug": Bug,
+    "property": Property,
+    "predict": Predict,
+}
+
+
+@dataclass
+class Result:
+    """What one stage found.
+
+    Attributes:
+        stage: its name. points: what it is worth. found: what was wrong, in words; empty where it passed.
+        message: the author's words for who fails here. call: a counter-example that runs as pasted.
+        picture: expected | yours | difference. printed: what the learner's code printed. kind: of the finding, in a
+        word: "value", "time", "denied", ... seconds: what the stage took.
+    """
+
+    stage: str
+    points: int
+    found: str = ""
+    message: str = ""
+    call: str = ""
+    picture: str = ""
+    printed: str = ""
+    kind: str = ""
+    seconds: float = 0.0
+
+    @property
+    def passed(self) -> bool:
+        return not self.found
+
+
+class Judge:
+    """One file against one exercise.
+
+    Args:
+        exercise: what is asked. spare: where processes come from.
+        source: the learner's file.
+        seed: of everything that is drawn.
+        examples: inputs that the value stage draws.
+        seconds: for the whole check, so that many slow calls do not add up to a long wait.
+    """
+
+    def __init__(
+        self,
+        exercise: Exercise,
+        spare: Spare,
+        source: str,
+        *,
+        seed: int = 0,
+        examples: int = 30,
+        seconds: float = 1.8,
+    ) -> None:
+        self.exercise, self.source = exercise, source
+        until = time.monotonic() + seconds
+        self.attempt = MODES[exercise.mode](exercise, spare, source, seed, examples, until)
+
+    def run(self, stop: bool = True) -> Iterator[Result]:
+        """Each stage's result; with `stop`, up to the first that fails.
+
+        A file that cannot be read has one result, "read", and no other.
+        """
+        attempt = self.attempt
+        try:
+            first: tuple[str, dict[str, Any], Check] = (
+                "read",
+                {"points": 0, "message": ""},
+                lambda spec: attempt.read(),
+            )
+            for stage, spec, check in [first, *attempt.checks]:
+                began, result = time.monotonic(), Result(stage, spec["points"])
+                try:
+                    if stage != "read":
+                        attempt.revive()
+                    check(spec)
+                except (Wrong, Ended) as finding:
+                    result = self._report(result, spec, finding)
+                result.seconds = time.monotonic() - began
+                yield result
+                if not result.passed and (stop or stage == "read"):
+                    return
+        finally:
+            attempt.close()
+
+    def _report(self, result: Result, spec: dict[str, Any], finding: Wrong | Ended) -> Result:
+        """A finding with all that helps: the line, the call, the picture, what is known of such an answer."""
+        if isinstance(finding, Ended):
+            lines = self.source.split("\n")
+            line = f"\nline {finding.line}: {lines[finding.line - 1].strip()}" if 0 < finding.line <= len(lines) else ""
+            finding = Wrong(finding.why, finding.words + line)
+        call, picture, known = self.attempt.show(finding)
+        result.found = clean(str(finding)) + (f"\n{known}" if known else "")
+        result.message, result.kind, result.call, result.picture = spec["message"], finding.kind, call, picture
+        printed = [line for line in clean(self.attempt.printed).split("\n") if line][:20]
+        result.printed = "\n".join(f"your code printed | {line[:160]}" for line in printed)
+        return result
+
+
+def score(results: list[Result]) -> int:
+    """The points of the stages that passed."""
+    return sum(result.points for result in results if result.passed)
