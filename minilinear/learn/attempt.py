@@ -88,8 +88,7 @@ class Fill:
 
     def close(self) -> None:
         if self.child:
-            self.child.kill()
-            self.spare.refill()
+            self.spare.give_back(self.child)
 
     def refuse(self, head: dict[str, Any], args: Sequence[np.ndarray] = (), layout: str = "C") -> None:
         """Raise Wrong where the process had no result, in words."""

@@ -24,13 +24,15 @@ def check(
     Args:
         forward: the function that was differentiated; it takes all inputs but the cotangent.
         got: the gradients of the inputs `spec["of"]`, in that order.
-        spec: `of` and `cotangent`, names of inputs.
+        spec: `of`, names of inputs; `cotangent`, the name of the input that weighs the output, or a list of names where
+            `forward` has several outputs.
 
     Raises:
         Wrong: a gradient of another shape, or one that disagrees.
     """
-    rng = np.random.default_rng([seed, 99])
-    names, cotangent = list(spec["of"]), args[inputs.names.index(spec["cotangent"])]
+    rng, names = np.random.default_rng([seed, 99]), list(spec["of"])
+    weights = [spec["cotangent"]] if isinstance(spec["cotangent"], str) else list(spec["cotangent"])
+    places = [inputs.names.index(name) for name in weights]
     if len(got) != len(names):
         raise Wrong("shape", f"wanted the gradients of {', '.join(names)}, got {len(got)} results", args)
     for name, gradient in zip(names, got, strict=True):
@@ -42,9 +44,10 @@ def check(
         direction = rng.standard_normal(args[place].shape)
 
         def along(h: float, place: int = place, direction: np.ndarray = direction) -> float:
-            moved = [a + h * direction if i == place else a for i, a in enumerate(args)]
-            moved.pop(inputs.names.index(spec["cotangent"]))
-            return float(np.sum(cotangent * forward(*(a.item() if a.ndim == 0 else a for a in moved))))
+            moved = [a + h * direction if i == place else a for i, a in enumerate(args) if i not in places]
+            outputs = forward(*(a.item() if np.ndim(a) == 0 else a for a in moved))
+            outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+            return float(sum(np.sum(args[i] * out) for i, out in zip(places, outputs, strict=True)))
 
         wanted = (along(STEP) - along(-STEP)) / (2 * STEP)
         mine = float(np.sum(gradient * direction))

@@ -66,6 +66,7 @@ class Child:
     """
 
     file = ""  # what the learner's file is called in tracebacks
+    limits: int | None = None  # how many limits of the kernel hold: 5 or 6 on Linux, none on Windows
 
     def __init__(self, user: int | None = None) -> None:
         self.home = os.path.realpath(tempfile.mkdtemp(prefix=f"minilinear-{os.getpid()}-"))
@@ -101,14 +102,16 @@ class Child:
             threading.Thread(target=work, daemon=True).start()
 
     def ready(self) -> Child:
-        """Wait for the greeting. A child that cannot start is our fault, and is said so."""
+        """Wait for the greeting, once. A child that cannot start is our fault, and is said so."""
+        if self.limits is not None:
+            return self
         try:
             hello = self.replies.get(timeout=30)
         except queue.Empty:
             hello = None
         if not hello:
             raise RuntimeError(f"the exercise process did not start:\n{self.printed.decode(errors='replace')}")
-        self.limits = hello[0]["line"]  # how many limits of the kernel hold: 5 or 6 on Linux, none on Windows
+        self.limits = hello[0]["line"]
         return self
 
     def ask(self, do: str, arrays: Sequence[np.ndarray] = (), wall: float = WALL, **head: Any) -> wire.Frame:
@@ -227,7 +230,7 @@ class Child:
 
 
 class Spare:
-    """One child in waiting: `take` hands it out, `refill` spawns the next once the verdict is on the screen.
+    """One child in waiting: `take` hands it out, `give_back` spawns the next once the verdict is on the screen.
 
     Args:
         user: as for Child.
@@ -247,7 +250,9 @@ class Spare:
             child = Child(self.user)
         return child.ready()
 
-    def refill(self) -> None:
+    def give_back(self, child: Child) -> None:
+        """A child is used for one file: end it, and start the next."""
+        child.kill()
         self.child = self.child or Child(self.user)
 
     def close(self) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import ConfigError, explain
+
 Arrays = list[np.ndarray]
 
 # How isolated/child.py lays an array out, as Python text.
@@ -47,7 +49,12 @@ class Inputs:
         """Inputs of these dimensions."""
         rng = np.random.default_rng(seed)
         if self.own:
-            return [self.typed(name, x) for name, x in zip(self.names, self.own(dims, rng), strict=True)]
+            arrays = [self.typed(name, x) for name, x in zip(self.names, self.own(dims, rng), strict=True)]
+            for name, a in zip(self.names, arrays, strict=True):
+                if a.ndim != len(self.letters(name)):
+                    rule = f"inputs() in checks.py returns {name} with the axes {self.specs[name]['axes']!r}"
+                    raise ConfigError(explain(rule, got=a.shape))
+            return arrays
         return [self._one(name, dims, rng) for name in self.names]
 
     def _one(self, name: str, dims: dict[str, int], rng: np.random.Generator) -> np.ndarray:
@@ -90,7 +97,7 @@ class Inputs:
     def shorter(self, args: Arrays, axis: str, n: int) -> Arrays:
         """The same inputs with `axis` cut to its first n entries."""
         return [
-            a[tuple(slice(n if letter == axis else None) for letter in self.letters(name))].copy()
+            np.array(a[tuple(slice(n if letter == axis else None) for letter in self.letters(name))])
             for name, a in zip(self.names, args, strict=True)
         ]
 

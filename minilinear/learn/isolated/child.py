@@ -37,6 +37,7 @@ class Learner:
 
     def load(self, head: dict[str, Any], arrays: list[np.ndarray]) -> wire.Frame:
         """Execute the file. What it defines is called with arrays later."""
+        self.module = types.ModuleType("exercise")
         lines = head["source"].splitlines(True)
         linecache.cache[head["file"]] = (len(head["source"]), None, lines, head["file"])  # tracebacks need no disk
         sys.modules["__main__"] = self.module
