@@ -3,19 +3,22 @@
 import json
 import math
 import re
+import sys
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from minilinear.errors import ConfigError
 from minilinear.gpu.cuda import Missing
-from tests.gpu.on_gpu import compiled, correct, exact, timed, trained, traps
+from tests.gpu.on_gpu import compiled, correct, exact, places, timed, trained, traps
 from tests.gpu.on_gpu.operations import OPERATIONS
 from tests.gpu.on_gpu.peers import PEERS
 from tests.gpu.on_gpu.places import Processor
 from tests.gpu.on_gpu.record import Record, plain
+from tests.gpu.on_gpu.split import split
 from tests.gpu.run_on_gpu import main
 
 CODE = {"commit": "a", "changed": False, "place": "cpucuda"}
@@ -225,6 +228,106 @@ def test_a_step_is_recorded_as_a_graph_where_there_is_a_gpu(place, monkeypatch):
     assert found["graph"] == {"replayed": 0, "other": 2, "why": "a graph is recorded on a GPU"}
     monkeypatch.setattr(place, "full_size", True)
     assert not trained.losses(place, "gated_delta_net", graph=True)["ok"]
+
+
+@pytest.mark.parametrize("option", trained.LESS_MEMORY)
+def test_less_memory_gives_the_same_losses(place, monkeypatch, option):
+    monkeypatch.setattr(trained, "STEPS", 3)
+    settings = trained.LESS_MEMORY[option]
+    found = trained.losses(place, "gated_delta_net", **settings)
+    assert found["ok"] and len(found["plain cpucuda"]) == 3
+    assert found["kernels"]["rms_norm"] > 3 * 3  # blocks, or parts of batches, are run again
+    real = trained.started
+    other = lambda *a, **b: real(*a, **b | ({"lr": 1e-2} if b.keys() & settings.keys() else {}))
+    monkeypatch.setattr(trained, "started", other)
+    assert not trained.losses(place, "gated_delta_net", **settings)["ok"]
+
+
+def test_where_the_time_of_a_step_goes(place):
+    with place.backend:
+        run = trained.model_of_text(place, "gated_delta_net", "bf16")
+        found = split(place, run, 1.0)
+    assert found["calls"]["kernels"] > 20 and found["calls"]["products"] == 24
+    assert 0 < found["products_s"] < found["kernels_s"] < found["step_s"] and found["rest_s"] > 0
+    assert found["kernels_s"] + found["products_s"] + found["rest_s"] == pytest.approx(found["step_s"])
+
+
+def test_the_time_of_a_gpu_is_that_of_pieces_which_it_does_without_a_gap(monkeypatch):
+    """Each call takes a second here, or three where it was told to wait long before."""
+
+    class Gpu(Processor):
+        full_size = True
+
+        def device_seconds(self, do, *, hold):
+            return do(), 3.0 if hold == 20.0 else 1.0, hold == 20.0
+
+    place = Gpu()
+    with place.backend:
+        monkeypatch.setattr(place, "full_size", False)
+        run = trained.model_of_text(place, "gated_delta_net", "fp32")
+        monkeypatch.setattr(place, "full_size", True)
+        found = split(place, run, 10.0)
+    kernels, products = found["calls"]["kernels"], found["calls"]["products"]
+    assert found["device_s"] == {"forward and backward": 3.0, "clipping": 3.0, "optimizer": 3.0}
+    assert (found["kernels_s"], found["products_s"], found["host_s"]) == (kernels, products, 1.0)
+    assert found["other_s"] == 9.0 - kernels - products
+    assert found["late"] == {"forward and backward": 1, "clipping": 1, "optimizer": 1}
+
+
+def test_a_gpu_is_kept_busy_until_all_is_queued():
+    order, place = [], object.__new__(places.Gpu)
+
+    class Event:
+        done = False
+
+        def record(self):
+            order.append("event")
+
+        def synchronize(self):
+            order.append("wait")
+
+    cuda = SimpleNamespace(Event=Event, get_elapsed_time=lambda begun, ended: 250.0)
+    spin = lambda grid, block, given: order.append(("spin", int(given[0])))
+    place.cupy, place._spin = SimpleNamespace(cuda=cuda, RawKernel=lambda text, name: spin), None
+    assert place.device_seconds(lambda: order.append("work"), hold=0.5) == (None, 0.25, False)
+    assert order == [("spin", 500_000_000), "event", "work", "event", "wait"]
+
+
+@pytest.mark.peers
+@pytest.mark.parametrize("mixer", trained.PEERS)
+def test_our_model_in_torch_is_our_model(place, monkeypatch, mixer):
+    """With a recurrence of our own in the place of flash-linear-attention's."""
+    torch = pytest.importorskip("torch")
+
+    def chunk_gated_delta_rule(q, k, v, *, g, beta):
+        S, outs = torch.zeros(*q.shape[:1], *q.shape[2:], v.shape[-1]), []
+        for t in range(q.shape[1]):
+            S = S * g[:, t, :, None, None].exp()
+            error = v[:, t] - torch.einsum("bhkv,bhk->bhv", S, k[:, t])
+            S = S + torch.einsum("bhk,bhv->bhkv", beta[:, t, :, None] * k[:, t], error)
+            outs.append(torch.einsum("bhkv,bhk->bhv", S, q[:, t]) * q.shape[-1] ** -0.5)
+        return torch.stack(outs, 1), S
+
+    def larger(*settings, started=trained.started, **training):
+        run = started(*settings, **training)
+        for p in run.model.parameters():  # the first loss of small weights is that of no model at all
+            p.assign_(3 * p.data)
+        return run
+
+    monkeypatch.setattr(trained, "started", larger)
+    fla = SimpleNamespace(chunk_gated_delta_rule=chunk_gated_delta_rule)
+    monkeypatch.setitem(sys.modules, "fla.ops.gated_delta_rule", fla)
+    monkeypatch.setattr("tests.gpu.on_gpu.peer_model.CHUNK", 8)  # of 32 tokens
+    found = trained.beside_torch(place, mixer)
+    assert found["ok"] and not found["skipped"]
+    assert found["step_s"].keys() == found["first_loss"].keys() == {"minilinear", trained.PEERS[mixer][0]}
+
+
+def test_a_peer_that_is_not_there_says_why(place, monkeypatch):
+    monkeypatch.setattr("tests.gpu.on_gpu.peers.installed", lambda name: None)
+    assert trained.beside_torch(place, "softmax") == {"skipped": "no torch is installed"}
+    monkeypatch.setattr(place, "full_size", True)
+    assert trained.beside_torch(place, "softmax") == {"skipped": "no torch that sees a GPU"}
 
 
 def test_memory_of_a_model_is_not_that_of_what_ran_before(place, monkeypatch):

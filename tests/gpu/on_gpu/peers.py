@@ -16,13 +16,18 @@ import numpy as np
 from .operations import OPERATIONS
 
 
-def torch() -> Any:
-    """torch with a GPU, or None."""
+def installed(name: str) -> Any:
+    """A module, or None."""
     try:
-        module = importlib.import_module("torch")
+        return importlib.import_module(name)
     except ImportError:
         return None
-    return module if module.cuda.is_available() else None
+
+
+def torch() -> Any:
+    """torch with a GPU, or None."""
+    module = installed("torch")
+    return module if module and module.cuda.is_available() else None
 
 
 class Peer:

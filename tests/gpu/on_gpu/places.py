@@ -107,6 +107,16 @@ class Processor:
             found.append(time.perf_counter() - began)
         return found
 
+    def device_seconds(self, do: Callable[[], Any], *, hold: float) -> tuple[Any, float, bool]:
+        """What a function gives, how long the device works for it, and whether it had to wait for the host meanwhile.
+
+        Args:
+            hold: keep the device busy so long before: Python should have queued everything then.
+        """
+        began = time.perf_counter()
+        out = do()
+        return out, time.perf_counter() - began, False
+
 
 class Gpu(Processor):
     """The GPU that is current to CuPy."""
@@ -123,6 +133,7 @@ class Gpu(Processor):
 
         self.cupy, self.device = cupy, cupy.cuda.Device()
         self._flushed: Any = None
+        self._spin: Any = None
 
     def describe(self) -> dict[str, Any]:
         runtime = self.cupy.cuda.runtime
@@ -189,6 +200,18 @@ class Gpu(Processor):
             pairs.append((begun, ended))
         self.wait()
         return [self.cupy.cuda.get_elapsed_time(begun, ended) * 1e-3 for begun, ended in pairs]
+
+    def device_seconds(self, do: Callable[[], Any], *, hold: float) -> tuple[Any, float, bool]:
+        if self._spin is None:
+            self._spin = self.cupy.RawKernel((Path(__file__).parent / "spin.cu").read_text("utf-8"), "spin")
+        begun, ended = (self.cupy.cuda.Event() for _ in range(2))
+        self._spin((1,), (1,), (np.int64(hold * 1e9),))
+        begun.record()
+        out = do()
+        late = begun.done
+        ended.record()
+        ended.synchronize()
+        return out, self.cupy.cuda.get_elapsed_time(begun, ended) * 1e-3, late
 
 
 PLACES = {"cupy": Gpu, "cpucuda": Processor}
