@@ -14,9 +14,8 @@ def library(word, swaps, n):
     e = np.eye(n)
     k = (e[swaps[word, :, 0]] - e[swaps[word, :, 1]])[None, :, :, None] / np.sqrt(2)  # (B, T, R, H, K)
     beta = np.full(k.shape[:-1], 2.0)
-    q = k[:, :, 0]
-    options = {"beta": beta, "initial_state": e[None, None], "chunk": 1, "return_states": True}
-    _, final, states = delta_product(q, k, np.zeros_like(k), **options)
+    q, v, start = k[:, :, 0], np.zeros_like(k), e[None, None]
+    _, final, states = delta_product(q, k, v, beta=beta, initial_state=start, chunk=1, return_states=True)
     return np.concatenate([states[0, 1:, 0], final[0]]).argmax(1)
 
 
