@@ -1,7 +1,5 @@
 """The delta rule as kernels: both forms against the NumPy definition in float64, and nothing is found in them."""
 
-import tracemalloc
-
 import numpy as np
 import pytest
 
@@ -250,31 +248,3 @@ def test_a_mixer_trains_as_with_numpy(mixer):
     kernels, text = account()
     assert kernels["delta_product"] > 0
     assert "delta_product" not in text
-
-
-def memory(B, T, H, R, K, V, gates, *, erase):
-    """Bytes of a forward and a backward, with all inputs: docs/kernels.md, "Memory"."""
-    N = B * -(-T // (64 // R))
-    inputs = B * T * H * (K + R * (K + V + 1 + erase * K) + gates)
-    kept = B * T * H * (V + R * V) + N * H * K * V + B * H * K * V
-    if R > 1:
-        kept += B * -(-T // 64) * H * K * V  # the states that entered the chunks of the caller, of 64 tokens
-    back = B * T * H * (V + R * V) + N * H * K * V + max(N * H * 64 * 64, inputs)
-    return 4 * (inputs + kept + back)
-
-
-@pytest.mark.parametrize(("R", "gate", "erase"), [(1, "none", False), (2, "vector", True)])
-def test_memory_is_what_the_formula_says(R, gate, erase):
-    shape = (2, 512, R, 2, 32, 48)
-    B, T, R, H, K, V = shape
-    inputs = [x if x is None else x.astype(np.float32) for x in draw(*shape, gate, erase=erase, initial=False)]
-    with ml.use("cpucuda"):
-        run(inputs, np.float32, "chunk", (0,), {})  # compiles
-        tracemalloc.start()
-        q, k, v, beta, g, p, _ = (None if x is None else ml.tensor(x.copy(), requires_grad=True) for x in inputs)
-        o, _ = delta_product(q, k, v, beta=beta, g=g, erase_key=p)
-        ml.grad(o, [x for x in (q, k, v, beta, g, p) if x is not None], np.ones_like(o.data))
-        _, peak = tracemalloc.get_traced_memory()
-        tracemalloc.stop()
-    gates = {"none": 0, "scalar": 1, "vector": K}[gate]
-    assert peak == pytest.approx(memory(B, T, H, R, K, V, gates, erase=erase), rel=0.02)
