@@ -183,12 +183,14 @@ class Child:
         except Exception:  # a stranger's bytes, or the watchdog's traceback: read that to its end
             with suppress(EOFError):
                 exactly(8192 * self.noise.startswith(b"Timeout ("))
+        self.process.stdout.close()
         self.replies.put(None)
 
     def _drain(self) -> None:
         """Keep the beginning of what is printed and read on: a flood neither blocks the child nor fills our memory."""
         while more := self.process.stderr.read(MOST_PRINTED):
             self.printed += more[: max(0, MOST_PRINTED - len(self.printed))]
+        self.process.stderr.close()
 
     def _watch(self) -> None:
         """The limits that hold on every system, looked at 20 times a second while a call runs."""
@@ -223,6 +225,8 @@ class Child:
             if not family:
                 break
         self.process.wait()
+        with suppress(OSError):  # a last request may not have been written to its end
+            self.process.stdin.close()
         self.replies.put(None)
         self.busy.set()
         shutil.rmtree(self.home, ignore_errors=True)

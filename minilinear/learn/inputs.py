@@ -94,12 +94,14 @@ class Inputs:
                     return n
         return 0
 
-    def shorter(self, args: Arrays, axis: str, n: int) -> Arrays:
-        """The same inputs with `axis` cut to its first n entries."""
-        return [
-            np.array(a[tuple(slice(n if letter == axis else None) for letter in self.letters(name))])
-            for name, a in zip(self.names, args, strict=True)
-        ]
+    def kept(self, args: Arrays, axis: str, places: Sequence[int]) -> Arrays:
+        """The same inputs with these entries of `axis` alone."""
+        cut = []
+        for name, a in zip(self.names, args, strict=True):
+            for at, letter in enumerate(self.letters(name)):
+                a = a.take(list(places), at) if letter == axis else a
+            cut.append(np.array(a))
+        return cut
 
     def simple(self, name: str) -> list[float]:
         """The plainest values that this input may have."""

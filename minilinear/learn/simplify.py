@@ -27,6 +27,8 @@ def simplest(inputs: Inputs, test: Callable[[Arrays], None], found: Wrong) -> Wr
         test: raises Wrong where the inputs show a mistake.
     """
     search = _Search(test, found)
+    if not found.inputs:
+        return found
     try:
         if inputs.own:  # inputs that hang together are drawn anew, with smaller dimensions
             _redrawn(inputs, search)
@@ -65,10 +67,12 @@ class _Search:
 
 def _shorter(inputs: Inputs, search: _Search) -> None:
     for axis, (low, _) in inputs.axes.items():
-        any(
-            search.still(inputs.shorter(search.best.inputs, axis, n))
-            for n in range(low, inputs.length(search.best.inputs, axis))
-        )
+        length = inputs.length(search.best.inputs, axis)
+        any(search.still(inputs.kept(search.best.inputs, axis, range(n))) for n in range(low, length))
+        for at in range(inputs.length(search.best.inputs, axis) - 1, -1, -1):  # and without single entries
+            places = [n for n in range(inputs.length(search.best.inputs, axis)) if n != at]
+            if len(places) >= low:
+                search.still(inputs.kept(search.best.inputs, axis, places))
 
 
 def _plainer(inputs: Inputs, search: _Search) -> None:
