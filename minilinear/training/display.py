@@ -16,7 +16,7 @@ from .run import Progress
 PLAIN_EVERY = 5.0  # seconds between two lines without a terminal
 SIGNS = """α:alpha β:beta γ:gamma δ:delta ε:eps η:eta θ:theta λ:lambda μ:mu π:pi σ:sigma Σ:sum τ:tau φ:phi Φ:Phi Δ:Delta
 Π:prod ⁰:^0 ¹:^1 ²:^2 ³:^3 ⁱ:^i ʲ:^j ᵗ:^t ᵀ:^T ⁻:^- ₀:0 ₁:1 ₂:2 ₃:3 √:sqrt ·:. ⊙:* ≤:<= ≥:>= ×:x →:->
-←:<- −:- ¼:1/4 …:... ≈:~ \u0302:^ \u0304:"""
+←:<- −:- ¼:1/4 …:... ≈:~ ✓:+ ✗:x \u0302:^ \u0304:"""
 SPOKEN = str.maketrans(dict(pair.split(":") for pair in SIGNS.split()))
 BLOCKS, ASCII_BLOCKS = "▁▂▃▄▅▆▇█", "_.-:=+*#"
 

@@ -17,7 +17,6 @@ import json
 import os
 import re
 import socket
-import sys
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -26,23 +25,7 @@ import numpy as np
 
 from ..errors import ConfigError, RunError, explain
 from .atomic import atomic_write, cannot
-
-# The lock is the operating system's, on an open file, and not the existence of a file with a process id in it: it
-# vanishes with the process however that ends (kill -9, power cut), so there is no stale lock to recognise and no race
-# in removing one, and a process id that was given to somebody else deceives nobody. What stands in the file is only
-# for the message. The file itself stays: to remove it is to let two processes lock two files of the same name.
-if sys.platform == "win32":
-    import msvcrt
-
-    def _try_to_lock(file: int) -> None:
-        os.lseek(file, 1 << 30, os.SEEK_SET)  # Windows forbids reading locked bytes: lock one far behind the text
-        msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
-
-else:
-    import fcntl
-
-    def _try_to_lock(file: int) -> None:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+from .lock import try_to_lock
 
 
 class RunFolder:
@@ -155,7 +138,7 @@ class RunFolder:
         except OSError as reason:
             raise cannot("lock", path, reason) from None
         try:
-            _try_to_lock(lock)
+            try_to_lock(lock)
         except OSError as reason:
             os.lseek(lock, 0, os.SEEK_SET)
             holder = os.read(lock, 200).decode(errors="replace").strip() or "another process"
@@ -190,7 +173,7 @@ class RunFolder:
         except OSError:
             return None  # nobody has written here yet, or nobody can
         try:
-            _try_to_lock(lock)
+            try_to_lock(lock)
         except OSError:
             os.lseek(lock, 0, os.SEEK_SET)
             return os.read(lock, 200).decode(errors="replace").strip() or "another process"

@@ -258,6 +258,6 @@ def test_a_folder_that_is_gone_or_cannot_lock_is_named(folder, monkeypatch):
     def refuse(_):
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(folder_module, "_try_to_lock", refuse)
+    monkeypatch.setattr(folder_module, "try_to_lock", refuse)
     with pytest.raises(RunError, match=r"Cannot lock(.|\n)*No locks available(.|\n)*local disk"), folder:
         pass
