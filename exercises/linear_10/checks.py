@@ -9,8 +9,9 @@ def inputs(dims, rng):
     """Tokens on the half-integer grid, and N - 1 sequences of any length, some of them empty."""
     T, K, V, N = (dims[a] for a in "TKVN")
     q, k, v = (rng.integers(-4, 5, shape) / 2 for shape in ((T, K), (T, K), (T, V)))
-    cuts = np.sort(rng.integers(0, T + 1, N - 2))
-    return q, k, v, np.array([0, *cuts, T])
+    cuts = rng.integers(0, T + 1, N - 2)
+    cuts[:2] = rng.integers(1, T)  # where there are two or more, an empty sequence between two others
+    return q, k, v, np.array([0, *np.sort(cuts), T])
 
 
 def library(q, k, v, starts):
