@@ -129,8 +129,10 @@ class Exercise:
 
     @property
     def docstring(self) -> str:
-        """What the stub's function says: title, statement, equation."""
-        equation = f"\n\n    {self.equation_text}" if self.equation_text else ""
+        """What the stub's function says: title, statement, and the equation if the statement does not have it."""
+        said = "".join(self.statement.split())
+        new = any("".join(part.split()) not in said for part in self.equation_text.split(",  "))
+        equation = f"\n\n    {self.equation_text}" if new else ""
         return f"{self.title} ({self.id})\n\n{self.statement}{equation}"
 
     def stub(self, before: str = "") -> str:
