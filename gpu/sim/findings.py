@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -79,6 +80,7 @@ class Finding:
         access: "read", "write" or "atomic"; None for a barrier.
         other: of a race, the access that it is with; of a divergent barrier, the other one.
         called_from: the lines of the calls that led there, innermost first, if it lies in a __device__ function.
+        shares: of a race, the line of an earlier one on the same array, whose barrier may mend both.
     """
 
     kind: str
@@ -93,6 +95,7 @@ class Finding:
     access: str | None = None
     other: Other | None = None
     called_from: tuple[Line, ...] = ()
+    shares: Line | None = None
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}: {self.kind}: {self.words}"
@@ -100,6 +103,8 @@ class Finding:
     @property
     def hint(self) -> str:
         """What to look for."""
+        if self.shares:
+            return f"First mend {Path(self.shares.file).name}:{self.shares.line}: one barrier may be enough for both."
         return KINDS[self.kind]
 
 
@@ -174,7 +179,22 @@ def read(report: bytes, program: Any, arguments: Sequence[Any], names: Sequence[
     for raw in told["findings"]:
         finding = reader.finding(raw)
         findings.setdefault((finding.kind, finding.file, finding.line), finding)
-    return list(findings.values())[:MOST], Counters(**told["counters"])
+    return _by_cause(findings.values())[:MOST], Counters(**told["counters"])
+
+
+def _by_cause(findings: Iterable[Finding]) -> list[Finding]:
+    """Races within a block first. Without one __syncthreads both of its sides race, in and between warps: several
+    findings of one array, of which the later ones point to the first.
+    """
+    first: dict[str | None, Line] = {}
+    found = []
+    for each in sorted(findings, key=lambda finding: finding.kind != "race-in-block"):
+        if each.kind in ("race-in-block", "missing-syncwarp"):
+            each = replace(each, shares=first.get(each.array))
+            if each.kind == "race-in-block":
+                first.setdefault(each.array, Line(each.file, each.line))
+        found.append(each)
+    return found
 
 
 def _at(index: Sequence[int]) -> tuple[int, int, int]:

@@ -43,6 +43,27 @@ def test_the_report_shows_both_lines_and_says_what_to_look_for(findings):
         assert finding.words in " ".join(text.split())
 
 
+def test_races_of_a_block_come_first_and_what_one_barrier_mends_points_to_them():
+    text = """extern "C" __global__ void shift(const float* x, float* y) {
+      __shared__ float s[64], t[64];
+      t[threadIdx.x] = x[threadIdx.x + 1];
+      if (threadIdx.x < 32) s[threadIdx.x + 32] = t[threadIdx.x ^ 1];
+      s[threadIdx.x] = t[threadIdx.x];
+      y[threadIdx.x] = s[63 - threadIdx.x] + s[threadIdx.x ^ 1];
+    }"""
+    found = sim.run(text, "shift", 1, 64, [np.zeros(64, np.float32), np.zeros(64, np.float32)], check=True).findings
+    kinds = [finding.kind for finding in found]
+    races = kinds.count("race-in-block")
+    assert races > 1 and "out-of-bounds" in kinds and kinds[:races] == ["race-in-block"] * races
+    assert "race-in-block" not in kinds[races:]
+    first, *others = found
+    assert first.array == "s" and first.shares is None and "Put __syncthreads()" in first.hint
+    assert {finding.shares for finding in others if finding.array == "s"} == {(first.file, first.line)}
+    assert {finding.kind for finding in others if finding.shares} == {"race-in-block", "missing-syncwarp"}
+    assert {finding.shares for finding in others if finding.array != "s"} == {None}  # t wants one of its own
+    assert f"Look for: First mend kernel.cu:{first.line}: one barrier may be enough for both." in report.plain(found)
+
+
 def test_rich_prints_the_same(findings):
     console = Console(file=io.StringIO(), width=100, force_terminal=True)
     console.print(report.report(findings, TEXT))
