@@ -20,6 +20,7 @@ from .doctor import doctor
 from .generate import generate
 from .inspect_run import inspect
 from .kernels import kernels
+from .learn import learn
 from .play import play
 from .train import train
 
@@ -44,6 +45,7 @@ app.command()(catalogue)
 app.command()(bench)
 app.command()(doctor)
 app.add_typer(kernels, name="kernels")
+app.add_typer(learn, name="learn")
 
 
 def _version(wanted: bool) -> None:

@@ -1,0 +1,174 @@
+"""The loop: a save brings a verdict, a word an answer, and it ends in order."""
+
+import threading
+import time
+
+import pytest
+
+from minilinear.learn import Course, Spare
+from minilinear.learn.watch import Session, _watch, settled
+from minilinear.learn.workspace import Workspace
+
+from .tiny import RIGHT, WRONG, make_course
+
+
+@pytest.fixture(scope="module")
+def spare():
+    with Spare() as spare:
+        yield spare
+
+
+@pytest.fixture
+def session(tmp_path, spare):
+    workspace = Workspace.create(tmp_path / "mine", Course(make_course(tmp_path / "course")))
+    lines = []
+    session = Session(workspace, spare, lines.append)
+    session.lines = lines
+    return session
+
+
+def said(session):
+    text = "\n".join(line.text for line in session.lines)
+    session.lines.clear()
+    return text
+
+
+def save(session, name, text):
+    (session.workspace.folder / name).write_text(text)
+    session.saved({name})
+    return said(session)
+
+
+def test_the_first_screen_says_what_to_open_and_how_it_stands(session):
+    session.begin()
+    text = said(session)
+    assert "first-1  Double" in text and str(session.workspace.folder / "first_1.py") in text
+    assert "todo" in text and "next (n), hint (h)" in text
+    assert session.workspace.progress.entry("first-1")["attempts"] == 0
+
+
+def test_a_save_is_checked_and_recorded(session):
+    text = save(session, "first_1.py", WRONG)
+    assert text.index("checking first_1.py") < text.index("pass  shape") < text.index("fail  example")
+    assert "That is the square." in text and "PASSED" not in text
+    text = save(session, "first_1.py", RIGHT)
+    assert "PASSED  first-1, 10 of 10 points" in text and "Adding is enough." in text and "next: first-2" in text
+    entry = session.workspace.progress.entry("first-1")
+    assert entry["state"] == "passed" and entry["attempts"] == 2
+
+
+def test_the_same_text_saved_again_is_not_checked_again(session):
+    save(session, "first_1.py", WRONG)
+    assert save(session, "first_1.py", WRONG) == ""
+    session.said("run")
+    assert "fail  example" in said(session)
+
+
+def test_other_files_are_nobodys_business(session):
+    assert save(session, "notes.txt", "hello") == "" and save(session, "progress.json.tmp", "{}") == ""
+
+
+def test_a_save_of_another_exercise_goes_there(session):
+    text = save(session, "second_1.json", '[{"name": "sum", "question": "", "answer": 11}]')
+    assert "That is what a text would give." in text and session.exercise.id == "second-1"
+
+
+def test_next_waits_for_a_pass_and_opens_what_grows(session):
+    assert session.said("n") and "has not passed yet" in said(session)
+    save(session, "first_1.py", RIGHT)
+    assert session.said("next")
+    text = said(session)
+    assert "first-2  Quadruple" in text and session.exercise.id == "first-2"
+    assert (session.workspace.folder / "first_2.py").read_text().startswith(RIGHT)
+
+
+def test_next_after_a_change_that_no_longer_passes_goes_back_to_it(session):
+    save(session, "first_1.py", RIGHT)
+    (session.workspace.folder / "first_1.py").write_text(WRONG)
+    session.said("n")
+    assert "changed since it passed" in said(session) and session.exercise.id == "first-1"
+
+
+def test_the_way_has_an_end(session):
+    for name in ("first-1", "first-2", "second-1"):
+        session.workspace.progress.give_up(name)
+    session.said("n")
+    assert "last exercise" in said(session)
+
+
+@pytest.mark.parametrize(
+    ("word", "words"),
+    [
+        ("h", "hint 1 of 3"),
+        ("hint\n", "hint 1 of 3"),
+        (" List ", "Second thoughts"),
+        ("s", "has not passed yet"),
+        ("?", "quit (q)"),
+        ("helo", "'helo' is no word here"),
+        ("x", "'x' is no word here"),
+    ],
+)
+def test_words_and_keys(session, word, words):
+    assert session.said(word)
+    assert words in said(session)
+
+
+def test_an_empty_line_says_nothing_and_quit_leaves(session):
+    assert session.said("\n") and said(session) == ""
+    assert not session.said("q") and not session.said("QUIT\n")
+
+
+def test_the_solution_is_shown_after_a_pass(session):
+    save(session, "first_1.py", RIGHT)
+    session.said("s")
+    assert "2 * x" in said(session)
+
+
+def test_a_file_that_is_gone_or_no_text_is_said(session):
+    (session.workspace.folder / "first_1.py").unlink()
+    session.said("r")
+    assert "is not there" in said(session)
+    (session.workspace.folder / "first_1.py").write_bytes(b"\xff\xfe")
+    session.said("r")
+    assert "not UTF-8" in said(session)
+
+
+def test_a_file_in_the_middle_of_being_written_is_waited_for(tmp_path):
+    path = tmp_path / "a.py"
+    path.write_text("")
+    threading.Timer(0.05, path.write_text, ["x = 1"]).start()
+    assert settled(path) == "x = 1"
+
+
+@pytest.mark.parametrize("poll", [False, True])
+@pytest.mark.parametrize("how", ["write", "replace"])
+def test_saves_are_told(tmp_path, poll, how):
+    """Also of editors that write a new file and rename it, and of what was saved before the watch stood."""
+    events, stop = [], threading.Event()
+    (tmp_path / "early.py").write_text("1")
+    watcher = threading.Thread(target=_watch, args=(tmp_path, events.append, stop, poll))
+    watcher.start()
+    try:
+        wait(lambda: ("saved", {"early.py"}) in events)
+        if how == "write":
+            (tmp_path / "late.py").write_text("1")
+        else:
+            (tmp_path / "new").write_text("1")
+            (tmp_path / "new").rename(tmp_path / "late.py")
+        wait(lambda: any("late.py" in names for _, names in events))
+    finally:
+        stop.set()
+        watcher.join()
+
+
+def test_a_folder_that_cannot_be_watched_is_told(tmp_path):
+    events = []
+    _watch(tmp_path / "gone", events.append, threading.Event(), False)
+    assert [kind for kind, _ in events] == ["failed"]
+
+
+def wait(happened):
+    until = time.monotonic() + 30
+    while not happened():
+        assert time.monotonic() < until
+        time.sleep(0.01)
