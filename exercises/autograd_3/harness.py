@@ -3,7 +3,7 @@ import numpy as np
 
 def harness(learner, parents):
     """A graph of these parents; the numbers of the values in the learner's order, -1 for a stranger."""
-    values = []
+    values: list = []
     for row in parents:
         made_from = tuple(values[i] for i in row if i >= 0)
         values.append(learner.Value(0.0, made_from, (1.0,) * len(made_from)))

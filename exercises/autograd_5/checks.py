@@ -1,14 +1,17 @@
+from typing import Any
+
 import numpy as np
 
 import minilinear as ml
 
-FUNCTIONS = np.exp, np.log, np.tanh, np.sqrt, np.reciprocal
+FUNCTIONS: tuple[Any, ...] = np.exp, np.log, np.tanh, np.sqrt, np.reciprocal
 
 
 def library(a, b):
     u, v = (ml.tensor(np.float64(x), requires_grad=True) for x in (a, b))
     slopes = [ml.grad(f(u), u).item() for f in FUNCTIONS]
-    gradients = ml.grad(np.tanh(u) / v - np.sqrt(u), (u, v))
+    y: Any = np.tanh(u) / v - np.sqrt(u)
+    gradients = ml.grad(y, (u, v))
     return np.array(slopes), np.array([g.item() for g in gradients])
 
 

@@ -7,7 +7,7 @@ def library(q, k, v, keys, values):
     """The library takes the queries for the last of the keys: here the last one only."""
     keys, values = np.concatenate([keys, k[None]]), np.concatenate([values, v[None]])
     o = softmax_attention(q[None, None, None], keys[None, :, None], values[None, :, None])
-    return o[0, 0, 0], keys, values
+    return np.asarray(o)[0, 0, 0], keys, values
 
 
 def law_order(yours, args, rng, **_):
