@@ -350,4 +350,4 @@ def shapes(arrays: Sequence[np.ndarray]) -> str:
 
 
 def same(a: np.ndarray, b: np.ndarray) -> bool:
-    return a.shape == b.shape and bool(np.allclose(a, b))
+    return a.shape == b.shape and bool(np.allclose(a, b, equal_nan=True))  # 0 / 0 is an answer that mistakes give, too
