@@ -17,4 +17,4 @@ def law_forever(yours, args, **_):
     (bits,) = args
     word = np.append(bits, np.ones(1000, int))
     outputs, _ = yours([word])
-    return np.array_equal(outputs, np.cumsum(word) % 2)
+    return np.allclose(outputs, np.cumsum(word) % 2, atol=1e-6)
