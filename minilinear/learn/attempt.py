@@ -11,9 +11,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import seed as seeded
-from hypothesis import strategies as st
 
 from . import gradients
 from .exercise import Exercise
@@ -181,6 +178,9 @@ class Fill:
 
     def value(self, spec: dict[str, Any]) -> None:
         """Hypothesis draws dimensions and a seed; a counter-example is made small by `simplest`, which is faster."""
+        from hypothesis import HealthCheck, Phase, given, seed, settings  # 0.3 s that no other command waits for
+        from hypothesis import strategies as st
+
         found: list[Wrong] = []
 
         def compare(args: Arrays) -> None:
@@ -195,15 +195,15 @@ class Fill:
             phases=[Phase.generate],
             suppress_health_check=list(HealthCheck),
         )
-        @seeded(self.seed)
+        @seed(self.seed)
         @given(
             st.fixed_dictionaries({a: st.integers(*ends) for a, ends in self.ex.inputs.axes.items()}),
             st.integers(0, 1 << 16),
         )
-        def agrees(dims: dict[str, int], seed: int) -> None:
+        def agrees(dims: dict[str, int], number: int) -> None:
             if not found:
                 try:
-                    compare(self.ex.inputs.draw(dims, seed))
+                    compare(self.ex.inputs.draw(dims, number))
                 except Wrong as wrong:
                     found.append(wrong)
 
