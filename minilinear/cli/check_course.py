@@ -42,14 +42,13 @@ def check(
             {"ok": ok, "course": chosen.title, "version": chosen.version} | {"exercises": [asdict(r) for r in reports]}
         )
     else:
-        show_table(console, ("exercise", "", "lines", "verdicts", "s"), [_row(chosen, r) for r in reports if r.checks])
+        show_table(console, ("exercise", "lines", "verdicts", "s"), [_row(chosen, r) for r in reports if r.checks])
         say(console, _summary(reports))
     raise typer.Exit(0 if ok else 1)
 
 
 def _row(course: Course, report: Report) -> tuple[Any, ...]:
-    title = course[report.id].title
-    return (report.id, title, report.lines, report.checks, f"{report.seconds:.1f}")
+    return (f"{report.id}  {course[report.id].title}", report.lines, report.checks, f"{report.seconds:.1f}")
 
 
 def _summary(reports: list[Report]) -> str:
