@@ -197,7 +197,7 @@ def _own_gradients(
     do = np.zeros((B, T, H, V), q.dtype) if cotangents[0] is None else cotangents[0]
     d_final = np.zeros((B, H, K, V), q.dtype) if cotangents[1] is None else cotangents[1]
     first = np.zeros((B, H, K, V), q.dtype) if S is None else S
-    gradients = [x if x is None else np.zeros_like(x) for x in inputs]
+    gradients: list[Any] = [x if x is None else np.zeros_like(x) for x in inputs]
     C = Chunks(T, chunk).C
     for b, h in np.ndindex(B, H):
         head = _head(operation, b, h, (scale * q, *inputs[1:-1]))
