@@ -96,6 +96,25 @@ def nvrtc() -> Path | None:
     )
 
 
+@cache
+def loaded_nvrtc(file: Path) -> Any:
+    """The library in a file. OSError: it does not load."""
+    # The one of CUDA 13.0 does not look for its second library beside itself.
+    for builtins in file.parent.glob("libnvrtc-builtins.so.*"):
+        if "alt" not in builtins.name:
+            ctypes.CDLL(str(builtins), mode=ctypes.RTLD_GLOBAL)
+    library = ctypes.CDLL(str(file))
+    library.nvrtcGetErrorString.restype = ctypes.c_char_p
+    return library
+
+
+def nvrtc_version(file: Path) -> str:
+    """What the library in a file says it is, "13.0". OSError: it does not load."""
+    major, minor = ctypes.c_int(), ctypes.c_int()
+    loaded_nvrtc(file).nvrtcVersion(ctypes.byref(major), ctypes.byref(minor))
+    return f"{major.value}.{minor.value}"
+
+
 def headers() -> dict[str, Path | None]:
     """Where each header is that kernels for half precision and tensor cores include."""
     includes = _folders("include")
@@ -209,7 +228,7 @@ def rows() -> list[Row]:
     library, gone = nvrtc(), [name for name, path in headers().items() if path is None]
     # Without a GPU NVRTC can still tell whether kernels compile: minilinear kernels compile.
     bring = "pip install 'minilinear[nvrtc]'" if version is None and not packages else _complete(packages, version)
-    found.append(Row("NVRTC", str(library)) if library else Row("NVRTC", "not installed", lacking, bring))
+    found.append(_nvrtc(library, bring) if library else Row("NVRTC", "not installed", lacking, bring))
     if gone:
         found.append(Row("CUDA headers", f"without {', '.join(gone)}", lacking, _complete(packages, version)))
     else:
@@ -234,6 +253,15 @@ def _driver(version: int | None, lacking: str) -> Row:
         return Row("CUDA driver", f"CUDA {spelled(version)}, too old", lacking, "a driver for CUDA 12 or 13")
     wants = f"CUDA {spelled(version)}, {count} GPU, wants minilinear[{extra}]"
     return Row("CUDA driver", wants) if count else Row("CUDA driver", wants, lacking, SEE_ONE)
+
+
+def _nvrtc(library: Path, bring: str) -> Row:
+    """A file of this name may be half a file, or one for another machine: it has to answer."""
+    try:
+        return Row("NVRTC", f"{nvrtc_version(library)}, {library}")
+    except (OSError, AttributeError) as reason:
+        again = bring.replace("pip install", "pip install --force-reinstall", 1)
+        return Row("NVRTC", f"{library} does not load: {reason}", "wrong", again)
 
 
 def _memory() -> Row:

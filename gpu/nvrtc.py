@@ -81,24 +81,20 @@ def library() -> Any:
     Raises:
         BackendError: it is not installed.
     """
-    file = cuda.nvrtc()
-    if file is None:
-        raise BackendError(explain("NVRTC, NVIDIA's run-time compiler, is not installed.", fix=INSTALL))
-    # The one of CUDA 13.0 does not look for its second library beside itself.
-    for builtins in file.parent.glob("libnvrtc-builtins.so.*"):
-        if "alt" not in builtins.name:
-            ctypes.CDLL(str(builtins), mode=ctypes.RTLD_GLOBAL)
-    lib = ctypes.CDLL(str(file))
-    lib.nvrtcGetErrorString.restype = ctypes.c_char_p
-    return lib
+    return cuda.loaded_nvrtc(_file())
 
 
 @cache
 def version() -> str:
     """Of libnvrtc: "13.0"."""
-    major, minor = ctypes.c_int(), ctypes.c_int()
-    library().nvrtcVersion(ctypes.byref(major), ctypes.byref(minor))
-    return f"{major.value}.{minor.value}"
+    return cuda.nvrtc_version(_file())
+
+
+def _file() -> Path:
+    file = cuda.nvrtc()
+    if file is None:
+        raise BackendError(explain("NVRTC, NVIDIA's run-time compiler, is not installed.", fix=INSTALL))
+    return file
 
 
 @cache

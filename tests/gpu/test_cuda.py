@@ -1,6 +1,7 @@
 """What a machine has and lacks: each lack is named with the line that mends it, on machines made up for the purpose."""
 
 import ctypes
+import ctypes.util
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -34,6 +35,7 @@ def machine(monkeypatch):
         monkeypatch.setattr(cuda, "devices", lambda: has["devices"])
         monkeypatch.setattr(cuda, "cupy_wheels", lambda: dict(has["wheels"]))
         monkeypatch.setattr(cuda, "nvrtc", lambda: has["nvrtc"])
+        monkeypatch.setattr(cuda, "nvrtc_version", lambda file: "13.2")
         paths = {name: None if name in has["without"] else Path(name) for name in cuda.HEADERS}
         monkeypatch.setattr(cuda, "headers", lambda: paths)
         runtime = SimpleNamespace(memGetInfo=lambda: (60e9, 80e9))
@@ -194,6 +196,22 @@ def test_doctor_tells_what_is_missing_from_what_is_wrong(machine, changes, what,
     assert "pip install" in found[what].fix or what == "CUDA driver"
     assert found[what].fix
     assert "None" not in found[what].found
+
+
+def test_doctor_asks_nvrtc_itself(machine, monkeypatch, tmp_path):
+    """A file of its name is not enough: one that is broken, and one that is another library, are told."""
+    asked = cuda.nvrtc_version
+    machine()
+    assert rows()["NVRTC"].found == "13.2, libnvrtc.so.13"
+    monkeypatch.setattr(cuda, "nvrtc_version", asked)
+    broken = tmp_path / "libnvrtc.so.13"
+    broken.write_bytes(b"half a file")
+    for file in (broken, Path(ctypes.util.find_library("c") or "libc.so.6")):
+        machine(nvrtc=file)
+        monkeypatch.setattr(cuda, "nvrtc_version", asked)
+        row = rows()["NVRTC"]
+        assert row.state == "wrong" and row.found.startswith(f"{file} does not load: ")
+        assert row.fix == "pip install --force-reinstall 'minilinear[gpu]'"
 
 
 def test_doctor_speaks_of_a_cupy_that_does_not_start(machine, monkeypatch):
