@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import minilinear
+from minilinear.autograd.core import IMPLEMENTATIONS
 
 ROOMS = [
     "autograd",
@@ -79,6 +80,9 @@ def modules_with_examples() -> list[str]:
 
 
 @pytest.mark.parametrize("name", modules_with_examples())
-def test_examples_in_docstrings_are_true(name):
+def test_examples_in_docstrings_are_true(name, monkeypatch):
+    """One of them gives np.exp a rule: for as long as it runs."""
+    for function, rule in IMPLEMENTATIONS.items():
+        monkeypatch.setitem(IMPLEMENTATIONS, function, rule)
     results = doctest.testmod(importlib.import_module(name))
     assert not results.failed
