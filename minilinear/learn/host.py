@@ -71,9 +71,8 @@ class Child:
     def __init__(self, user: int | None = None) -> None:
         self.home = os.path.realpath(tempfile.mkdtemp(prefix=f"minilinear-{os.getpid()}-"))
         other: dict[str, Any] = {}
-        if user is not None:  # without group and extra_groups the child would keep root's groups
+        if user is not None:
             os.chown(self.home, user, user)
-            other = {"user": user, "group": user, "extra_groups": []}
         if WINDOWS:
             other["creationflags"] = subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP  # type: ignore[attr-defined]
         else:
@@ -83,7 +82,7 @@ class Child:
         paths = [os.path.dirname(os.path.dirname(np.__file__)), os.path.dirname(os.path.abspath(__file__))]
         self.process = psutil.Popen(
             [python, "-I", "-S", "-u", "-X", "utf8", "-c", START, *paths]
-            + [str(CPU), str(MEMORY), "0" if user is None else "2"],
+            + [str(CPU), str(MEMORY), "0" if user is None else "2", str(user or 0)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -126,7 +125,7 @@ class Child:
         name = secrets.randbits(50)
         self.deadline = time.monotonic() + wall + 0.3  # the child's own watchdog is first: it knows the line
         self.busy.set()
-        with suppress(OSError):  # it is gone; the end of its answers says why
+        with suppress(OSError, ValueError):  # it is gone; the end of its answers says why
             self.process.stdin.write(wire.pack(head | {"do": do, "id": name, "wall": wall}, arrays))
         answer = self.replies.get()
         self.busy.clear()

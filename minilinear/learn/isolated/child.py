@@ -128,11 +128,23 @@ def channel() -> tuple[int, int]:
     return incoming, outgoing
 
 
-def main(cpu: int, memory: int, threads: int) -> None:
+def become(user: int) -> None:
+    """Give up root for good: real, effective and saved ids, and all groups.
+
+    The process does it itself, once it has read Python and NumPy: both may lie where only root can read.
+    """
+    os.setgroups([])
+    os.setgid(user)
+    os.setuid(user)
+
+
+def main(cpu: int, memory: int, threads: int, user: int) -> None:
     """Greet, take the learner's file, arm the guard, answer until the judge is gone."""
     incoming, outgoing = channel()
     guard.prepare()
     measure.register()
+    if user:
+        become(user)
     gc.disable()  # a finaliser run by the collector inside the hook could reach its frame
     del sys.modules["gc"]
 
