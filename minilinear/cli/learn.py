@@ -30,6 +30,7 @@ from ..learn.watch import Session, loop
 from ..learn.workspace import NAME, Workspace
 from .console import AsJson, Plain, make_console, print_json, say, show_table
 from .doctor import Finding
+from .learn_instructor import register
 
 learn = typer.Typer(invoke_without_command=True, help="The course: exercises that are checked each time you save.")
 
@@ -401,3 +402,6 @@ def _compiler() -> Finding:
     except Exception as reason:
         fix = "the kernel exercises need g++ or clang++; all others do without"
         return Finding("C++ compiler", str(reason).split("\n")[0], "missing", fix)
+
+
+register(learn)
