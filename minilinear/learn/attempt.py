@@ -15,13 +15,14 @@ import numpy as np
 from . import gradients
 from .exercise import Exercise
 from .host import Child, Spare
-from .inputs import Arrays
+from .inputs import Arrays, as_text
 from .picture import picture
 from .simplify import simplest
 from .wrong import Wrong
 
 MOST_TEXT = 100_000  # characters of a file
 LAW_TRIALS = 5
+MOST_SHOWN = 400  # numbers in a call that is printed
 Check = Callable[[dict[str, Any]], None]
 
 
@@ -98,7 +99,10 @@ class Fill:
             raise Wrong("type", f"returned {head.get('message')}; wanted a NumPy array of numbers", args, layout)
         if kind == "NotImplementedError":
             raise Wrong("stub", f"not started yet: line {head.get('line')} is still the blank")
-        words = f"{kind}: {head.get('message')}\nline {head.get('line')}: {head.get('code')}"
+        place = (
+            f"\nline {head['line']}: {head.get('code')}" if head.get("line") else ""
+        )  # a harness has no line of theirs
+        words = f"{kind}: {head.get('message')}{place}"
         raise Wrong(f"raised {kind}", words, args, layout)
 
     def ask(
@@ -263,11 +267,13 @@ class Fill:
     def show(self, wrong: Wrong) -> tuple[str, str, str]:
         if not wrong.inputs:
             return "", "", ""
-        call = ""
-        if not self.ex.harness and self.ex.mode != "property":
+        call, few = "", sum(a.size for a in wrong.inputs) <= MOST_SHOWN  # else the law's own message has to do
+        if few and not self.ex.harness and self.ex.mode != "property":
             call = self.ex.inputs.call(wrong.inputs, self.ex.folder.name, self.ex.name, wrong.layout)
-        elif wrong.inputs:
-            call = self.ex.inputs.call(wrong.inputs, self.ex.folder.name, "...", wrong.layout).partition("\n\n")[2]
+        elif few:  # no call of theirs: the inputs alone
+            call = "\n".join(
+                f"{name} = {as_text(a)}" for name, a in zip(self.ex.inputs.names, wrong.inputs, strict=True)
+            )
         if wrong.want is None or wrong.got is None:
             return call, "", ""
         return call, picture(wrong.want, wrong.got), self.known(wrong)

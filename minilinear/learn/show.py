@@ -51,7 +51,8 @@ def stage(result: Result) -> Iterator[Line]:
     yield Line(f"  ✗ fail  {result.stage:<14}" + (f" 0 of {result.points}" if result.points else ""), "red")
     yield from _indented(result.found, "bold")
     yield from _indented(result.message)
-    for title, text in ("", result.picture), ("This call shows it:", result.call), ("", result.printed):
+    shown = "This call shows it:" if "print(" in result.call else "These inputs show it:"
+    for title, text in ("", result.picture), (shown, result.call), ("", result.printed):
         if text:
             yield Line()
             yield from _indented(title)

@@ -75,6 +75,23 @@ def test_annotations_in_the_signature_are_the_learners_own(course, spare):
     assert verdict(course, spare, RIGHT.replace("S, k, v)", "S: np.ndarray, k, v) -> np.ndarray", 1)).passed
 
 
+def test_of_a_harness_the_inputs_are_shown_and_no_line_that_is_not_the_learners(spare, tmp_path):
+    harness = "def harness(learner, S, k, v):\n    raise TypeError('write returned a list')\n"
+    course = Course(write_course(tmp_path, {"memory_1": {"harness.py": harness}}))
+    last = verdict(course, spare, RIGHT)
+    assert last.found == "TypeError: write returned a list"
+    assert last.call.startswith("S = np.array([[") and "\nk = np.array([" in last.call
+
+
+def test_inputs_of_thousands_of_numbers_are_not_printed(spare, tmp_path):
+    law = (
+        "import numpy as np\n\n\ndef law_linear(yours, args, **_):\n    return yours([np.ones((300, 4)), *args[1:]])\n"
+    )
+    course = Course(write_course(tmp_path, {"memory_1": {"checks.py": law}}))
+    last = verdict(course, spare, RIGHT.replace("    return", "    if len(S) > 4:\n        return None\n    return"))
+    assert (last.stage, last.kind, last.call) == ("law:linear", "type", "")
+
+
 def test_a_counter_example_is_small_and_runs_as_pasted(course, spare, tmp_path):
     source = "import numpy as np\ndef write(S, k, v):\n    return np.where(S > 1.5, 0, S) + np.outer(k, v)\n"
     last = verdict(course, spare, source)
