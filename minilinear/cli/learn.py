@@ -28,11 +28,17 @@ from ..learn.debug import debug as debugger
 from ..learn.progress import Progress
 from ..learn.watch import Session, loop
 from ..learn.workspace import NAME, Workspace
+from .check_course import check as check_course
 from .console import AsJson, Plain, make_console, print_json, say, show_table
 from .doctor import Finding
 from .learn_instructor import register
+from .learn_use import unuse, use
 
 learn = typer.Typer(invoke_without_command=True, help="The course: exercises that are checked each time you save.")
+
+learn.command()(use)
+learn.command()(unuse)
+learn.command("check-course")(check_course)
 
 Id = Annotated[str | None, typer.Argument(metavar="[ID]", help="memory-1, or its file; by default the current one.")]
 CourseFolder = Annotated[Path | None, typer.Option("--course", metavar="DIR", help="A course of your own.")]

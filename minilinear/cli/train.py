@@ -26,6 +26,7 @@ from ..training.recipes import fitted_to, parse_changes, prepare, recipe
 from ..training.replay import Replay
 from ..training.usage import peak_memory, too_small
 from .console import AsJson, Backend, Plain, Set, make_console, print_json, say, show_table
+from .learn_use import learners_own
 
 RECORD_EVERY = 10  # steps between two lines of metrics.jsonl
 OTHER_NAMES = {"micro_batches": "accumulate"}  # of settings, as options
@@ -97,6 +98,7 @@ def train(
     if (running := current_backend()) != "numpy":
         reset_account()
     with contextlib.ExitStack() as locks:
+        yours = locks.enter_context(learners_own(console))
         if resume is not None:
             alone(context, "checkpoint_every", "precision", "graph")
             runs = resumed(resume, locks)
@@ -158,6 +160,8 @@ def train(
             result["peak_memory"] += replay.held
             result["graph"] = {"replayed": replay.replayed, "other": replay.other, "why": replay.why}
         result["backend"] = running
+        if yours:
+            result["yours"] = yours
         if running != "numpy":
             result |= account()._asdict()
     runs[0].folder.write_result(result)

@@ -1,0 +1,74 @@
+"""The learner's function in a run: chosen by `learn use`, said in the banner and the result, gone after `unuse`."""
+
+import json
+import sys
+
+import pytest
+
+from minilinear.cli import main
+from minilinear.learn import Course
+from minilinear.learn.progress import Progress
+from minilinear.learn.workspace import Workspace
+
+RUN = ["train", "s3", "--steps", "2", "--batch", "4", "--length", "6", "--no-baseline", "--json"]
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch):
+    course = Course()
+    Progress.begin(tmp_path, {"title": course.title, "version": course.version, "folder": None})
+    monkeypatch.chdir(tmp_path)
+    return Workspace(tmp_path, course)
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run minilinear in this process; (exit code, stdout, stderr)."""
+
+    def command(*args):
+        monkeypatch.setattr(sys, "argv", ["minilinear", *args])
+        with pytest.raises(SystemExit) as left:
+            sys.exit(main())
+        out, err = capsys.readouterr()
+        return left.value.code or 0, out, err
+
+    return command
+
+
+def passed(workspace, name, text=None):
+    exercise = workspace.course[name]
+    workspace.path(exercise).write_text(text or exercise.source, "utf-8")
+    workspace.progress.record(name, passed=True, score=10, text=text or exercise.source, version="1")
+
+
+def test_a_passed_function_runs_in_training_until_it_is_unused(workspace, run):
+    passed(workspace, "delta-6")
+    assert "YOUR delta_rule (8 lines, delta-6)" in run("learn", "use", "delta-6")[1]
+    result = json.loads(run(*RUN)[1])
+    assert result["yours"][0].startswith("running YOUR delta_rule")
+    assert "until you have passed delta-7" in result["yours"][1]
+    passed(workspace, "delta-7")
+    assert "YOURS too" in json.loads(run(*RUN)[1])["yours"][1]
+    assert "delta-6" in run("learn", "unuse")[1]
+    assert "yours" not in json.loads(run(*RUN)[1])
+
+
+def test_it_is_really_the_learners_code(workspace, run):
+    broken = (
+        workspace.course["delta-6"].source + "\n\ndef delta_rule(*args):\n    raise ZeroDivisionError('mine ran')\n"
+    )
+    passed(workspace, "delta-6", broken)
+    run("learn", "use", "delta-6")
+    with pytest.raises(ZeroDivisionError, match="mine ran"):
+        run(*RUN)
+
+
+def test_a_file_that_has_not_passed_or_has_changed_is_not_used(workspace, run):
+    code, _, err = run("learn", "use", "delta-6")
+    assert code == 2 and "A run can use a file that has passed" in err
+    passed(workspace, "delta-6")
+    run("learn", "use", "delta-7")  # its forward is delta-6
+    workspace.path(workspace.course["delta-6"]).write_text("# changed\n", "utf-8")
+    assert "yours" not in json.loads(run(*RUN)[1])
+    code, _, err = run("learn", "use", "memory-1")
+    assert code == 2 and "one of linear-1" in err
