@@ -38,7 +38,7 @@ AFTER, READ, LAST, HALF, BETA, TURNED = CONVENTIONS = (
     "(V, K) state",
 )
 SAYS = {
-    AFTER: "The decay comes after the write: what a token writes decays at that token already.",
+    AFTER: "The decay comes after the write: a token's own pair decays at once.",
     READ: "Each query reads before its own token is written.",
     LAST: "The tokens are taken from the last to the first.",
     HALF: "Only half of what the text writes is written.",

@@ -1,0 +1,159 @@
+"""Other conventions for every student: all of one piece, and an answer that was copied is wrong."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from minilinear.errors import ConfigError
+from minilinear.learn.check_course import POINTS
+from minilinear.learn.course import Course
+from minilinear.learn.host import Spare
+from minilinear.learn.judge import Judge, score
+from minilinear.learn.variants import AFTER, BETA, HALF, LAST, PLAIN, READ, TURNED, Variant, chosen, conventions, vary
+
+COURSE = Course()
+IDS = [name for name in COURSE.ids if (COURSE.folder / name.replace("-", "_") / "exercise.toml").exists()]
+VARIED = [name for name in IDS if conventions(COURSE[name])]
+HEAD = "import numpy as np\n\n\n"
+
+
+def every(name):
+    """Each set of conventions that a student can have."""
+    declared = conventions(COURSE[name])
+    return [list(some) for n in range(1, len(declared) + 1) for some in combinations(declared, n)]
+
+
+def judged(exercise, source, spare):
+    return list(Judge(exercise, spare, source, examples=10, seconds=20).run(stop=False))
+
+
+@pytest.fixture(scope="module")
+def spare():
+    with Spare() as found:
+        yield found
+
+
+def test_the_course_has_variants_and_none_where_a_later_file_calls_the_function():
+    assert {"memory-3", "memory-5", "linear-2", "linear-9", "delta-1"} <= set(VARIED)
+    built_on = {COURSE[name].earlier.id for name in IDS if COURSE[name].earlier}
+    assert not built_on & set(VARIED)
+
+
+@pytest.mark.parametrize("name", VARIED)
+def test_without_a_change_the_definition_is_the_reference(name):
+    exercise = COURSE[name]
+    same = Variant(exercise, [])
+    for seed in range(10):
+        for dtype in (np.float64, np.float32):
+            args = exercise.inputs.draw(exercise.inputs.sizes("random", seed=seed), seed)
+            args = exercise.inputs.floats(args, dtype)
+            got, want = same.reference(*args), exercise.reference(*args)
+            for mine, theirs in zip(got, want, strict=True):
+                assert mine.dtype == theirs.dtype and mine.shape == theirs.shape
+                np.testing.assert_allclose(mine, theirs, rtol=2e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", VARIED)
+def test_no_two_sets_of_conventions_have_the_same_answers(name):
+    exercise = COURSE[name]
+    sets = [[], *every(name)]
+    args = exercise.inputs.draw(exercise.inputs.sizes("largest"), 1)
+    answers = []
+    for changed in sets:
+        given = dict(zip(exercise.inputs.names, args))
+        if TURNED in changed:
+            given["S"] = given["S"].T
+        answers.append(Variant(exercise, changed).reference(*given.values()))
+    for (i, one), (j, other) in combinations(enumerate(answers), 2):
+        same = all(a.shape == b.shape and np.allclose(a, b) for a, b in zip(one, other))
+        assert not same, (sets[i], sets[j])
+
+
+@pytest.mark.parametrize("name", VARIED)
+def test_statement_example_and_reference_are_of_one_piece(name):
+    for changed in every(name):
+        variant = Variant(COURSE[name], changed)
+        assert sum(spec["points"] for _, spec in variant.stages) == POINTS
+        example = variant.spec["example"]
+        args = [variant.inputs.typed(each, example["inputs"][each]) for each in variant.inputs.names]
+        for got, want in zip(variant.reference(*args), example["expects"], strict=True):
+            np.testing.assert_allclose(got, want)
+        stub = variant.stub()
+        assert "YOUR VARIANT" in stub and variant.equation_text == "" and stub.count("NotImplementedError") == 1
+        assert all(line in stub for line in variant.story.split("\n"))
+        assert max(len(line) for line in variant.statement.split("\n")) <= 88
+
+
+def test_a_student_has_the_same_conventions_every_time_and_not_those_of_all_others():
+    declared = conventions(COURSE["linear-2"])
+    students = [f"student-{n}" for n in range(200)]
+    drawn = [tuple(chosen(declared, "linear-2", student)) for student in students]
+    assert drawn == [tuple(chosen(declared, "linear-2", student)) for student in students]
+    counts = {each: drawn.count(each) for each in drawn}
+    assert len(counts) == 15 and () not in counts and max(counts.values()) < 40
+    assert drawn != [tuple(chosen(declared, "linear-9", student)) for student in students]
+    assert chosen(declared, "linear-2", "ada") == [AFTER, LAST]  # today's is tomorrow's
+
+
+def test_an_exercise_without_conventions_stays_as_it_is():
+    assert vary(COURSE["memory-1"], "ada") is COURSE["memory-1"]
+
+
+LOOPS = {
+    (READ,): "S = 0 * np.outer(k[0], v[0])\n    o = np.zeros_like(v)\n    for t in range(len(q)):\n"
+    "        o[t] = q[t] @ S\n        S = np.exp(g[t]) * S + np.outer(k[t], v[t])\n    return o",
+    (AFTER, HALF): "S = 0 * np.outer(k[0], v[0])\n    o = np.zeros_like(v)\n    for t in range(len(q)):\n"
+    "        S = np.exp(g[t]) * (S + np.outer(k[t], v[t]) / 2)\n        o[t] = q[t] @ S\n    return o",
+    (LAST,): "S = 0 * np.outer(k[0], v[0])\n    o = np.zeros_like(v)\n    for t in reversed(range(len(q))):\n"
+    "        S = np.exp(g[t]) * S + np.outer(k[t], v[t])\n        o[t] = q[t] @ S\n    return o",
+}
+
+
+@pytest.mark.parametrize("changed", LOOPS, ids=" and ".join)
+def test_who_follows_their_own_statement_passes(changed, spare):
+    variant = Variant(COURSE["linear-2"], changed)
+    source = f"{HEAD}def decayed_attention(q, k, v, g):\n    {LOOPS[changed]}\n"
+    results = judged(variant, source, spare)
+    assert score(results) == POINTS, [result for result in results if result.found]
+
+
+def test_a_state_turned_round_and_half_of_beta(spare):
+    variant = Variant(COURSE["delta-1"], [BETA, TURNED])
+    body = "e = S @ k - v\n    return 0.5 * np.sum(e**2), S - beta / 2 * np.outer(e, k)"
+    results = judged(variant, f"{HEAD}def sgd_step(S, k, v, beta):\n    {body}\n", spare)
+    assert score(results) == POINTS, [result for result in results if result.found]
+
+
+@pytest.mark.parametrize("name", VARIED)
+def test_a_copied_answer_fails_and_is_told_why(name, spare):
+    """The usual solution, in each student's variant."""
+    told = 0
+    for changed in every(name)[:4]:
+        results = {
+            result.stage: result for result in judged(Variant(COURSE[name], changed), COURSE[name].source, spare)
+        }
+        assert results["example"].found or results["value"].found
+        assert score(list(results.values())) <= POINTS / 2
+        told += PLAIN in results["example"].found + results["value"].found
+    assert told
+
+
+def test_a_neighbour_s_answer_fails_too(spare):
+    source = f"{HEAD}def decayed_attention(q, k, v, g):\n    {LOOPS[READ,]}\n"
+    for changed in ((LAST,), (READ, LAST), (READ, HALF)):
+        results = judged(Variant(COURSE["linear-2"], changed), source, spare)
+        assert {result.stage for result in results if result.found} >= {"value"}
+
+
+def test_what_cannot_be_varied_is_said():
+    exercise = COURSE["memory-1"]
+    exercise.spec["variants"] = ["decay after the writ"]
+    try:
+        with pytest.raises(ConfigError, match="did you mean decay after the write"):
+            conventions(exercise)
+        exercise.spec["variants"] = [HALF]
+        with pytest.raises(ConfigError, match="what varies is a recurrence"):
+            conventions(exercise)
+    finally:
+        del exercise.spec["variants"]
