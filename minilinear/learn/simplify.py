@@ -38,6 +38,7 @@ def simplest(inputs: Inputs, test: Callable[[Arrays], None], found: Wrong) -> Wr
                 _plainer(inputs, search)
     except Ended:
         pass  # the process is gone: what was found stands
+    search.best.first = found
     return search.best
 
 

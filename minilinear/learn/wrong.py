@@ -14,6 +14,8 @@ class Wrong(Exception):
         kind: in a word, so that a smaller counter-example can be known to be of the same kind.
         inputs, layout: the inputs that show it, and how they lay in memory.
         got, want: the two arrays to draw side by side.
+        results: all that the function returned for these inputs.
+        first: the finding as it was before its inputs were made small.
     """
 
     def __init__(
@@ -24,6 +26,8 @@ class Wrong(Exception):
         layout: str = "C",
         got: np.ndarray | None = None,
         want: np.ndarray | None = None,
+        results: Sequence[np.ndarray] = (),
     ) -> None:
         super().__init__(words)
+        self.results, self.first = list(results), self
         self.kind, self.inputs, self.layout, self.got, self.want = kind, list(inputs), layout, got, want
