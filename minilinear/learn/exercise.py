@@ -2,7 +2,7 @@
 
 exercise.toml   what it is, its inputs, its stages with points, its known mistakes
 statement.md    what the learner reads; it is also the docstring of the stub
-solution.py     the reference, where no function of the library is small enough to be it
+solution.py     the reference, where no function of the library is small enough to be it; of a kernel, solution.cu
 harness.py      harness(learner, *inputs), where the learner's file is used otherwise than by one call
 checks.py       trusted: library(*inputs), inputs(dims, rng), forward(*inputs), law_<name>(...)
 """
@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigError, explain
+from . import kernel_text
 from .inputs import Arrays, Inputs
 from .laws import LAWS
 from .stub import as_docstring, cut, find
@@ -100,6 +101,9 @@ class Exercise:
         self.file = self.folder.name + MODES[self.mode]
         self.target: str = spec.get("target", "solution.py:answers")
         where, _, self.name = self.target.partition(":")
+        if self.mode == "kernel":
+            language = kernel_text.language(self.folder)
+            where, self.file = f"solution{language}", self.folder.name + language
         self.own = _text(self.folder / where) if where.endswith((".py", ".cu")) else _source(where)
         self.source: str = f"{earlier.source.rstrip()}\n\n\n{self.own}" if earlier else self.own
         self.harness = _text(self.folder / "harness.py") if (self.folder / "harness.py").exists() else ""
@@ -133,18 +137,19 @@ class Exercise:
         said = "".join(self.statement.split())
         new = any("".join(part.split()) not in said for part in self.equation_text.split(",  "))
         equation = f"\n\n    {self.equation_text}" if new else ""
-        return f"{self.title} ({self.id})\n\n{self.statement}{equation}"
+        python = kernel_text.IN_PYTHON if self.mode == "kernel" and self.file.endswith(".py") else ""
+        return f"{self.title} ({self.id})\n\n{self.statement}{equation}{python}"
 
     def stub(self, before: str = "") -> str:
         """The file that the learner opens; `before` is the learner's own file of the exercise it builds on."""
         if self.mode == "predict":
             asked = [{"name": q["name"], "question": q["ask"], "answer": None} for q in self.spec["question"]]
             return json.dumps(asked, indent=2, ensure_ascii=False) + "\n"
-        if self.mode == "bug":
-            wrong = next(w for w in self.wrong if w["name"] == self.spec["bug"])
-            text, _ = self.cut(self._changed(self.own, wrong), nothing=True)
-        else:
-            text, _ = self.cut(self.own)
+        bug = next((wrong for wrong in self.wrong if wrong["name"] == self.spec.get("bug")), None)
+        source = self._changed(self.own, bug) if bug else self.own
+        if self.file.endswith(".cu"):
+            return kernel_text.stub(source, self.name, self.id, self.docstring, whole=bug is not None)
+        text, _ = self.cut(source, nothing=bug is not None)
         if not self.earlier:
             return text
         before = before or self.earlier.source
@@ -181,11 +186,13 @@ class Exercise:
 
     @property
     def wrong(self) -> list[dict[str, Any]]:
-        return self.spec.get("wrong", [])
+        known = self.spec.get("wrong", [])
+        python = self.mode == "kernel" and self.file.endswith(".py")
+        return [wrong for wrong in known if "python" in wrong] if python else known
 
     @cached_property
     def reference(self) -> Callable[..., tuple]:
-        return self.function(self.source)
+        return on_copies(self.checks["library"]) if self.mode == "kernel" else self.function(self.source)
 
     def function(self, source: str) -> Callable[..., tuple]:
         """The function of a trusted source, used as the learner's is: on copies, its results always a tuple."""
@@ -195,25 +202,20 @@ class Exercise:
         if self.harness:
             harness = _run(self.harness, self.folder / "harness.py")["harness"]
             call = lambda *args: harness(module, *args)
-
-        def on_copies(*args: np.ndarray) -> tuple:
-            result = call(*(a.item() if a.ndim == 0 else a.copy() for a in args))
-            return tuple(np.asarray(r) for r in (result if isinstance(result, tuple) else (result,)))
-
-        return on_copies
+        return on_copies(call)
 
     def variant(self, wrong: dict[str, Any]) -> str:
         """The whole file of a known mistake: a text of its own, or the reference with one text replaced."""
         if self.mode == "predict":
             return self.predicted(wrong["answers"])
-        if "file" in wrong:
-            own = _text(self.folder / wrong["file"])
-            return f"{self.earlier.source.rstrip()}\n\n\n{own}" if self.earlier else own
         changed = self._changed(self.own, wrong)
         return f"{self.earlier.source.rstrip()}\n\n\n{changed}" if self.earlier else changed
 
     def _changed(self, source: str, wrong: dict[str, Any]) -> str:
         """`source` with the one text that reads `replace` put to `by`; everything else stays, comments included."""
+        if self.mode == "kernel":
+            read = lambda name: _text(self.folder / name)
+            return kernel_text.changed(source, wrong, Path(self.file).suffix, read, self.id)
         if "file" in wrong:
             return _text(self.folder / wrong["file"])
         node = find(ast.parse(source), wrong["replace"], f"{self.id}, {wrong['name']!r}")
@@ -227,6 +229,16 @@ class Exercise:
     def mistakes(self) -> list[tuple[dict[str, Any], Callable[..., tuple]]]:
         """Each known mistake with its function, for a mode in which there is one."""
         return [(wrong, self.function(self.variant(wrong))) for wrong in self.wrong]
+
+
+def on_copies(call: Callable[..., Any]) -> Callable[..., tuple]:
+    """A function used as the learner's is: on copies, its results always a tuple."""
+
+    def called(*args: np.ndarray) -> tuple:
+        result = call(*(a.item() if a.ndim == 0 else a.copy() for a in args))
+        return tuple(np.asarray(r) for r in (result if isinstance(result, tuple) else (result,)))
+
+    return called
 
 
 def stage_name(name: str, spec: dict[str, Any]) -> str:

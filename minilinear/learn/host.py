@@ -66,6 +66,9 @@ class Child:
     """
 
     file = ""  # what the learner's file is called in tracebacks
+    wall = WALL  # seconds that an answer may take at most
+    starting = 30.0  # seconds until it must have greeted
+    kept: tuple[str, ...] = KEPT  # variables of the environment that go down
     limits: int | None = None  # how many limits of the kernel hold: 5 or 6 on Linux, none on Windows
 
     def __init__(self, user: int | None = None) -> None:
@@ -77,18 +80,14 @@ class Child:
             other["creationflags"] = subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP  # type: ignore[attr-defined]
         else:
             other["start_new_session"] = True  # Ctrl-C stays ours, and killpg reaches all of its processes
-        # In a virtual environment of Windows python.exe is a launcher, whose child would escape the watch.
-        python = sys._base_executable if WINDOWS else sys.executable  # type: ignore[attr-defined]
-        paths = [os.path.dirname(os.path.dirname(np.__file__)), os.path.dirname(os.path.abspath(__file__))]
         self.process = psutil.Popen(
-            [python, "-I", "-S", "-u", "-X", "utf8", "-c", START, *paths]
-            + [str(CPU), str(MEMORY), "0" if user is None else "2", str(user or 0)],
+            self.command("0" if user is None else "2", str(user or 0)),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             bufsize=0,
             cwd=self.home,
-            env={key: os.environ[key] for key in KEPT if key in os.environ} | ONE_THREAD,  # nothing secret goes down
+            env={key: os.environ[key] for key in self.kept if key in os.environ} | ONE_THREAD,  # nothing secret
             **other,
         )
         self.replies: queue.Queue[wire.Frame | None] = queue.Queue()
@@ -100,12 +99,19 @@ class Child:
         for work in (self._read, self._drain, self._watch):
             threading.Thread(target=work, daemon=True).start()
 
+    def command(self, threads: str, user: str) -> list[str]:
+        """What is started. `threads` is the limit on them, `user` whom it becomes; "0": none, nobody else."""
+        # In a virtual environment of Windows python.exe is a launcher, whose child would escape the watch.
+        python = sys._base_executable if WINDOWS else sys.executable  # type: ignore[attr-defined]
+        paths = [os.path.dirname(os.path.dirname(np.__file__)), os.path.dirname(os.path.abspath(__file__))]
+        return [python, "-I", "-S", "-u", "-X", "utf8", "-c", START, *paths, str(CPU), str(MEMORY), threads, user]
+
     def ready(self) -> Child:
         """Wait for the greeting, once. A child that cannot start is our fault, and is said so."""
         if self.limits is not None:
             return self
         try:
-            hello = self.replies.get(timeout=30)
+            hello = self.replies.get(timeout=self.starting)
         except queue.Empty:
             hello = None
         if not hello:
@@ -121,7 +127,7 @@ class Child:
         """
         if self.end:
             raise self.end
-        wall = max(min(wall, WALL), 0.01)
+        wall = max(min(wall, self.wall), 0.01)
         name = secrets.randbits(50)
         self.deadline = time.monotonic() + wall + 0.3  # the child's own watchdog is first: it knows the line
         self.busy.set()
@@ -236,33 +242,42 @@ class Spare:
     """One child in waiting: `take` hands it out, `give_back` spawns the next once the verdict is on the screen.
 
     Args:
-        user: as for Child.
+        user: as for Child. kind: of child.
     """
 
-    def __init__(self, user: int | None = None) -> None:
+    def __init__(self, user: int | None = None, kind: type[Child] = Child) -> None:
         for old in glob.glob(os.path.join(tempfile.gettempdir(), "minilinear-*-*")):  # of a judge that was killed
             owner = old.split("-")[-2]
             if owner.isdigit() and not psutil.pid_exists(int(owner)):
                 shutil.rmtree(old, ignore_errors=True)
-        self.user = user
-        self.child: Child | None = Child(user)
+        self.user, self.kind = user, kind
+        self.child: Child | None = kind(user)
+        self.others: dict[type[Child], Spare] = {}
+
+    def of(self, kind: type[Child]) -> Spare:
+        """The spare of another kind of child, in waiting from the first call on."""
+        if kind not in self.others:
+            self.others[kind] = type(self)(self.user, kind)
+        return self.others[kind]
 
     def take(self) -> Child:
         child, self.child = self.child, None
         if child is None or child.process.poll() is not None:  # it died while waiting: not the learner's fault
-            child = Child(self.user)
+            child = self.kind(self.user)
         return child.ready()
 
     def give_back(self, child: Child) -> None:
         """A child is used for one file: end it, and start the next."""
         child.kill()
-        self.child = self.child or Child(self.user)
+        self.child = self.child or self.kind(self.user)
 
     def close(self) -> None:
         """End the child in waiting."""
         if self.child:
             self.child.kill()
             self.child = None
+        for other in self.others.values():
+            other.close()
 
     def __enter__(self) -> Spare:
         return self

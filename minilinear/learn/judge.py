@@ -3,7 +3,7 @@
     for result in Judge(exercise, spare, source).run():
         print(result.stage, result.points, result.found or "passed")
 
-How a file is tried depends on the exercise's mode; the table MODES has one kind of attempt for each.
+How a file is tried depends on the exercise's mode: `attempt` has one kind of attempt for each.
 """
 
 from __future__ import annotations
@@ -59,6 +59,15 @@ MODES: dict[str, type[Attempt]] = {
 }
 
 
+def attempt(mode: str) -> type[Attempt]:
+    """What tries a file of this mode. The simulator is loaded for kernels only."""
+    if mode != "kernel":
+        return MODES[mode]
+    from .kernels import Kernel
+
+    return Kernel
+
+
 @dataclass
 class Result:
     """What one stage found.
@@ -108,7 +117,7 @@ class Judge:
     ) -> None:
         self.exercise, self.source = exercise, source
         until = time.monotonic() + seconds
-        self.attempt = MODES[exercise.mode](exercise, spare, source, seed, examples, until)
+        self.attempt = attempt(exercise.mode)(exercise, spare, source, seed, examples, until)
 
     def run(self, stop: bool = True) -> Iterator[Result]:
         """Each stage's result; with `stop`, up to the first that fails.

@@ -1,0 +1,15 @@
+extern "C" __global__ void delta(const float *q, const float *k, const float *v, const float *beta, float *o, int T,
+                                 int K, int V)
+{
+    const int column = blockIdx.x * blockDim.x + threadIdx.x;
+    if (column >= V) return;
+    float S[8] = {};
+    for (int t = 0; t < T; t++) {
+        float read = 0;
+        for (int i = 0; i < K; i++) {
+            S[i] += beta[t] * k[t * K + i] * (v[t * V + column] - S[i] * k[t * K + i]);
+            read += S[i] * q[t * K + i];
+        }
+        o[t * V + column] = read;
+    }
+}
