@@ -332,7 +332,7 @@ def _run(compiler: tuple[str, ...], arguments: Iterable[str]) -> None:
 
 
 def _link(compiler: tuple[str, ...], inputs: list[str], work: Path, final: Path) -> None:
-    # A kernel may have the name of a function of the C library, step or index, and is meant all the same: -Bsymbolic.
+    # With -Bsymbolic a kernel is meant even if a function of the C library has its name, as `step` has.
     shared = ["-dynamiclib", "-install_name", str(final)] if MAC else ["-shared", "-Wl,--no-undefined,-Bsymbolic"]
     _run(compiler, [*compiler[1:], *shared, "-o", str(work / "library.so"), *inputs, "-pthread"])
 

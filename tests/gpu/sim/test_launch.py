@@ -276,3 +276,11 @@ program.launch("alone", 1, 1, [y])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert done.stdout == "stopped True\n", done.stderr
+
+
+@pytest.mark.parametrize("name", ["step", "advance", "send"])
+def test_a_kernel_may_have_the_name_of_a_function_of_the_c_library(name):
+    text = f'extern "C" __global__ void {name}(float* y) {{ y[threadIdx.x] = 1; }}'
+    y = np.zeros(4, np.float32)
+    assert not sim.run(text, name, 1, 4, [y]).findings
+    np.testing.assert_array_equal(y, 1)
