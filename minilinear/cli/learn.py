@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import threading
@@ -155,7 +156,13 @@ def init(
 
 
 @learn.command()
-def run(name: Id = None, course: CourseFolder = None, workspace: WorkspaceFolder = None, plain: Plain = False) -> None:
+def run(
+    name: Id = None,
+    long: Annotated[bool, typer.Option("--long", help="Then the long run that a capstone describes.")] = False,
+    course: CourseFolder = None,
+    workspace: WorkspaceFolder = None,
+    plain: Plain = False,
+) -> None:
     """Check one exercise, once. Exit code 1 if it does not pass."""
     console, found = make_console(plain=plain), _found(course, workspace)
     exercise = found.exercise(name)
@@ -165,6 +172,24 @@ def run(name: Id = None, course: CourseFolder = None, workspace: WorkspaceFolder
     if not show.passed(results):
         raise typer.Exit(1)
     _write(console, show.after(exercise, found.next(exercise.id)))
+    if long:
+        _long_run(console, found, exercise, plain)
+
+
+def _long_run(console: Console, found: Workspace, exercise: Exercise, plain: bool) -> None:
+    """The command of a capstone, in the workspace, where `learn use` has its effect; it shows its own progress."""
+    if "long" not in exercise.spec:
+        having = ", ".join(name for name, each in found.course.exercises.items() if "long" in each.spec)
+        raise ConfigError(
+            explain("--long is for an exercise with a long run.", got=exercise.id, fix=having or "none has")
+        )
+    _, *command = exercise.spec["long"]["command"]
+    say(console, f"minilinear {' '.join(command)}")
+    say(console, f"What to expect: {exercise.spec['long']['expect']}")
+    start = [sys.executable, "-c", "from minilinear.cli import main; main()"]
+    ended = subprocess.run([*start, *command, *["--plain"] * plain], cwd=found.folder)
+    if ended.returncode:
+        raise typer.Exit(ended.returncode)
 
 
 def _checked(

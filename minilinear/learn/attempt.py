@@ -66,8 +66,10 @@ class Fill:
         self.start()
 
     def start(self) -> None:
+        began = time.monotonic()
         self.close()
         self.child = self.spare.take()
+        self.until += time.monotonic() - began  # waiting for a process is not the learner's time
         self.child.file = self.ex.file
         implementations = self.ex.implementations if self.ex.mode == "property" else ""
         head, _ = self.child.ask(

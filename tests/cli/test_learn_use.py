@@ -72,3 +72,9 @@ def test_a_file_that_has_not_passed_or_has_changed_is_not_used(workspace, run):
     assert "yours" not in json.loads(run(*RUN)[1])
     code, _, err = run("learn", "use", "memory-1")
     assert code == 2 and "one of linear-1" in err
+
+
+def test_a_long_run_is_for_exercises_that_have_one(workspace, run):
+    passed(workspace, "start-1")
+    code, _, err = run("learn", "run", "start-1", "--long")
+    assert code == 2 and "capstone-1" in err
