@@ -30,7 +30,7 @@ SECTIONS: dict[str, Callable[[Processor, Record], Iterable[Item]]] = {
     "compile": lambda place, record: compiled.items(place),
     "correct": lambda place, record: correct.items(place),
     "time": lambda place, record: timed.items(place, record.data["sections"].get("ceilings", {})),
-    "train": lambda place, record: trained.items(place),
+    "train": lambda place, record: trained.items(place, record.data["sections"]),
 }
 
 

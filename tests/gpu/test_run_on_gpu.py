@@ -330,6 +330,21 @@ def test_a_peer_that_is_not_there_says_why(place, monkeypatch):
     assert trained.beside_torch(place, "softmax") == {"skipped": "no torch that sees a GPU"}
 
 
+@pytest.mark.parametrize(
+    ("times", "up_to", "since"),
+    [
+        ({16: 0.1, 64: 0.9, 128: 2.0, 256: 5.0}, 64, 128),
+        ({16: 2.0, 64: 0.5}, 64, None),
+        ({16: 1.5}, None, 16),
+        ({}, None, None),
+    ],
+)
+def test_where_a_gpu_begins_to_help(times, up_to, since):
+    found = {f"width {D}": {"times_as_fast": faster} for D, faster in times.items()} | {"text fp32": {"step_s": 1.0}}
+    found["width 512"] = {"ok": False, "error": "no memory"}
+    assert trained.faster_from(found) == {"processor_up_to": up_to, "kernels_from": since}
+
+
 def test_memory_of_a_model_is_not_that_of_what_ran_before(place, monkeypatch):
     order, start = [], trained.started
     monkeypatch.setattr(place, "forget", lambda: order.append("forgotten"))

@@ -5,7 +5,7 @@ same one in torch, in turns; and where speed begins.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -36,7 +36,7 @@ PEERS = {
 MIXERS = ("linear", "gla", "mamba2", "delta_net", "gated_delta_net", "delta_product", "kda", "softmax")
 
 
-def items(place: Processor) -> Iterator[Item]:
+def items(place: Processor, sections: Mapping[str, Any]) -> Iterator[Item]:
     for mixer in MIXERS:
         yield f"losses {mixer}", lambda mixer=mixer: losses(place, mixer)  # type: ignore[misc]
     yield "losses of a graph", lambda: losses(place, "gated_delta_net", graph=True)
@@ -51,6 +51,7 @@ def items(place: Processor) -> Iterator[Item]:
         yield f"torch {mixer}", lambda mixer=mixer: beside_torch(place, mixer)  # type: ignore[misc]
     for D in (16, 64, 128, 256, 512, 768) if place.full_size else (16,):
         yield f"width {D}", lambda D=D: width(place, D)  # type: ignore[misc]
+    yield "faster from", lambda: faster_from(sections["train"])
 
 
 def losses(place: Processor, mixer: str, *, graph: bool = False, **training: Any) -> dict[str, Any]:
@@ -195,6 +196,13 @@ def width(place: Processor, D: int) -> dict[str, Any]:
             where = place if name == place.name else Processor()
             seconds[name] = step_seconds(where, started(where, made, changes, batch=8 if place.full_size else 1), 3)
     return {"step_s": seconds, "times_as_fast": seconds["numpy"] / seconds[place.name]}
+
+
+def faster_from(found: Mapping[str, Any]) -> dict[str, Any]:
+    """The largest width at which the processor was the faster one, and the next, from which on the kernels were."""
+    times = {int(name[6:]): each["times_as_fast"] for name, each in found.items() if "times_as_fast" in each}
+    slower = max((D for D, faster in times.items() if faster < 1), default=0)
+    return {"processor_up_to": slower or None, "kernels_from": min((D for D in times if slower < D), default=None)}
 
 
 def memory(place: Any) -> dict[str, Any]:
