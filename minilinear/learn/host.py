@@ -29,6 +29,7 @@ import psutil
 from .isolated import wire
 
 WALL, CPU, MEMORY = 1.5, 20, 512 << 20  # seconds of a call, seconds of a child, bytes
+THREADS = 4  # of a child that is a user of its own: its own, the watchdog's, and those of the last calls, still ending
 MOST_PRINTED = 1 << 16  # bytes
 KEPT = ("PATH", "SYSTEMROOT", "WINDIR", "TEMP", "TMP", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 ONE_THREAD = dict.fromkeys(
@@ -81,7 +82,7 @@ class Child:
         else:
             other["start_new_session"] = True  # Ctrl-C stays ours, and killpg reaches all of its processes
         self.process = psutil.Popen(
-            self.command("0" if user is None else "2", str(user or 0)),
+            self.command("0" if user is None else str(THREADS), str(user or 0)),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
