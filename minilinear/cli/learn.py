@@ -35,7 +35,7 @@ from .doctor import Finding
 from .learn_instructor import register
 from .learn_use import unuse, use
 
-learn = typer.Typer(invoke_without_command=True, help="The course: exercises that are checked each time you save.")
+learn = typer.Typer(invoke_without_command=True)
 
 learn.command()(use)
 learn.command()(unuse)
