@@ -84,6 +84,9 @@ def _watch(
     terminal, or with --plain, the same as words.
     """
     if context.invoked_subcommand is not None:
+        if poll or course or workspace or plain:
+            verb = context.invoked_subcommand
+            raise ConfigError(explain("Options stand behind the command.", fix=f"{COMMAND} {verb} --workspace DIR"))
         return
     console = make_console(plain=plain)
     folder = workspace or Workspace.find(Path.cwd())
@@ -263,12 +266,12 @@ def debug(
     last = results[-1]
     if not last.found:
         return
-    if not last.call or not exercise.file.endswith(".py"):
+    if not last.call.startswith("import"):  # a file that cannot be read, a prediction, a kernel, a property
         say(console, "There is no call to stop at: what is said above is all there is.")
         raise typer.Exit(1)
     say(console)
     say(console, "The debugger: n next line, p NAME prints, c goes on, q quits.")
-    debugger(last.call, found.folder)
+    debugger(last.call, exercise.name, found.folder)
 
 
 @learn.command()

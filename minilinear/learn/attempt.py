@@ -270,8 +270,8 @@ class Fill:
         if not wrong.inputs:
             return "", "", ""
         call, few = "", sum(a.size for a in wrong.inputs) <= MOST_SHOWN  # else the law's own message has to do
-        if few and not self.ex.harness and self.ex.mode != "property":
-            call = self.ex.inputs.call(wrong.inputs, self.ex.folder.name, self.ex.name, wrong.layout)
+        if few and self.ex.mode != "property":
+            call = self.ex.inputs.call(wrong.inputs, self.ex.folder.name, self.ex.name, wrong.layout, self.ex.harness)
         elif few:  # no call of theirs: the inputs alone
             call = "\n".join(
                 f"{name} = {as_text(a)}" for name, a in zip(self.ex.inputs.names, wrong.inputs, strict=True)

@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 import psutil
 
+from ..errors import RunError, explain
 from .isolated import wire
 
 WALL, CPU, MEMORY = 1.5, 20, 512 << 20  # seconds of a call, seconds of a child, bytes
@@ -116,7 +117,8 @@ class Child:
         except queue.Empty:
             hello = None
         if not hello:
-            raise RuntimeError(f"the exercise process did not start:\n{self.printed.decode(errors='replace')}")
+            got = self.printed.decode(errors="replace").strip()[-500:] or "no answer"
+            raise RunError(explain("The process for exercises did not start.", got=got, fix="minilinear learn doctor"))
         self.limits = hello[0]["line"]
         return self
 

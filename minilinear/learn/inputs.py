@@ -111,8 +111,11 @@ class Inputs:
         values = (0, 1, -1) if spec.get("dtype") == "int" else (0, 1, -1, 0.5)
         return [x for x in values if spec.get("low", -2) <= x <= spec.get("high", 2)]
 
-    def call(self, args: Arrays, module: str, function: str, layout: str = "C") -> str:
+    def call(self, args: Arrays, module: str, function: str, layout: str = "C", harness: str = "") -> str:
         """Python text that shows these inputs when it is pasted in the folder of the learner's file."""
+        if harness:  # the learner's function is used by another one, which comes along
+            listed = "\n    ".join(f"{as_text(a, layout)},  # {name}" for name, a in zip(self.names, args, strict=True))
+            return f"import {module} as learner\n{harness.strip()}\n\n\nprint(harness(\n    learner,\n    {listed}\n))"
         values = [f"{name}={as_text(a, layout)}" for name, a in zip(self.names, args, strict=True)]
         listed = ",\n    ".join(values)
         return f"import numpy as np\nfrom {module} import {function}\n\nprint({function}(\n    {listed},\n))"

@@ -85,7 +85,7 @@ def heading(exercise: Exercise) -> Line:
     """Its id and title, how long and how hard."""
     hard = f"difficulty {exercise.difficulty} of 5"
     route = "" if exercise.route == "core" else ", elective"
-    return Line(f"{exercise.id}  {exercise.title}  ({exercise.minutes} minutes, {hard}{route})", "bold")
+    return Line(f"{exercise.id}  {exercise.title}  ({hours(exercise.minutes)}, {hard}{route})", "bold")
 
 
 def statement(exercise: Exercise) -> Iterator[Line]:
@@ -213,8 +213,10 @@ def overview(workspace: Workspace, words: Iterable[str] = (), route: str = "all"
         yield Line(f"no exercise has {' and '.join(map(repr, wanted))} in it")
         return
     done = sum(progress.done(exercise.id) for exercise in shown)
-    left = sum(exercise.minutes for exercise in shown if not progress.done(exercise.id))
-    yield Line(f"{done} of {len(shown)} done; about {hours(left)} left")
+    left = [exercise for exercise in shown if not progress.done(exercise.id)]
+    core, all = (sum(e.minutes for e in left if e.route in routes) for routes in (("core",), ("core", "elective")))
+    of_all = "" if core == all else f", {hours(all)} with what is elective"
+    yield Line(f"{done} of {len(shown)} done; left: about {hours(core)}{of_all}")
 
 
 def _has(exercise: Exercise, words: list[str]) -> bool:

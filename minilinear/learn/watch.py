@@ -54,14 +54,16 @@ class Session:
             pass  # the first check loads what all others need: now, while the learner reads
         self._check()
         self.write(Line())
-        self.write(Line(f"watching {self.workspace.folder}. Save a file and it is checked. {HELP}.", "dim"))
+        self.write(Line(f"watching {self.workspace.folder}: save a file and it is checked", "dim"))
+        self.write(Line(HELP, "dim"))
 
-    def saved(self, names: set[str]) -> None:
-        """Some files have changed. One of another exercise makes that the current one."""
+    def saved(self, names: set[str] | None) -> None:
+        """Some files may have changed; None: any. A change in one of another exercise makes that the current one."""
         for exercise in self.workspace.course.exercises.values():
-            if exercise.file in names:
+            seen = self.seen.get(exercise.id)
+            if (names is None or exercise.file in names) and self.workspace.text(exercise) != seen:
                 text = settled(self.workspace.path(exercise))
-                if text is not None and text != self.seen.get(exercise.id):
+                if text not in (None, seen):
                     self.seen[exercise.id] = text
                     self.exercise = exercise
                     self._check()
@@ -148,20 +150,22 @@ def loop(session: Session, *, poll: bool = False, keys: bool = False) -> None:
 
     Args:
         session: what to do.
-        poll: look at the files ten times a second: where the system tells of no changes, as on some network disks.
+        poll: look at all files again and again: where the system tells of no changes, as on some network disks.
         keys: a key acts at once; else words, each with Enter.
     """
     events: queue.Queue[Event] = queue.Queue()
     stop = threading.Event()
-    watcher = threading.Thread(target=_watch, args=(session.workspace.folder, events.put, stop, poll), daemon=True)
-    watcher.start()
+    watcher = threading.Thread(target=_watch, args=(session.workspace.folder, events.put, stop), daemon=True)
+    if not poll:
+        watcher.start()
     try:
         with _keyboard(events.put, keys):
             session.begin()
             while True:
                 try:
                     kind, what = events.get(timeout=0.2)  # a wait without an end cannot be interrupted on Windows
-                except queue.Empty:
+                except queue.Empty:  # two saves at once may be told as one: what is being worked on is read in any case
+                    session.saved(None if poll else {session.exercise.file})
                     continue
                 if kind == "saved":
                     session.saved(what)
@@ -171,7 +175,8 @@ def loop(session: Session, *, poll: bool = False, keys: bool = False) -> None:
                     return
     finally:
         stop.set()
-        watcher.join(2)
+        if watcher.is_alive():
+            watcher.join(2)
 
 
 def settled(path: Path) -> str | None:
@@ -188,7 +193,7 @@ def settled(path: Path) -> str | None:
     return text
 
 
-def _watch(folder: Path, put: Callable[[Event], None], stop: threading.Event, poll: bool) -> None:
+def _watch(folder: Path, put: Callable[[Event], None], stop: threading.Event) -> None:
     ready = False
     try:
         for changes in watch(
@@ -197,16 +202,14 @@ def _watch(folder: Path, put: Callable[[Event], None], stop: threading.Event, po
             debounce=100,
             recursive=False,
             stop_event=stop,
-            force_polling=poll or None,
-            poll_delay_ms=100,
             rust_timeout=100,
             yield_on_timeout=True,
             raise_interrupt=False,
         ):
-            if changes:
+            if not ready:  # from here on nothing is missed: what was saved before is looked for once
+                put(("saved", None))
+            elif changes:
                 put(("saved", {Path(path).name for _, path in changes}))
-            elif not ready:  # from here on nothing is missed: what was saved before is looked for once
-                put(("saved", {path.name for path in folder.iterdir()}))
             ready = True
     except Exception as reason:  # of the system's watch: the main thread tells it
         put(("failed", reason))

@@ -168,6 +168,7 @@ def test_doctor(learn, folder):
         (("run", "--workspace", "nowhere"), 2, "no workspace"),
         (("run", "--course", "nowhere"), 2, "course.toml"),
         (("check-all", "--jobs", "0"), 2, "jobs"),
+        (("--plain", "run"), 2, "behind the command"),
     ],
 )
 def test_wrong_usage(learn, folder, arguments, code, words):
