@@ -6,8 +6,10 @@ Every stage raises Wrong at what it finds. It decides from arrays that came back
 from __future__ import annotations
 
 import ast
+import tempfile
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -186,7 +188,9 @@ class Fill:
         """Hypothesis draws dimensions and a seed; a counter-example is made small by `simplest`, which is faster."""
         from hypothesis import HealthCheck, Phase, given, seed, settings  # 0.3 s that no other command waits for
         from hypothesis import strategies as st
+        from hypothesis.configuration import set_hypothesis_home_dir
 
+        set_hypothesis_home_dir(Path(tempfile.gettempdir()) / "hypothesis-of-minilinear")  # not the learner's folder
         found: list[Wrong] = []
 
         def compare(args: Arrays) -> None:

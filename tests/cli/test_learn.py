@@ -70,6 +70,7 @@ def test_run_says_pass_and_fail_by_its_exit_code(learn, folder):
     text = said(learn(folder, "run", "first-1"))
     assert "PASSED" in text and "next: first-2" in text
     assert "first-2" in said(learn(folder, "run"), 1)  # the next one is the current one
+    assert not [path.name for path in folder.iterdir() if path.is_dir()]  # nobody else writes there
 
 
 def test_the_printed_call_runs_as_pasted(learn, folder):
@@ -131,17 +132,27 @@ def test_debug_stops_at_the_counter_example(learn, folder):
     assert "no call to stop at" in said(learn(folder, "debug", "first-1"), 1)
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_check_all_checks_what_was_begun(learn, folder, jobs):
+ELEVEN = '[{"name": "sum", "question": "", "answer": 11}]'
+
+
+def test_check_all_checks_what_was_begun(learn, folder):
     assert "0 of 0 begun pass; 3 are not begun" in said(learn(folder, "check-all"))
     (folder / "first_1.py").write_text(RIGHT)
-    (folder / "second_1.json").write_text('[{"name": "sum", "question": "", "answer": 11}]')
-    text = said(learn(folder, "check-all", "--jobs", jobs), 1)
-    assert "PASSED  first-1" in text and "not yet  second-1" in text and "1 of 2 begun pass; 1 are not begun" in text
-    (folder / "second_1.json").write_text('[{"name": "sum", "question": "", "answer": 2}]')
-    assert "2 of 2" in said(learn(folder, "check-all", "--jobs", jobs))
+    (folder / "second_1.json").write_text(ELEVEN)
+    text = said(learn(folder, "check-all", "--jobs", 1), 1)
+    assert "PASSED  first-1" in text and "1 of 2 begun pass; 1 are not begun" in text
+    assert "not yet  second-1, 0 of 10 points  sum: What is 1 + 1?" in text
+    (folder / "second_1.json").write_text(ELEVEN.replace("11", "2"))
+    assert "2 of 2" in said(learn(folder, "check-all", "--jobs", 1))
     states = [row["state"] for row in json.loads(said(learn(folder, "report", "--json")))["exercises"]]
     assert states == ["passed", "new", "passed"]
+
+
+def test_check_all_side_by_side_says_the_same(learn, folder):
+    (folder / "first_1.py").write_text(RIGHT)
+    (folder / "second_1.json").write_text(ELEVEN)
+    text = said(learn(folder, "check-all", "--jobs", 2), 1)
+    assert "PASSED  first-1" in text and "1 of 2 begun pass; 1 are not begun" in text
 
 
 def test_report_as_a_table(learn, folder):
