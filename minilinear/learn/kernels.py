@@ -45,6 +45,7 @@ import numpy as np
 from ..errors import BackendError, CompileError, LaunchError
 from ..gpu.sim import symbols
 from ..gpu.sim.compile import find_compiler
+from ..gpu.sim.findings import KINDS
 from ..gpu.source import Parameter, signatures
 from . import kernel_text
 from .attempt import MOST_TEXT, Fill
@@ -254,6 +255,9 @@ class Kernel(Fill):
 
     def words(self, finding: dict[str, Any]) -> str:
         """A finding with the learner's lines: > where it was seen, + the other end of a race."""
+        if finding["kind"] == "missing-syncwarp" and "warp" not in [*self.ex.introduces, *self.ex.uses]:
+            told = finding["words"].replace("same warp", "same block").replace("__syncwarp", "__syncthreads")
+            finding = finding | {"kind": "race-in-block", "words": told, "hint": KINDS["race-in-block"]}  # true as well
         lines, marks = self.source.split("\n"), {finding["line"]: ">", finding["other"]: "+"}
         marks[finding["line"]] = ">"
         shown = [f" {marks[n]} {n:3d} | {lines[n - 1]}" for n in sorted(marks) if 0 < n <= len(lines)]
@@ -269,7 +273,7 @@ class Kernel(Fill):
                 differ = np.argwhere(~np.isclose(g, w, rtol=rtol, atol=rtol, equal_nan=False))
                 at = ", ".join(map(str, differ[0])) if len(differ) else ""
                 nan = " (nan: never written)" if len(differ) and np.isnan(g[tuple(differ[0])]) else ""
-                self.found(args, Wrong("value", f"the values differ, first at [{at}]{nan}", args, "C", g, w))
+                self.found(args, Wrong("value", f"the values differ, first at [{at}]{nan}", args, "C", g, w, got))
 
     def example(self, spec: dict[str, Any]) -> None:
         try:
@@ -340,21 +344,25 @@ class Kernel(Fill):
 
     def known(self, wrong: Wrong) -> str:
         """What the author says of a mistake with this very answer, or this very finding; nothing where two have it."""
-        right, says = self.ex.reference(*wrong.inputs), set()
-        until = time.monotonic() + KNOWING
-        mine = [alike(finding) for finding in self.report["findings"][:1]]
+        says, until = set(), time.monotonic() + KNOWING
         for mistake in self.ex.wrong:
             if time.monotonic() > until:  # not all are compiled yet, so none can be named for sure
                 return ""
-            outputs, report = trusted(self.ex, self.ex.variant(mistake), self.plan.arrays(wrong.inputs))
-            if wrong.want is None:
-                matches = bool(mine) and mine == [alike(finding) for finding in report["findings"][:1]]
+            source = self.ex.variant(mistake)
+            if wrong.results:
+                matches = self.gives(source, wrong) and self.gives(source, wrong.first)
             else:
-                pairs = zip(outputs, right, strict=False)
-                matches = any(same(out, wrong.got) and not close(out, true) for out, true in pairs)
+                _, report = trusted(self.ex, source, self.plan.arrays(wrong.inputs))
+                theirs, mine = ([alike(f) for f in each["findings"][:1]] for each in (report, self.report))
+                matches = bool(mine) and mine == theirs
             if matches:
                 says.add(str(mistake["says"]))
         return says.pop() if len(says) == 1 else ""
+
+    def gives(self, source: str, wrong: Wrong) -> bool:
+        """Whether a kernel of the course has these outputs for these inputs."""
+        outputs, _ = trusted(self.ex, source, self.plan.arrays(wrong.inputs))
+        return len(outputs) == len(wrong.results) and all(map(same, outputs, wrong.results))
 
 
 # The child of a Python kernel gets the simulator as a harness: a text, since it can read no file.
@@ -394,9 +402,9 @@ def alike(finding: dict[str, Any]) -> tuple[Any, ...]:
     return finding["kind"], finding["array"], finding["access"], finding["line"] == finding["other"]
 
 
-def same(a: np.ndarray, b: np.ndarray | None) -> bool:
+def same(a: np.ndarray, b: np.ndarray) -> bool:
     """Whether two answers are one, what was never written included."""
-    return b is not None and a.shape == b.shape and np.allclose(a, b, rtol=RTOL, atol=RTOL, equal_nan=True)
+    return a.shape == b.shape and np.allclose(a, b, rtol=RTOL, atol=RTOL, equal_nan=True)
 
 
 def close(got: np.ndarray, want: np.ndarray, rtol: float = RTOL) -> bool:

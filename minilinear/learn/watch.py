@@ -124,6 +124,10 @@ class Session:
         self.write(Line())
         self.write(show.heading(exercise))
         self.write(Line(f"  open {path}"))
+        if exercise.mode == "kernel":
+            from . import kernels  # the simulator, which the other exercises do without
+
+            kernels.warm(exercise, self.spare)
 
     def _check(self) -> None:
         exercise, text = self.exercise, self.seen[self.exercise.id]
