@@ -13,8 +13,10 @@ import re
 import time
 import traceback
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from itertools import repeat
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -68,14 +70,18 @@ def check_course(
         ids: only these. seeds: how often each mistake is tried. jobs: exercises at a time.
     """
     yield Report("course", list(lint(course)))
-    with ThreadPoolExecutor(max(jobs, 1)) as pool:
-        yield from pool.map(lambda name: examine(course, name, seeds), ids or course.ids)
+    names = ids or course.ids
+    if jobs == 1 or len(names) == 1:
+        yield from (examine(course.folder, name, seeds) for name in names)
+        return
+    with ProcessPoolExecutor(min(jobs, len(names)), get_context("spawn")) as pool:
+        yield from pool.map(examine, repeat(course.folder), names, repeat(seeds))
 
 
-def examine(course: Course, name: str, seeds: int = SEEDS) -> Report:
+def examine(course: Path, name: str, seeds: int = SEEDS) -> Report:
     """`check_exercise`, where also an exercise whose own files fail is a finding."""
     try:
-        return check_exercise(course[name], seeds)
+        return check_exercise(Course(course)[name], seeds)
     except ConfigError as error:
         return Report(name, [str(error)])
     except Exception as error:  # an author's checks.py or solution may raise anything
