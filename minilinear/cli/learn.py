@@ -174,7 +174,7 @@ def run(
     _write(console, [show.total(exercise, results)])
     if not show.passed(results):
         raise typer.Exit(1)
-    _write(console, show.after(exercise, found.next(exercise.id)))
+    _write(console, show.after(exercise, found.next(exercise.id), (f"{COMMAND} solution", COMMAND)))
     if long:
         _long_run(console, found, exercise, plain)
 
@@ -432,7 +432,7 @@ def _told() -> Finding:
 def _compiler() -> Finding:
     compile = importlib.import_module("minilinear.gpu.sim.compile")
     try:
-        return Finding("C++ compiler", str(compile.find_compiler()))
+        return Finding("C++ compiler", " ".join(compile.find_compiler()))
     except Exception as reason:
         fix = "the kernel exercises need g++ or clang++; all others do without"
         return Finding("C++ compiler", str(reason).split("\n")[0], "missing", fix)

@@ -125,15 +125,21 @@ def hint(exercise: Exercise, level: int) -> Iterator[Line]:
         yield Line("That was the last one. `minilinear learn solution --give-up` shows a solution, and says so.", "dim")
 
 
-def after(exercise: Exercise, next: Exercise | None) -> Iterator[Line]:
-    """What to notice once it has passed, and what comes next."""
+def after(exercise: Exercise, next: Exercise | None, words: tuple[str, str]) -> Iterator[Line]:
+    """What to notice once it has passed, and what comes next.
+
+    Args:
+        exercise: what has passed.
+        next: what comes next; None at the end.
+        words: what the learner types for the solution, and to go on.
+    """
     if exercise.after:
         yield Line(f"  {exercise.after}")
-    yield Line("  `minilinear learn solution` shows the course's solution beside yours.", "dim")
+    yield Line(f"  {words[0]}: the course's solution beside yours")
     if next is None:
-        yield Line("That was the last exercise of your route.", "green")
+        yield Line("  That was the last exercise of your route.", "green")
     else:
-        yield Line(f"next: {next.id}  {next.title}")
+        yield Line(f"  {words[1]}: {next.id}, {next.title}")
 
 
 # Two texts.
@@ -150,7 +156,7 @@ def comparison(mine: str, theirs: str, width: int) -> Iterator[Line]:
     half = (width - 5) // 2
     if left == right:
         yield Line("Yours is the course's solution, letter by letter.")
-        yield from (Line(f"  {line}") for line in right)
+        yield from (Line(f"  {line}".rstrip()) for line in right)
     elif max(map(len, left + right), default=0) <= half:
         yield Line(f"    {'yours':<{half}} | the course's", "bold")
         for op, i, j, k, m in difflib.SequenceMatcher(None, left, right, autojunk=False).get_opcodes():
@@ -181,7 +187,8 @@ def _code(text: str) -> list[str]:
             string = node.body[0]
             for row in range(string.lineno - 1, string.end_lineno or string.lineno):
                 lines[row] = None
-    return [line.rstrip() for line in lines if line is not None]
+    kept = [line.rstrip() for line in lines if line is not None]
+    return [line for line, before in zip(kept, ["", *kept]) if line or before]  # one empty line, not two
 
 
 # The way so far.
@@ -213,16 +220,20 @@ def overview(workspace: Workspace, words: Iterable[str] = (), route: str = "all"
         yield Line(f"no exercise has {' and '.join(map(repr, wanted))} in it")
         return
     done = sum(progress.done(exercise.id) for exercise in shown)
-    left = [exercise for exercise in shown if not progress.done(exercise.id)]
-    core, all = (sum(e.minutes for e in left if e.route in routes) for routes in (("core",), ("core", "elective")))
-    of_all = "" if core == all else f", {hours(all)} with what is elective"
-    yield Line(f"{done} of {len(shown)} done; left: about {hours(core)}{of_all}")
+    yield Line(f"{done} of {len(shown)} done; {_left(workspace, shown)}")
 
 
 def _has(exercise: Exercise, words: list[str]) -> bool:
     concepts = ", ".join([*exercise.introduces, *exercise.uses])
     about = f"{exercise.id} {exercise.title} {concepts} {exercise.statement}".lower()
     return all(word in about for word in words)
+
+
+def _left(workspace: Workspace, exercises: Iterable[Exercise]) -> str:
+    """How long what is not done takes."""
+    left = [exercise for exercise in exercises if not workspace.progress.done(exercise.id)]
+    core, elective = (sum(e.minutes for e in left if e.route == route) for route in ("core", "elective"))
+    return f"left: about {hours(core)}" + (f", and {hours(elective)} of electives" if elective else "")
 
 
 def _row(workspace: Workspace, exercise: Exercise) -> Line:
@@ -275,5 +286,5 @@ def report(workspace: Workspace) -> dict[str, Any]:
         "points": points,
         "minutes_left": left,
         "summary": f"{done} of {len(rows)} done, {points:g} of {10 * len(rows)} points; "
-        f"{hours(spent)} spent, about {hours(left)} left",
+        f"{hours(spent)} spent; {_left(workspace, course.exercises.values())}",
     }

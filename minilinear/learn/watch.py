@@ -122,7 +122,11 @@ class Session:
         self.seen[exercise.id] = self.workspace.text(exercise)
         self.workspace.progress.work_on(exercise.id)
         self.write(Line())
-        self.write(show.heading(exercise))
+        if exercise.mode == "predict":  # a file of answers has no room for what is asked
+            self._write(show.statement(exercise))
+            self.write(Line())
+        else:
+            self.write(show.heading(exercise))
         self.write(Line(f"  open {path}"))
         if exercise.mode == "kernel":
             from . import kernels  # the simulator, which the other exercises do without
@@ -142,7 +146,7 @@ class Session:
             self._write(show.stage(result))
         self.write(show.total(exercise, results))
         if show.passed(results):
-            self._write(show.after(exercise, self.workspace.next(exercise.id)))
+            self._write(show.after(exercise, self.workspace.next(exercise.id), ("solution (s)", "next (n)")))
 
     def _write(self, lines: Iterable[Line]) -> None:
         for line in lines:

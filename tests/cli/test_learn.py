@@ -68,7 +68,7 @@ def test_run_says_pass_and_fail_by_its_exit_code(learn, folder):
     assert "fail  example" in text and "This call shows it:" in text
     (folder / "first_1.py").write_text(RIGHT)
     text = said(learn(folder, "run", "first-1"))
-    assert "PASSED" in text and "next: first-2" in text
+    assert "PASSED" in text and "minilinear learn: first-2, Quadruple" in text
     assert "first-2" in said(learn(folder, "run"), 1)  # the next one is the current one
     assert not [path.name for path in folder.iterdir() if path.is_dir()]  # nobody else writes there
 

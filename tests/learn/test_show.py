@@ -102,7 +102,7 @@ def test_the_overview_has_every_exercise_by_tracks_and_the_hours(workspace):
         "Second thoughts",
         "first-2",
         "elective",
-        "0 of 3 done; left: about 20 min, 1 h 25 min with what is elective",
+        "0 of 3 done; left: about 20 min, and 1 h 05 min of electives",
     ):
         assert part in said
     workspace.progress.give_up("second-1")

@@ -52,7 +52,11 @@ def test_a_save_is_checked_and_recorded(session):
     assert text.index("checking first_1.py") < text.index("pass  shape") < text.index("fail  example")
     assert "That is the square." in text and "PASSED" not in text
     text = save(session, "first_1.py", RIGHT)
-    assert "PASSED  first-1, 10 of 10 points" in text and "Adding is enough." in text and "next: first-2" in text
+    assert (
+        "PASSED  first-1, 10 of 10 points" in text
+        and "Adding is enough." in text
+        and "next (n): first-2, Quadruple" in text
+    )
     entry = session.workspace.progress.entry("first-1")
     assert entry["state"] == "passed" and entry["attempts"] == 2
 
@@ -68,7 +72,7 @@ def test_any_file_may_have_changed_where_nothing_is_told(session):
     (session.workspace.folder / "second_1.json").write_text('[{"name": "sum", "answer": 2}]')
     session.saved(None)
     text = said(session)
-    assert "PASSED  second-1" in text and "first-1" not in text.split("next:")[0]
+    assert "PASSED  second-1" in text and "first-1" not in text.split("next (n):")[0]
 
 
 def test_other_files_are_nobodys_business(session):
@@ -83,6 +87,10 @@ def test_a_save_of_another_exercise_goes_there(session):
 def test_next_waits_for_a_pass_and_opens_what_grows(session):
     assert session.said("n") and "has not passed yet" in said(session)
     save(session, "first_1.py", RIGHT)
+    assert "Say what comes out." not in said(session)
+    session._turn_to(session.workspace.exercise("second-1"))
+    assert "Say what comes out." in said(session)  # its file has no room for it
+    session.exercise = session.workspace.exercise("first-1")
     assert session.said("next")
     text = said(session)
     assert "first-2  Quadruple" in text and session.exercise.id == "first-2"
