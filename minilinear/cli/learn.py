@@ -61,8 +61,8 @@ def _found(course: Path | None, workspace: Path | None) -> Workspace:
         raise ConfigError(
             explain("There is no workspace here.", got=str(Path.cwd()), fix=f"{COMMAND} init, or --workspace DIR")
         )
-    kept = Progress(folder).document.get("course", {}).get("folder")
-    return Workspace(folder, Course(course or kept))
+    kept = Progress(folder).document.get("course", {})
+    return Workspace(folder, Course(course or kept.get("folder"), kept.get("variant", "")))
 
 
 def _write(console: Console, lines: Iterable[show.Line]) -> None:
@@ -140,8 +140,8 @@ def _door(console: Console, workspace: Workspace) -> None:
         say(console, f"{typed!r} is none of them.")
 
 
-def _made(console: Console, folder: Path, course: Path | None) -> None:
-    made = Workspace.create(folder.resolve(), Course(course), elsewhere=course is not None)
+def _made(console: Console, folder: Path, course: Path | None, variant: str = "") -> None:
+    made = Workspace.create(folder.resolve(), Course(course, variant), elsewhere=course is not None)
     count = sum(made.path(exercise).exists() for exercise in made.course.exercises.values())
     say(console, f"{made.folder}: {count} files, one for each exercise that can be begun.")
 
@@ -150,11 +150,14 @@ def _made(console: Console, folder: Path, course: Path | None) -> None:
 def init(
     folder: Annotated[Path, typer.Argument(help="Where.")] = Path("minilinear-course"),
     course: CourseFolder = None,
+    variant: Annotated[
+        str, typer.Option(metavar="STUDENT_ID", help="With the conventions of this student, where your class has some.")
+    ] = "",
     plain: Plain = False,
 ) -> None:
     """Make a workspace: a folder with a file for each exercise. Files that are there stay as they are."""
     console = make_console(plain=plain)
-    _made(console, folder, course)
+    _made(console, folder, course, variant)
     say(console, f"Go there, and: {COMMAND}")
 
 

@@ -101,4 +101,5 @@ def beside(workspace: Path | None) -> Workspace:
 
 
 def _opened(folder: Path) -> Workspace:
-    return Workspace(folder, Course(Progress(folder).document.get("course", {}).get("folder")))
+    kept = Progress(folder).document.get("course", {})
+    return Workspace(folder, Course(kept.get("folder"), kept.get("variant", "")))

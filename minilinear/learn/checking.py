@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from itertools import repeat
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -43,13 +44,13 @@ def check_many(workspace: Workspace, texts: dict[str, str], jobs: int) -> Iterat
     """
     if jobs == 1 or len(texts) <= 1:
         for name, text in texts.items():
-            results = _judged(workspace.course.folder, name, text)
+            results = _judged(workspace.course.folder, workspace.course.variant, name, text)
             record(workspace, workspace.course[name], text, results)
             yield name, results
         return
     with ProcessPoolExecutor(min(jobs, len(texts)), get_context("spawn")) as pool:
-        folders = [workspace.course.folder] * len(texts)
-        for (name, text), results in zip(texts.items(), pool.map(_judged, folders, texts, texts.values())):
+        folders, variants = repeat(workspace.course.folder), repeat(workspace.course.variant)
+        for (name, text), results in zip(texts.items(), pool.map(_judged, folders, variants, texts, texts.values())):
             record(workspace, workspace.course[name], text, results)
             yield name, results
 
@@ -66,6 +67,6 @@ def record(workspace: Workspace, exercise: Exercise, text: str, results: list[Re
     )
 
 
-def _judged(course: Path, name: str, text: str) -> list[Result]:
+def _judged(course: Path, variant: str, name: str, text: str) -> list[Result]:
     with Spare() as spare:
-        return list(Judge(Course(course)[name], spare, text, seconds=PATIENCE).run(stop=False))
+        return list(Judge(Course(course, variant)[name], spare, text, seconds=PATIENCE).run(stop=False))

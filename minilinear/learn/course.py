@@ -20,6 +20,7 @@ from typing import Any
 
 from ..errors import ConfigError, explain, nearest
 from .exercise import Exercise
+from .variants import vary
 
 
 class Course:
@@ -27,6 +28,7 @@ class Course:
 
     Args:
         folder: default: the course that comes with minilinear.
+        variant: a student, whose conventions the exercises have that may be varied; "": those of everybody.
 
     Attributes:
         title, version: of course.toml. tracks: id -> its table, in order. doors: the ways in, in order.
@@ -35,7 +37,8 @@ class Course:
         ConfigError: the folder holds no course, or course.toml names what is not there.
     """
 
-    def __init__(self, folder: Path | str | None = None) -> None:
+    def __init__(self, folder: Path | str | None = None, variant: str = "") -> None:
+        self.variant = variant
         self.folder = Path(folder) if folder else Path(str(importlib.resources.files("minilinear.exercises")))
         path = self.folder / "course.toml"
         try:
@@ -67,7 +70,7 @@ class Course:
             exercise = Exercise(folder)
             if before := exercise.spec.get("builds_on"):
                 exercise = Exercise(folder, self[before])
-            self._read[name] = exercise
+            self._read[name] = vary(exercise, self.variant) if self.variant else exercise
         return self._read[name]
 
     @cached_property

@@ -38,7 +38,6 @@ from .exercise import Exercise
 from .host import Spare
 from .judge import Judge, Result, score
 from .reports import ExerciseMark, Report, StageMark, from_json, to_json, verify
-from .variants import vary
 
 EXAMPLES, SECONDS = 60, 30.0  # more of both than a learner waits for
 MOST = 1 << 20  # bytes of a file that is handed in
@@ -116,9 +115,8 @@ class Grader:
             student, told.title, told.course, told.due.isoformat() if told.due else "", versions(), self.plan.seed_id,
             isolation(self.user), student if told.variants else "",
         )  # fmt: skip
-        exercises = {name: self.course[name] for name in told.weights}
-        if told.variants:
-            exercises = {name: vary(exercise, student) for name, exercise in exercises.items()}
+        course = Course(self.plan.course, student) if told.variants else self.course
+        exercises = {name: course[name] for name in told.weights}
         files = {name: handed_in(root / exercise.file) for name, exercise in exercises.items()}
         dates = [file.date for file in files.values() if file]
         if submitted or dates:

@@ -59,6 +59,10 @@ fi
 venv/bin/pip install --no-cache-dir -r requirements.txt
 if [ -e seed ]; then chmod 600 seed; fi
 """
+COMPILER = """\
+apt-get update
+apt-get install -y g++ binutils
+"""
 RUN = """\
 #!/usr/bin/env bash
 # Runs for every submission, as root: the student's code runs as another user, who cannot write the results.
@@ -86,16 +90,17 @@ def package(assignment: Path, course: Course, out: Path, seed: bytes | None = No
         ConfigError: the assignment does not fit the course.
         RunError: the zip cannot be written.
     """
-    read_assignment(assignment, course.ids, course.version)
+    told = read_assignment(assignment, course.ids, course.version)
+    kernels = any(course[name].mode == "kernel" for name in told.weights)  # which a compiler runs without a GPU
     files: list[tuple[str, bytes, int]] = [
-        ("setup.sh", SETUP.encode(), 0o755),
+        ("setup.sh", (SETUP + COMPILER * kernels).encode(), 0o755),
         ("run_autograder", RUN.encode(), 0o755),
         ("assignment.toml", assignment.read_bytes(), 0o644),
         ("requirements.txt", "".join(f"{line}\n" for line in requirements()).encode(), 0o644),
     ]
     installed = metadata.distribution("minilinear")  # without it no version is known
-    told = installed.read_text("METADATA") or ""
-    files.append((f"lib/minilinear-{installed.version}.dist-info/METADATA", told.encode(), 0o644))
+    about = installed.read_text("METADATA") or ""
+    files.append((f"lib/minilinear-{installed.version}.dist-info/METADATA", about.encode(), 0o644))
     if seed is not None:
         files.append(("seed", seed + b"\n", 0o600))
     for name in "minilinear", "minilinear.gpu", "minilinear.exercises":

@@ -50,7 +50,7 @@ class Progress:
 
         Args:
             folder: the workspace.
-            course: title, version, and the course's folder if it is not the one that is installed.
+            course: title, version, the course's folder if it is not the one that is installed, and the variant.
         """
         if not (folder / "progress.json").exists():
             _write(folder / "progress.json", {"schema": SCHEMA, "course": course, "exercises": {}})

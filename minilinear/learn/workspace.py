@@ -94,7 +94,8 @@ class Workspace:
         except OSError as reason:
             raise cannot("make the folder", folder, reason) from None
         home = str(course.folder.resolve()) if elsewhere else None
-        Progress.begin(folder, {"title": course.title, "version": course.version, "folder": home})
+        kept = {"title": course.title, "version": course.version, "folder": home}
+        Progress.begin(folder, kept | ({"variant": course.variant} if course.variant else {}))
         workspace = cls(folder, course)
         for name, text in (
             ("README.md", README.format(title=course.title)),

@@ -101,6 +101,19 @@ def test_packages_are_named_with_the_versions_of_here():
     assert named["numpy"] == np.__version__
 
 
+def test_a_compiler_is_installed_for_kernels_only(tmp_path):
+    course = Course()
+    kernel, other = (next(n for n in course.ids if (course[n].mode == "kernel") is wanted) for wanted in (True, False))
+    for name, wanted in (kernel, True), (other, False):
+        text = f'schema = 1\ntitle = "t"\ncourse = "{course.version}"\n[weights]\n{name} = 1\n'
+        (tmp_path / "assignment.toml").write_text(text)
+        names = package(tmp_path / "assignment.toml", course, tmp_path / "out.zip")
+        with zipfile.ZipFile(tmp_path / "out.zip") as archive:
+            assert (b"g++" in archive.read("setup.sh")) is wanted
+        assert not [name for name in names if name.startswith("course/")]  # it is in lib/ already
+    assert (tmp_path / "out.zip").stat().st_size < 20e6
+
+
 def test_an_assignment_that_does_not_fit_is_not_packed(packed, tmp_path):
     (tmp_path / "assignment.toml").write_text(ASSIGNMENT.replace("mine-3", "mine-4"))
     with pytest.raises(ConfigError, match="did you mean mine-"):

@@ -4,17 +4,33 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from minilinear.cli import app
 from minilinear.errors import ConfigError
+from minilinear.learn.assignment import Assignment
 from minilinear.learn.check_course import POINTS
 from minilinear.learn.course import Course
+from minilinear.learn.grade import Plan, grade
 from minilinear.learn.host import Spare
 from minilinear.learn.judge import Judge, score
-from minilinear.learn.variants import AFTER, BETA, HALF, LAST, PLAIN, READ, TURNED, Variant, chosen, conventions, vary
+from minilinear.learn.variants import (
+    AFTER,
+    BETA,
+    HALF,
+    LAST,
+    PLAIN,
+    READ,
+    SAYS,
+    TURNED,
+    Variant,
+    chosen,
+    conventions,
+    vary,
+)
 
 COURSE = Course()
-IDS = [name for name in COURSE.ids if (COURSE.folder / name.replace("-", "_") / "exercise.toml").exists()]
-VARIED = [name for name in IDS if conventions(COURSE[name])]
+VARIED = [name for name in COURSE.ids if conventions(COURSE[name])]
 HEAD = "import numpy as np\n\n\n"
 
 
@@ -36,7 +52,8 @@ def spare():
 
 def test_the_course_has_variants_and_none_where_a_later_file_calls_the_function():
     assert {"memory-3", "memory-5", "linear-2", "linear-9", "delta-1"} <= set(VARIED)
-    built_on = {COURSE[name].earlier.id for name in IDS if COURSE[name].earlier}
+    assert not {"linear-1", "delta-6", "delta-7"} & set(VARIED)  # `learn use` puts them into a real training
+    built_on = {COURSE[name].earlier.id for name in COURSE.ids if COURSE[name].earlier}
     assert not built_on & set(VARIED)
 
 
@@ -157,3 +174,24 @@ def test_what_cannot_be_varied_is_said():
             conventions(exercise)
     finally:
         del exercise.spec["variants"]
+
+
+def test_a_workspace_and_the_marks_have_the_same_conventions(tmp_path):
+    """What a student learns at home is what is graded, and only theirs."""
+    declared = conventions(COURSE["linear-2"])
+    ada, bob = "ada", next(n for n in map(str, range(99)) if chosen(declared, "linear-2", n) == [READ])
+    runner = CliRunner()
+    assert runner.invoke(app, ["learn", "init", str(tmp_path / bob), "--variant", bob]).exit_code == 0
+    stub = (tmp_path / bob / "linear_2.py").read_text()
+    assert SAYS[READ] in stub and SAYS[LAST] not in stub
+    assert "YOUR VARIANT" not in (tmp_path / bob / "memory_1.py").read_text()
+    answer = f"{HEAD}def decayed_attention(q, k, v, g):\n    {LOOPS[READ,]}\n"
+    (tmp_path / bob / "linear_2.py").write_text(answer)
+    for more in ([], ["--plain"]):
+        done = runner.invoke(app, ["learn", "run", "linear-2", "--workspace", str(tmp_path / bob), *more])
+        assert done.exit_code == 0, done.output
+    (tmp_path / ada).mkdir()
+    (tmp_path / ada / "linear_2.py").write_text(answer)  # copied
+    plan = Plan(COURSE.folder, Assignment("Week 3", COURSE.version, {"linear-2": 1.0}, variants=True))
+    found = {report.student: report for report in grade({n: tmp_path / n for n in (ada, bob)}, plan, tmp_path / "out")}
+    assert found[bob].score == POINTS and found[ada].score < POINTS and found[ada].variant == ada
