@@ -106,6 +106,9 @@ def test_begin_keeps_a_file_that_is_there(progress):
 
 def test_two_writers_lose_nothing(progress):
     others = [Progress(progress.path.parent) for _ in range(4)]
+    others[0].hint("a-9", 3)
+    others[1].set("door", "zero")
+    assert on_disk(progress)["exercises"]["a-9"]["hints"] == 1
 
     def write(one, name):
         for number in range(10):

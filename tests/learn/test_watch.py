@@ -1,12 +1,13 @@
 """The loop: a save brings a verdict, a word an answer, and it ends in order."""
 
+import sys
 import threading
 import time
 
 import pytest
 
-from minilinear.learn import Course, Spare
-from minilinear.learn.watch import Session, _watch, settled
+from minilinear.learn import Course, Spare, watch
+from minilinear.learn.watch import Session, _watch, loop, settled
 from minilinear.learn.workspace import Workspace
 
 from .tiny import RIGHT, WRONG, make_course
@@ -172,6 +173,23 @@ def test_saves_are_told(tmp_path, how):
     finally:
         stop.set()
         watcher.join()
+
+
+@pytest.mark.parametrize(("poll", "file"), [(False, "first_1.py"), (True, "second_1.json")])
+def test_a_save_that_nobody_tells_of_is_seen_all_the_same(session, monkeypatch, poll, file):
+    """Of the exercise that is worked on in any case, and with poll of every other one."""
+    exercise = session.workspace.exercise(file)
+
+    def typed():
+        wait(lambda: any("quit (q)" in line.text for line in session.lines))
+        session.workspace.path(exercise).write_text(WRONG)
+        wait(lambda: session.workspace.progress.entry(exercise.id)["attempts"])
+        yield "quit"
+
+    monkeypatch.setattr(sys, "stdin", typed())
+    monkeypatch.setattr(watch, "_watch", lambda *args: None)
+    loop(session, poll=poll)
+    assert f"checking {file}" in said(session)
 
 
 def test_a_folder_that_cannot_be_watched_is_told(tmp_path):
