@@ -9,9 +9,11 @@ from statistics import median
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 
 from ..learn.check_course import SEEDS, Report, check_course
 from ..learn.course import Course
+from ..learn.latency import waits
 from .console import AsJson, Plain, make_console, print_json, say, show_table
 
 
@@ -20,6 +22,7 @@ def check(
     course: Annotated[Path | None, typer.Option("--course", metavar="DIR", help="A course of your own.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="How often each known mistake is tried.")] = SEEDS,
     jobs: Annotated[int, typer.Option(min=1, help="Exercises at a time.")] = min(4, os.cpu_count() or 1),
+    times: Annotated[bool, typer.Option("--times", help="Instead: how long a learner waits for a verdict.")] = False,
     as_json: AsJson = False,
     plain: Plain = False,
 ) -> None:
@@ -31,6 +34,9 @@ def check(
     chosen = Course(course)
     wanted = [chosen[name].id for name in ids or []] or None
     console = make_console(as_json, plain)
+    if times:
+        _times(console, chosen, wanted, as_json)
+        return
     reports: list[Report] = []
     for report in check_course(chosen, wanted, seeds=seeds, jobs=jobs):
         reports.append(report)
@@ -58,3 +64,19 @@ def _summary(reports: list[Report]) -> str:
     lines = [report.lines for report in exercises if report.lines]
     words = f"{sound} of {len(exercises)} exercises sound, {checks} verdicts"
     return words + (f", median solution {median(lines):g} lines" if lines else "")
+
+
+def _times(console: Console, course: Course, ids: list[str] | None, as_json: bool) -> None:
+    """From a save to the verdict: the solution and each known mistake, one after the other, each in a new process."""
+    found = list(waits(course, ids))
+    rows = []
+    for what, passed in (("pass", True), ("fail", False)):
+        those = [wait for wait in found if wait.passed == passed]
+        if those:
+            worst = max(those, key=lambda wait: wait.seconds)
+            middle = median(wait.seconds for wait in those)
+            rows.append((what, len(those), f"{middle:.2f}", f"{worst.seconds:.2f}", worst.id))
+    if as_json:
+        print_json({"verdicts": [asdict(wait) for wait in found]})
+    else:
+        show_table(console, ("verdict", "how many", "median s", "worst s", "of"), rows)

@@ -269,6 +269,12 @@ class Spare:
             child = self.kind(self.user)
         return child.ready()
 
+    def ready(self) -> None:
+        """Wait until the processes in waiting have started, as a learner's reading does."""
+        for each in (self, *self.others.values()):
+            if each.child is not None:
+                each.child.ready()
+
     def give_back(self, child: Child) -> None:
         """A child is used for one file: end it, and start the next."""
         child.kill()

@@ -5,6 +5,7 @@ import pytest
 from minilinear.errors import ConfigError
 from minilinear.learn import Course
 from minilinear.learn.check_course import anchors, check_course, check_exercise, lint
+from minilinear.learn.latency import waits
 
 from .small import HEAD, PREDICT, WRITE, write_course
 
@@ -89,3 +90,12 @@ def test_a_course_that_is_none_is_said(tmp_path):
 def test_anchors_of_a_page_are_those_of_its_headings(tmp_path):
     (tmp_path / "page.md").write_text("# The loop, and `more`\n\ntext\n\n## S = k vᵀ\n", "utf-8")
     assert anchors(tmp_path / "page.md") == {"the-loop-and-more", "s--k-vᵀ"}
+
+
+def test_waits_are_those_of_the_solution_and_of_each_mistake(tmp_path):
+    found = list(waits(Course(write_course(tmp_path))))
+    assert [(wait.id, wait.passed) for wait in found] == [
+        ("memory-1", True), ("memory-1", False), ("memory-1", False),
+        ("memory-2", True), ("memory-2", False), ("memory-2", False),
+    ]  # fmt: skip
+    assert all(0 < wait.seconds < 60 for wait in found)
