@@ -31,7 +31,7 @@ def check(workspace: Workspace, exercise: Exercise, spare: Spare, text: str) -> 
     for result in Judge(exercise, spare, text).run():
         results.append(result)
         yield result
-    record(workspace, exercise, text, results)
+    record(workspace, exercise, text, results, here=True)
 
 
 def check_many(workspace: Workspace, texts: dict[str, str], jobs: int) -> Iterator[tuple[str, list[Result]]]:
@@ -45,17 +45,17 @@ def check_many(workspace: Workspace, texts: dict[str, str], jobs: int) -> Iterat
     if jobs == 1 or len(texts) <= 1:
         for name, text in texts.items():
             results = _judged(workspace.course.folder, workspace.course.variant, name, text)
-            record(workspace, workspace.course[name], text, results)
+            record(workspace, workspace.course[name], text, results, here=False)
             yield name, results
         return
     with ProcessPoolExecutor(min(jobs, len(texts)), get_context("spawn")) as pool:
         folders, variants = repeat(workspace.course.folder), repeat(workspace.course.variant)
         for (name, text), results in zip(texts.items(), pool.map(_judged, folders, variants, texts, texts.values())):
-            record(workspace, workspace.course[name], text, results)
+            record(workspace, workspace.course[name], text, results, here=False)
             yield name, results
 
 
-def record(workspace: Workspace, exercise: Exercise, text: str, results: list[Result]) -> None:
+def record(workspace: Workspace, exercise: Exercise, text: str, results: list[Result], *, here: bool) -> None:
     """Write a verdict into the progress file."""
     workspace.progress.record(
         exercise.id,
@@ -64,6 +64,7 @@ def record(workspace: Workspace, exercise: Exercise, text: str, results: list[Re
         text=text,
         version=workspace.course.version,
         begun=not workspace.untouched(exercise, text),
+        here=here,
     )
 
 

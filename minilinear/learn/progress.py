@@ -44,6 +44,15 @@ class Progress:
         self.path = folder / "progress.json"
         self.document = self._read()
 
+    @staticmethod
+    def lies_in(folder: Path) -> bool:
+        """Whether a folder has a progress file of a course, be it damaged; other programs have a progress.json, too."""
+        try:
+            text = (folder / "progress.json").read_bytes()
+        except OSError:
+            return False
+        return b'"exercises"' in text or (folder / ".lock").exists()
+
     @classmethod
     def begin(cls, folder: Path, course: dict[str, Any]) -> Progress:
         """The progress file of a new workspace; one that is there is kept.
@@ -92,7 +101,9 @@ class Progress:
         with self._changed(name) as entry:
             self._clock(name, entry)
 
-    def record(self, name: str, *, passed: bool, score: float, text: str, version: str, begun: bool = True) -> None:
+    def record(
+        self, name: str, *, passed: bool, score: float, text: str, version: str, begun: bool = True, here: bool = True
+    ) -> None:
         """A check.
 
         Args:
@@ -102,10 +113,12 @@ class Progress:
             text: what was checked; the same text again is no other attempt.
             version: of the course.
             begun: whether the learner has written anything; a stub is no attempt.
+            here: whether the learner is at this exercise; not where all are checked.
         """
         this = fingerprint(text)
         with self._changed(name) as entry:
-            self._clock(name, entry)
+            if here:
+                self._clock(name, entry)
             entry["score"], entry["best"] = score, max(score, entry["best"])
             if begun:
                 entry["state"] = "passed" if passed else "begun"

@@ -73,7 +73,7 @@ class Workspace:
     def find(start: Path) -> Path | None:
         """The workspace that `start` lies in, or the one that lies in `start` under the usual name."""
         for folder in (start, *start.parents, start / NAME):
-            if (folder / "progress.json").is_file():
+            if Progress.lies_in(folder):
                 return folder
         return None
 

@@ -146,6 +146,7 @@ def test_check_all_checks_what_was_begun(learn, folder):
     assert "2 of 2" in said(learn(folder, "check-all", "--jobs", 1))
     states = [row["state"] for row in json.loads(said(learn(folder, "report", "--json")))["exercises"]]
     assert states == ["passed", "new", "passed"]
+    assert "active" not in json.loads((folder / "progress.json").read_text())  # nobody has turned to any of them
 
 
 def test_check_all_side_by_side_says_the_same(learn, folder):
@@ -194,6 +195,7 @@ def test_without_a_workspace_every_verb_says_how_to_make_one(learn, tmp_path):
 
 
 def test_a_damaged_progress_file_is_the_environments_fault(learn, folder):
+    said(learn(folder, "hint"))
     (folder / "progress.json").write_text("{")
     assert "is damaged" in learn(folder, "list").stderr and learn(folder, "list").returncode == 3
 

@@ -53,6 +53,8 @@ def test_it_is_found_from_inside_from_above_and_from_beside(tmp_path, course):
     inside.mkdir(parents=True)
     assert Workspace.find(inside) == Workspace.find(made.folder) == Workspace.find(tmp_path) == made.folder
     assert Workspace.find(tmp_path / "course") is None
+    (inside / "progress.json").write_text('{"downloads": 3}')  # of another program
+    assert Workspace.find(inside) == made.folder
 
 
 def test_a_workspace_of_another_course_remembers_where_that_is(workspace, course):
