@@ -215,4 +215,4 @@ def new(
     say(console, f"{folder}: exercise.toml, statement.md, solution.py, checks.py")
     if name not in Course(course).ids:
         say(console, f"name {name} in {folder.parent / 'course.toml'}, under its track")
-    say(console, f"then: minilinear learn check-course {course or ''}".rstrip())
+    say(console, f"then: minilinear learn check-course {name}{f' --course {course}' if course else ''}")

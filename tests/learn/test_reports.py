@@ -132,4 +132,11 @@ def test_feedback_is_what_a_student_reads():
     assert "Ada: 24 of 55 points" in text and "a-2  Half  4 of 10" in text
     assert "  ok  shape, 4\n  NO  value, 6\n        wanted 1" in text
     assert "Handed in 2026-12-02, due 2026-12-01." in text and "drawn for you" in text
+    same = [StageMark(name, 5, "failed", "not started yet: line 3") for name in ("shape", "value")]
+    text = to_feedback(report(exercises=[ExerciseMark("a-1", "Stub", 1.0, "done", same)]))
+    assert text.endswith("a-1  Stub  0 of 10\n  NO  all stages\n        not started yet: line 3\n")
+
+
+def test_feedback_says_what_has_no_mark():
+    text = to_feedback(report())
     assert text.count("Nothing was handed in") == 1 and text.count("not graded") + text.count("not been graded") == 1
