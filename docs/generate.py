@@ -1,16 +1,19 @@
 """The pages and pictures that are made from the code: `python docs/generate.py` writes them, `--check` compares.
 
-A page made with another NumPy is not compared: it quotes NumPy's words, which change with its version.
+A page made with another NumPy is not compared: it quotes NumPy's words, which change with its version. Every page that
+an exercise of the course names ends on a line that leads to it; this line is made, too.
 """
 
 from __future__ import annotations
 
 import ast
 import functools
+import importlib
 import inspect
 import re
 import sys
 from pathlib import Path
+from unittest import mock
 
 DOCS = Path(__file__).resolve().parent
 sys.path.insert(0, str(DOCS.parent))  # the tests' tables are not installed
@@ -21,6 +24,11 @@ import minilinear as ml  # noqa: E402
 from minilinear.autograd import Primitive  # noqa: E402
 from minilinear.autograd.core import CREATION, IMPLEMENTATIONS, spelled  # noqa: E402
 from minilinear.autograd.primitive import passes  # noqa: E402
+from minilinear.learn import Course, Exercise, kernel_text  # noqa: E402
+from minilinear.learn.attempt import signature  # noqa: E402
+from minilinear.learn.check_course import code_lines  # noqa: E402
+from minilinear.learn.links import by_function, by_page  # noqa: E402
+from minilinear.learn.show import hours  # noqa: E402
 from tests.autograd.cases import CASES  # noqa: E402
 from tests.autograd.mistakes import MISTAKES, SURPRISES, message, value  # noqa: E402
 from tests.autograd.test_ops import operations  # noqa: E402
@@ -167,16 +175,136 @@ def graph() -> str:
     return loss.graph(names={"w": w, "b": b, "x": x, "y": y, "error": error}).svg
 
 
-PAGES = {"rules.md": rules, "mistakes.md": mistakes, "figures/graph.svg": graph}
+# The course
+
+
+@functools.cache
+def course() -> Course:
+    """Its kernels are CUDA, also where no compiler is and a learner's are Python: the page is one."""
+    with mock.patch.object(kernel_text, "compiles", lambda: True):
+        read = Course()
+        read.exercises  # noqa: B018  # it reads them now
+    return read
+
+
+def led(exercises: list[Exercise], page: str = "") -> str:
+    """Links to exercises."""
+    return ", ".join(f"[{each.id}]({page}#{each.id})" for each in exercises)
+
+
+def source(name: str) -> str:
+    """A public name, and a link to the file in which it is written."""
+    package, _, last = name.rpartition(".")
+    module = importlib.import_module(package)
+    value = inspect.unwrap(getattr(module, last))
+    home = inspect.getmodule(value.forward if isinstance(value, Primitive) else value) or module  # a table has none
+    return f"[{name}](../{Path(home.__file__ or '').resolve().relative_to(DOCS.parent).as_posix()})"
+
+
+def call(exercise: Exercise) -> str:
+    """What is to be written, as the learner's file has it."""
+    if exercise.mode == "predict":
+        return f"answers in `{exercise.file}`"
+    arguments = signature(ast.parse(exercise.source).body, exercise.name) if exercise.file.endswith(".py") else ""
+    return f"`{exercise.name}{f'({arguments})' * bool(arguments)}` in `{exercise.file}`"
+
+
+def inputs(exercise: Exercise) -> str:
+    """The inputs that are drawn, each with its axes, and how long an axis is."""
+    axes = {name: exercise.inputs.letters(name) for name in exercise.inputs.names}
+    shapes = [f"{name} ({', '.join(on)}{',' * (len(on) == 1)})" if on else name for name, on in axes.items()]
+    ends = [f"{letter} = {low} .. {high}" for letter, (low, high) in exercise.inputs.axes.items()]
+    return ", ".join(shapes) + "".join(f"; {end}" for end in ends)
+
+
+def section(exercise: Exercise) -> str:
+    """One exercise as its reader finds it before the work: no hint, no word of what comes after."""
+    facts = f"{exercise.route}, {hours(exercise.minutes)}, difficulty {exercise.difficulty} of 5, mode {exercise.mode}"
+    lines = [f"{facts}: {call(exercise)}"]
+    if exercise.inputs.names and not exercise.harness:  # a harness has inputs of its own
+        lines.append(f"inputs {inputs(exercise)}")
+    lines += [
+        f"equation {exercise.equation}: `{exercise.equation_text}`",
+        f"uses {', '.join(exercise.uses)}; introduces {', '.join(exercise.introduces)}",
+        f"to read: [{exercise.page}]({exercise.page})",
+        f"in the library: {', '.join(source(name) for name in exercise.api)}",
+    ]
+    return f"### {exercise.id}\n\n**{exercise.title}**\n\n{exercise.statement}\n\n" + "".join(
+        f"* {line}\n" for line in lines
+    )
+
+
+def exercises() -> str:
+    """The course: a table, what each exercise asks, and from pages, functions and equations back to them."""
+    every = list(course().exercises.values())
+    core = [each for each in every if each.route == "core"]
+    minutes = {"core": sum(each.minutes for each in core), "all": sum(each.minutes for each in every)}
+    page = MADE_OF_COURSE + EXERCISES.format(
+        title=course().title,
+        number=len(every),
+        hours=hours(minutes["all"]),
+        core=len(core),
+        core_hours=hours(minutes["core"]),
+    )
+    page += "\n| id | title | route | minutes | difficulty | mode | lines |\n|---|---|---|---|---|---|---|\n"
+    for each in every:
+        cells = (each.title, each.route, each.minutes, each.difficulty, each.mode, code_lines(each))
+        page += f"| [{each.id}](#{each.id}) | {' | '.join(map(str, cells))} |\n"
+    for track in course().tracks.values():
+        page += f"\n## {track['title']}\n"
+        page += "".join("\n" + section(course()[name]) for name in track["exercises"])
+    page += "\n## Exercises by page\n\n"
+    page += "".join(f"* [{name}]({name}): {led(found)}\n" for name, found in by_page(every).items())
+    page += "\n## Exercises by function\n\n"
+    page += "".join(f"* {source(name)}: {led(found)}\n" for name, found in by_function(every).items())
+    page += "\n## Equations\n\n"
+    page += "".join(
+        f"* {each.equation} ({led([each])}): `{each.equation_text}`\n"
+        for each in sorted(every, key=lambda e: e.equation)
+    )
+    return page
+
+
+MADE_OF_COURSE = "<!-- made by docs/generate.py from exercises/; edit what it is made from -->\n"
+
+EXERCISES = """# Exercises
+
+{title}:
+{number} exercises, about {hours}; the core route has {core} of them, about {core_hours}.
+`minilinear learn` makes a folder with a file for each and checks a file each time it is saved. "lines" are those of
+the course's own solution. How an exercise is written is told in [course-format.md](course-format.md).
+"""
+
+START, END = "<!-- exercises: made by docs/generate.py -->", "<!-- end of exercises -->"
+
+
+def leading_to_exercises(name: str, text: str) -> str:
+    """A page with the line that leads to the exercises that name it, as its last one; without, if none does."""
+    text = re.sub(rf"\n*{START}.*?{END}\n*", "\n\n", text, flags=re.DOTALL).rstrip("\n") + "\n"
+    found = [each for each in course().exercises.values() if each.page.partition("#")[0] == name]
+    return text + f"\n{START}\n\nExercises: {led(found, 'exercises.md')}\n\n{END}\n" * bool(found)
+
+
+PAGES = {"rules.md": rules, "mistakes.md": mistakes, "exercises.md": exercises, "figures/graph.svg": graph}
+
+
+def made() -> dict[str, str]:
+    """Every file that is made, or has a line that is, with its text as the code makes it now."""
+    texts = {name: make() for name, make in PAGES.items()}
+    others = {page.name: page.read_text(encoding="utf-8") for page in DOCS.glob("*.md") if page.name not in PAGES}
+    return {
+        name: leading_to_exercises(name, text) if name.endswith(".md") else text
+        for name, text in (texts | others).items()
+    }
 
 
 def stale() -> list[str]:
     """The pages that are not what the code makes of them now."""
     found = []
-    for name, make in PAGES.items():
+    for name, new in made().items():
         old = (DOCS / name).read_text(encoding="utf-8") if (DOCS / name).exists() else ""
-        other = old.startswith("<!--") and not old.startswith(MADE.format(numpy()))
-        if not other and old != make():
+        other = old.startswith(MADE.partition("{}")[0]) and not old.startswith(MADE.format(numpy()))
+        if not other and old != new:
             found.append(name)
     return found
 
@@ -186,5 +314,5 @@ if __name__ == "__main__":
         if old := stale():
             sys.exit(f"stale: {', '.join(old)}; python docs/generate.py writes them")
     else:
-        for name, make in PAGES.items():
-            (DOCS / name).write_text(make(), encoding="utf-8", newline="\n")
+        for name, text in made().items():
+            (DOCS / name).write_text(text, encoding="utf-8", newline="\n")

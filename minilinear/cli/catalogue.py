@@ -7,6 +7,7 @@ of a state and the page that explains it stand here. A component without a row f
 from __future__ import annotations
 
 import functools
+import importlib
 import inspect
 import re
 from collections.abc import Callable, Mapping
@@ -21,6 +22,8 @@ import minilinear
 from .. import models, norms, optim, training
 from ..attention import FEATURE_MAPS
 from ..errors import ConfigError, explain, nearest
+from ..learn.course import Course
+from ..learn.exercise import Exercise
 from ..models import FEED_FORWARDS, MIXERS, NORMS, PLACEMENTS
 from ..models.block import Block
 from ..nn import ACTIVATIONS
@@ -254,7 +257,8 @@ class Component:
         state: numbers kept, of a mixer per sequence and layer, of an optimizer for P parameters.
         cost: multiplications, as the docstring has it.
         forms: in which it can be computed.
-        kernel: the mirrored function that runs as CUDA kernels, as `minilinear kernels list` has it; exercise: its own.
+        kernel: the mirrored function that runs as CUDA kernels, as `minilinear kernels list` has it.
+        exercise: those of the course that name it, or the recurrence that it runs.
         page: in docs/.
     """
 
@@ -276,6 +280,19 @@ class Component:
 def catalogue_rows() -> list[Component]:
     """Every component, kind by kind."""
     return [_row(kind, name, made) for kind, table in KINDS.items() for name, made in table.items()]
+
+
+@functools.cache
+def _exercises() -> list[Exercise]:
+    return list(Course().exercises.values())
+
+
+@functools.cache
+def _named(exercise: Exercise) -> set[Any]:
+    """The classes and functions that an exercise names."""
+    public = (name.rpartition(".") for name in exercise.api)
+    values = (getattr(importlib.import_module(package), name) for package, _, name in public)
+    return {value for value in values if callable(value)}
 
 
 def _row(kind: str, name: str, made: Callable[..., Any]) -> Component:
@@ -302,7 +319,7 @@ def _row(kind: str, name: str, made: Callable[..., Any]) -> Component:
         cost=_section(texts[0], "Cost"),
         forms=FORMS.get(kind, ""),
         kernel=KERNELS.get(kind, {}).get(name, ""),
-        exercise="",
+        exercise=", ".join(e.id for e in _exercises() if {value, getattr(value, "recurrence", value)} & _named(e)),
         page=f"docs/{page}.md",
     )
 

@@ -8,8 +8,6 @@ program but for the blank. For the course: hints, points, links, and no concept 
 from __future__ import annotations
 
 import ast
-import importlib
-import re
 import time
 import traceback
 from collections.abc import Iterator
@@ -26,6 +24,7 @@ from .course import Course
 from .exercise import Exercise
 from .host import Child, Spare
 from .judge import Judge, Result
+from .links import docs_of, unresolved
 from .stub import restore
 
 SEEDS = 20
@@ -265,23 +264,7 @@ def lint(course: Course) -> Iterator[str]:
         if exercise.equation in equations:
             yield f"{name} and {equations[exercise.equation]} have one equation label, {exercise.equation}"
         equations[exercise.equation] = name
-        for public in exercise.api:
-            if not importable(public):
-                yield f"{name}: there is no {public}"
+        yield from unresolved(exercise, docs_of(course.folder))
     for door in course.doors:
         if unknown := [track for track in door["tracks"] if track not in course.tracks]:
             yield f"the door {door['id']!r} leads to tracks that are not there: {', '.join(unknown)}"
-
-
-def importable(public: str) -> bool:
-    module, _, name = public.rpartition(".")
-    try:
-        return hasattr(importlib.import_module(module), name)
-    except ImportError:
-        return False
-
-
-def anchors(page: Path) -> set[str]:
-    """The anchors of a page's headings."""
-    headings = re.findall(r"^#+ (.+?)\s*(?:\{#[\w:-]+\})?$", page.read_text("utf-8"), re.M)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}

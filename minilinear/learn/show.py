@@ -201,7 +201,7 @@ def overview(workspace: Workspace, words: Iterable[str] = (), route: str = "all"
 
     Args:
         workspace: whose exercises.
-        words: only exercises that have all of them in id, title, concepts or statement.
+        words: only exercises that have all of them in id, title, concepts, functions, page, equation or statement.
         route: "core", "elective" or "all".
     """
     course, progress = workspace.course, workspace.progress
@@ -224,8 +224,8 @@ def overview(workspace: Workspace, words: Iterable[str] = (), route: str = "all"
 
 
 def _has(exercise: Exercise, words: list[str]) -> bool:
-    concepts = ", ".join([*exercise.introduces, *exercise.uses])
-    about = f"{exercise.id} {exercise.title} {concepts} {exercise.statement}".lower()
+    named = [*exercise.introduces, *exercise.uses, *exercise.api, exercise.page, exercise.equation]
+    about = f"{exercise.id} {exercise.title} {', '.join(named)} {exercise.statement}".lower()
     return all(word in about for word in words)
 
 
