@@ -215,8 +215,4 @@ def new(
     say(console, f"{folder}: exercise.toml, statement.md, solution.py, checks.py")
     if name not in Course(course).ids:
         say(console, f"name {name} in {folder.parent / 'course.toml'}, under its track")
-<<<<<<< HEAD
     say(console, f"then: minilinear learn check-course {name}{f' --course {course}' if course else ''}")
-=======
-    say(console, "then: minilinear learn check-course" + (f" --course {course}" if course else ""))
->>>>>>> 5e3761a (docs: the exercises on one page, with the way from pages, functions and equations back to them; how an exercise is written)

@@ -4,12 +4,8 @@ import pytest
 
 from minilinear.errors import ConfigError
 from minilinear.learn import Course
-<<<<<<< HEAD
-from minilinear.learn.check_course import anchors, check_course, check_exercise, lint
-from minilinear.learn.latency import waits
-=======
 from minilinear.learn.check_course import check_course, check_exercise, lint
->>>>>>> 5e3761a (docs: the exercises on one page, with the way from pages, functions and equations back to them; how an exercise is written)
+from minilinear.learn.latency import waits
 
 from .small import HEAD, PREDICT, WRITE, write_course
 
@@ -89,12 +85,6 @@ def test_a_course_that_is_none_is_said(tmp_path):
         Course(tmp_path)
     with pytest.raises(ConfigError, match="did you mean memory-1"):
         Course(write_course(tmp_path))["memry-1"]
-<<<<<<< HEAD
-
-
-def test_anchors_of_a_page_are_those_of_its_headings(tmp_path):
-    (tmp_path / "page.md").write_text("# The loop, and `more`\n\ntext\n\n## S = k vᵀ\n", "utf-8")
-    assert anchors(tmp_path / "page.md") == {"the-loop-and-more", "s--k-vᵀ"}
 
 
 def test_waits_are_those_of_the_solution_and_of_each_mistake(tmp_path):
@@ -104,5 +94,3 @@ def test_waits_are_those_of_the_solution_and_of_each_mistake(tmp_path):
         ("memory-2", True), ("memory-2", False), ("memory-2", False),
     ]  # fmt: skip
     assert all(0 < wait.seconds < 60 for wait in found)
-=======
->>>>>>> 5e3761a (docs: the exercises on one page, with the way from pages, functions and equations back to them; how an exercise is written)
