@@ -181,7 +181,7 @@ def graph() -> str:
 @functools.cache
 def course() -> Course:
     """Its kernels are CUDA, also where no compiler is and a learner's are Python: the page is one."""
-    with mock.patch.object(kernel_text, "compiles", lambda: True):
+    with mock.patch.object(kernel_text, "compiles", return_value=True):
         read = Course()
         read.exercises  # noqa: B018  # it reads them now
     return read

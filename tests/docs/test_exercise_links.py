@@ -102,7 +102,7 @@ def test_the_catalogue_leads_to_the_exercises_that_name_a_component():
     assert rows["mixer", "kda"] == by_name("delta_rule")
     assert rows["mixer", "linear"] == by_name("LinearAttention", "gated_linear_attention")
     assert rows["mixer", "softmax"] == by_name("SoftmaxAttention")
-    assert rows["optimizer", "sgd"] == ["autograd-8"] and rows["optimizer", "lion"] == [""]
+    assert rows["optimizer", "sgd"] == ["autograd-8"] and rows["optimizer", "adamw"] == [""]
     assert rows["task", "parity"] == ["delta-11"]
 
 
