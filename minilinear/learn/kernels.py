@@ -212,8 +212,13 @@ class Kernel(Fill):
             return
         if self.child is None:
             raise RuntimeError("the process is started before it is asked")
-        began = time.monotonic()
-        head, _ = self.child.ask("load", wall=COMPILING, source=self.source, name=self.ex.name, file=self.ex.file)
+        began, told = time.monotonic(), {"source": self.source, "name": self.ex.name, "file": self.ex.file}
+        try:
+            head, _ = self.child.ask("load", wall=COMPILING, **told)
+        except Ended as end:
+            if end.why == "time":
+                raise Wrong("time", f"not compiled after {COMPILING:g} s: does a macro or a template grow?") from None
+            raise
         self.until += time.monotonic() - began
         self.refuse(head)
 

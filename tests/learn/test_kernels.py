@@ -334,6 +334,38 @@ def test_a_loop_without_an_end_is_stopped():
 
 
 @compiler
+def test_a_text_that_keeps_the_compiler_busy_is_stopped(monkeypatch):
+    monkeypatch.setattr(kernels, "COMPILING", 0.01)
+    monkeypatch.setattr(kernels.Compiled, "wall", 0.01)
+    exercise = COURSE["kernel-1"]
+    with Spare() as spare:
+        source = (
+            exercise.source.replace("    if", "    for (volatile int n = 0; n < 3; n++) {}\n    if")
+            + f"// {time.time()}"
+        )
+        last = verdict(exercise, spare, source)
+    assert (last.stage, last.kind) == ("build", "time")
+    assert "does a macro or a template grow?" in last.found
+
+
+@compiler
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("volatile float big[1000000]; big[i] = 1;", "stack overflow"),
+        ("void (*f)() = (void (*)())16; f();", "illegal memory access"),
+        ("__trap();", "__trap()"),
+        ("for (int n = 0; n < threadIdx.x; n++) __syncthreads();", "skipped-barrier"),
+    ],
+)
+def test_a_kernel_that_cannot_go_on_is_a_finding(line, words, spare):
+    exercise = COURSE["kernel-1"]
+    last = verdict(exercise, spare, exercise.source.replace("    if", f"    {line}\n    if"))
+    assert (last.stage, last.passed) == ("check", False)
+    assert words in last.found
+
+
+@compiler
 def test_what_a_kernel_prints_is_shown_and_decides_nothing(spare):
     exercise = COURSE["kernel-1"]
     source = exercise.source.replace("    if (i < N)", '    if (i == 0) printf("passed\\n");\n    if (i < 0)')
