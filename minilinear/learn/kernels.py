@@ -31,59 +31,33 @@ texts or a file. One without `python` is not told of there.
 from __future__ import annotations
 
 import json
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..errors import BackendError, CompileError, LaunchError
-from ..gpu.sim import symbols
-from ..gpu.sim.compile import find_compiler
+from ..errors import BackendError, CompileError
 from ..gpu.sim.findings import KINDS
-from ..gpu.source import Parameter, signatures
+from ..gpu.source import signatures
 from . import kernel_text
 from .attempt import MOST_TEXT, Fill
 from .exercise import Exercise
-from .host import KEPT, Child, Ended, Spare
-from .inputs import Arrays, as_text
-from .isolated import blocks, compiled
+from .host import Ended, Spare
+from .inputs import Arrays
+from .isolated import compiled
+from .kernel_launch import COMPILING, Compiled, Plan, Report, harness, missing, spelled, trusted
 from .picture import MOST, picture
 from .wrong import Wrong
 
 STAGES = ("build", "check", "example", "value", "traffic")
 RTOL = 1e-5
-COMPILING = 8.0  # seconds that a compiler may take; it takes a quarter of one
 PATIENCE = 1.5  # seconds of one launch
 KNOWING = 0.4  # seconds to compare a finding with known mistakes
 TRIALS = 8  # launches that the check stage looks at
-PYTHON_EXAMPLES = 6  # where a thread is a Python function, thirty launches take too long
-Report = dict[str, Any]  # "findings": a list, "counters": for each thread of a block
-
-
-START = """
-import sys
-sys.path[:] = sys.argv[2:]
-from isolated.compiled import main
-main(int(sys.argv[1]))
-"""
-
-
-class Compiled(Child):
-    """A process for one CUDA text (isolated/compiled.py). It has the library, and so the simulator."""
-
-    wall = COMPILING
-    starting = 180.0  # the first one ever compiles the simulator's runtime
-    kept = (*KEPT, "HOME", "XDG_CACHE_HOME", "MINILINEAR_CXX", "MINILINEAR_CACHE")
-
-    def command(self, threads: str, user: str) -> list[str]:
-        paths = [*sys.path, str(Path(__file__).parent)]  # `isolated` by itself: without Hypothesis it starts sooner
-        return [sys.executable, "-u", "-X", "utf8", "-c", START, user, *paths]
+PYTHON = 4  # launches of either stage where each thread is a Python function
 
 
 def warm(exercise: Exercise, spare: Spare) -> None:
@@ -93,62 +67,10 @@ def warm(exercise: Exercise, spare: Spare) -> None:
         threading.Thread(target=_compile_mistakes, args=[exercise], daemon=True).start()
 
 
-@cache
-def missing() -> str:
-    """What keeps CUDA text from running here, with the line that mends it; "" if nothing does."""
-    try:
-        find_compiler()
-        symbols.tool("nm", "llvm-nm")
-        symbols.tool(*(["atos"] if sys.platform == "darwin" else ["addr2line", "llvm-addr2line", "llvm-symbolizer"]))
-    except BackendError as words:
-        return f"this kernel is CUDA C++. No GPU is needed to run it here, but a C++ compiler is\n{words}"
-    return ""
-
-
 def _compile_mistakes(exercise: Exercise) -> None:
     for mistake in exercise.wrong:
         with suppress(CompileError, BackendError):
             compiled.compile_text(exercise.variant(mistake), exercise.name, exercise.file)
-
-
-class Plan:
-    """How an exercise's kernel is launched on given inputs.
-
-    Attributes:
-        parameters: of the kernel, in order. outputs: the places of what it writes.
-    """
-
-    def __init__(self, ex: Exercise) -> None:
-        self.ex = ex
-        self.parameters: tuple[Parameter, ...] = signatures(_cuda(ex))[ex.name].parameters
-        names = [parameter.name for parameter in self.parameters]
-        self.outputs = [names.index(name) for name in ex.spec["outputs"]]
-
-    def letters(self, args: Sequence[np.ndarray]) -> dict[str, Any]:
-        """What the letters of [axes], and inputs that are numbers, are here."""
-        known = {letter: self.ex.inputs.length(list(args), letter) for letter in self.ex.inputs.axes}
-        return known | {name: a.item() for name, a in zip(self.ex.inputs.names, args, strict=True) if a.ndim == 0}
-
-    def sizes(self, what: Any, letters: dict[str, Any]) -> tuple[int, ...]:
-        """Numbers or expressions, one or a list of them, as numbers."""
-        each = what if isinstance(what, list) else [what]
-        return tuple(int(eval(str(one), {"__builtins__": {}}, letters)) for one in each)  # the course's own text
-
-    def arrays(self, args: Sequence[np.ndarray], seed: int = -1) -> Arrays:
-        """The plan of a launch (`isolated.blocks.launch`), and the kernel's arguments, outputs not yet written."""
-        letters, launch = self.letters(args), self.ex.spec["launch"]
-        grid, block = ((*self.sizes(launch[key], letters), 1, 1)[:3] for key in ("grid", "block"))
-        (shared,) = self.sizes(launch.get("shared", 0), letters)
-        given = dict(zip(self.ex.inputs.names, args, strict=True))
-        values = []
-        for parameter in self.parameters:
-            dtype = parameter.dtype({})
-            if parameter.name in self.ex.spec["outputs"]:
-                unwritten = np.nan if dtype.kind == "f" else np.iinfo(dtype).min
-                values.append(np.full(self.sizes(self.ex.spec["outputs"][parameter.name], letters), unwritten, dtype))
-            else:
-                values.append(np.array(given.get(parameter.name, letters.get(parameter.name)), dtype))
-        return [np.array([*grid, *block, shared, seed, *self.outputs], np.int64), *values]
 
 
 class Kernel(Fill):
@@ -156,12 +78,13 @@ class Kernel(Fill):
 
     def __init__(self, exercise: Exercise, spare: Spare, source: str, seed: int, examples: int, until: float) -> None:
         python = exercise.file.endswith(".py")
-        examples = min(examples, PYTHON_EXAMPLES) if python else examples
+        examples = min(examples, PYTHON) if python else examples
         self.missing = "" if python else missing()
         spare = spare if python or self.missing else spare.of(Compiled)
         super().__init__(exercise, spare, source, seed, examples, until)
         self.python, self.plan = python, Plan(exercise)
         self.report: Report = {"findings": [], "counters": {}}
+        self.unbuilt: Wrong | None = None  # why it does not compile
 
     @property
     def checks(self) -> list[tuple[str, dict[str, Any], Callable[[dict[str, Any]], None]]]:
@@ -199,9 +122,8 @@ class Kernel(Fill):
         self.until += time.monotonic() - began
         self.child.file = self.ex.file
         if self.python:
-            harness = blocks_text() + HARNESS.format(name=self.ex.name)
-            asked = {"source": self.source, "file": self.ex.file, "name": self.ex.name}
-            self.refuse(self.child.ask("load", harness=harness, implementations="", **asked)[0])
+            told = {"source": self.source, "file": self.ex.file, "name": self.ex.name}
+            self.refuse(self.child.ask("load", harness=harness(self.ex.name), implementations="", **told)[0])
 
     def build(self, spec: dict[str, Any]) -> None:
         """Compile it, or in Python run it once. How long a compiler takes is not the learner's doing, nor counted."""
@@ -213,17 +135,22 @@ class Kernel(Fill):
         if self.child is None:
             raise RuntimeError("the process is started before it is asked")
         began, told = time.monotonic(), {"source": self.source, "name": self.ex.name, "file": self.ex.file}
+        self.unbuilt = Wrong("time", f"not compiled after {COMPILING:g} s: does a macro or a template grow?")
         try:
             head, _ = self.child.ask("load", wall=COMPILING, **told)
+            self.until += time.monotonic() - began
+            self.refuse(head)
         except Ended as end:
             if end.why == "time":
-                raise Wrong("time", f"not compiled after {COMPILING:g} s: does a macro or a template grow?") from None
+                raise self.unbuilt from None
             raise
-        self.until += time.monotonic() - began
-        self.refuse(head)
+        except Wrong as wrong:
+            self.unbuilt = wrong
+            raise
+        self.unbuilt = None
 
     def revive(self) -> None:
-        if self.child is None or self.child.why:
+        if self.unbuilt is None and (self.child is None or self.child.why):
             self.start()
             if not self.python:
                 self.build({})
@@ -237,6 +164,8 @@ class Kernel(Fill):
 
     def yours(self, args: Sequence[Any], layout: str = "C", strict: bool = False, seed: int = -1) -> Arrays:
         """The learner's outputs; findings and counters are in `report`."""
+        if self.unbuilt:
+            raise self.unbuilt
         args = [np.asarray(a) for a in args]
         if self.child is None:
             raise RuntimeError("the process is started before it is asked")
@@ -291,7 +220,9 @@ class Kernel(Fill):
         """Launches of many sizes, the smallest first, half of them in another order of threads."""
         sizes, draw = self.ex.inputs.sizes, self.ex.inputs.draw
         chosen = [sizes("largest"), sizes("different")]
-        chosen += [sizes("random", seed=self.seed + n) for n in range(TRIALS - len(chosen))]
+        chosen += [
+            sizes("random", seed=self.seed + n) for n in range((PYTHON if self.python else TRIALS) - len(chosen))
+        ]
         for trial, dims in enumerate(sorted(chosen, key=lambda dims: int(np.prod(list(dims.values()))))):
             args = draw(dims, [self.seed, trial])
             results = self.yours(args, seed=-1 if trial % 2 == 0 else self.seed + trial)
@@ -325,27 +256,7 @@ class Kernel(Fill):
         if not wrong.inputs:
             return "", "", ""
         drawn = around(wrong.want, wrong.got) if wrong.want is not None and wrong.got is not None else ""
-        return self.call(list(wrong.inputs)), drawn, self.known(wrong)
-
-    def call(self, args: Arrays) -> str:
-        """Python text that makes the same launch, when it is pasted in the folder of the learner's file."""
-        plan, *values = self.plan.arrays(args)
-        names = [parameter.name for parameter in self.plan.parameters]
-        arrays = [n for n, a in enumerate(values) if a.ndim]
-        made = [f"{names[n]} = {written(values[n])}" for n in arrays]
-        launch = f"{_three(plan[:3])}, {_three(plan[3:6])}"
-        outputs = ", ".join(names[n] for n in self.plan.outputs)
-        if self.python:
-            listed = ", ".join(names[n] if n in arrays else repr(a.item()) for n, a in enumerate(values))
-            head = f"from minilinear.learn.isolated.blocks import run\nfrom {self.ex.folder.name} import {self.ex.name}"
-            run = f"run({self.ex.name}, {launch}, [{listed}])"
-        else:
-            listed = ", ".join(names[n] if n in arrays else f"np.{a.dtype}({a.item()!r})" for n, a in enumerate(values))
-            head = "from minilinear.gpu import sim"
-            shared = f", shared={plan[6]}" if plan[6] else ""
-            run = f'sim.run(open("{self.ex.file}").read(), "{self.ex.name}", {launch}, [{listed}]{shared})'
-        lines = "\n".join(made)
-        return f"import numpy as np\n{head}\n\n{lines}\nresult = {run}\nprint({outputs}, *result.findings)"
+        return self.plan.call(list(wrong.inputs)), drawn, self.known(wrong)
 
     def known(self, wrong: Wrong) -> str:
         """What the author says of a mistake with this very answer, or this very finding; nothing where two have it."""
@@ -368,38 +279,6 @@ class Kernel(Fill):
         """Whether a kernel of the course has these outputs for these inputs."""
         outputs, _ = trusted(self.ex, source, self.plan.arrays(wrong.inputs))
         return len(outputs) == len(wrong.results) and all(map(same, outputs, wrong.results))
-
-
-# The child of a Python kernel gets the simulator as a harness: a text, since it can read no file.
-HARNESS = """
-
-
-def harness(learner, plan, *args):
-    return answer(getattr(learner, {name!r}), plan, list(args))
-"""
-
-
-@cache
-def blocks_text() -> str:
-    return Path(blocks.__file__).read_text("utf-8")
-
-
-def _cuda(ex: Exercise) -> str:
-    return (ex.folder / "solution.cu").read_text("utf-8")
-
-
-def trusted(ex: Exercise, source: str, arrays: Arrays) -> tuple[Arrays, Report]:
-    """Outputs and report of a kernel of the course, in this process."""
-    plan, *args = (a.copy() for a in arrays)
-    if ex.file.endswith(".py"):
-        names: dict[str, Any] = {}
-        exec(compile(source, str(ex.folder), "exec"), names)
-        return blocks.launch(names[ex.name], plan, [a if a.ndim else a.item() for a in args])
-    try:
-        program = compiled.compile_text(source, ex.name, ex.file)
-        return compiled.launch(program, plan, [a if a.ndim else a[()] for a in args])
-    except (CompileError, LaunchError, BackendError):
-        return [], {"findings": [], "counters": {}}
 
 
 def alike(finding: dict[str, Any]) -> tuple[Any, ...]:
@@ -428,23 +307,4 @@ def around(want: np.ndarray, got: np.ndarray) -> str:
     return f"{drawn}\n(from {start} on)" if any(start) and drawn else drawn
 
 
-def spelled(parameters: Sequence[Parameter]) -> str:
-    return ", ".join(f"{'const ' * p.const}{p.ctype} {'*' * p.pointer}{p.name}" for p in parameters)
-
-
-def written(a: np.ndarray) -> str:
-    """An argument as Python text: an output not yet written, or its values."""
-    if a.size and a.dtype.kind == "f" and np.isnan(a).all():
-        return f"np.full({a.shape}, np.nan, np.{a.dtype})"
-    return as_text(a)
-
-
-def _three(sizes: np.ndarray) -> str:
-    """Three sizes as a launch is written by people: 2, or (2, 3)."""
-    listed = sizes.tolist()
-    while len(listed) > 1 and listed[-1] == 1:
-        listed.pop()
-    return str(listed[0]) if len(listed) == 1 else str(tuple(listed))
-
-
-__all__ = ["Kernel", "Plan", "warm"]
+__all__ = ["Kernel", "warm"]

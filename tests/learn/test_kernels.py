@@ -9,12 +9,12 @@ import numpy as np
 import psutil
 import pytest
 
-from minilinear.learn import Course, Judge, Spare, kernel_text, kernels
+from minilinear.learn import Course, Judge, Spare, kernel_launch, kernel_text, kernels
 from minilinear.learn.check_course import Trusted
 from minilinear.learn.isolated.blocks import run
 
 COURSE = Course()
-compiler = pytest.mark.skipif(bool(kernels.missing()), reason="no C++ compiler")
+compiler = pytest.mark.skipif(bool(kernel_launch.missing()), reason="no C++ compiler")
 
 
 @pytest.fixture(scope="module")
@@ -179,12 +179,12 @@ def test_an_array_is_a_pointer(body, words):
 def test_blocks_and_grids_have_three_axes():
     def where(cuda, y):
         t, b = cuda.threadIdx, cuda.blockIdx
-        n = (b.y * cuda.gridDim.x + b.x) * 6 + t.y * cuda.blockDim.x + t.x
+        n = (b.y * cuda.gridDim.x + b.x) * 12 + (t.z * cuda.blockDim.y + t.y) * cuda.blockDim.x + t.x
         y[n] = float(n)
 
-    y = np.full(24, np.nan, np.float32)
-    assert not run(where, (2, 2), (3, 2), [y]).findings
-    np.testing.assert_array_equal(y, np.arange(24))
+    y = np.full(48, np.nan, np.float32)
+    assert not run(where, (2, 2), (3, 2, 2), [y]).findings
+    np.testing.assert_array_equal(y, np.arange(48))
 
 
 # ---- texts
@@ -322,7 +322,7 @@ def test_a_loop_without_an_end_is_stopped():
     exercise = COURSE["kernel-1"]
     with Spare() as spare:
         verdict(exercise, spare, exercise.source)
-        child = spare.of(kernels.Compiled).child.process
+        child = spare.of(kernel_launch.Compiled).child.process
         began = time.monotonic()
         last = verdict(
             exercise, spare, exercise.source.replace("    if", "    for (volatile int n = 0; n == 0;) {}\n    if")
@@ -336,7 +336,7 @@ def test_a_loop_without_an_end_is_stopped():
 @compiler
 def test_a_text_that_keeps_the_compiler_busy_is_stopped(monkeypatch):
     monkeypatch.setattr(kernels, "COMPILING", 0.01)
-    monkeypatch.setattr(kernels.Compiled, "wall", 0.01)
+    monkeypatch.setattr(kernel_launch.Compiled, "wall", 0.01)
     exercise = COURSE["kernel-1"]
     with Spare() as spare:
         source = (
@@ -346,6 +346,15 @@ def test_a_text_that_keeps_the_compiler_busy_is_stopped(monkeypatch):
         last = verdict(exercise, spare, source)
     assert (last.stage, last.kind) == ("build", "time")
     assert "does a macro or a template grow?" in last.found
+
+
+@compiler
+def test_where_nothing_compiles_every_stage_says_so(spare):
+    exercise = COURSE["kernel-1"]
+    source = exercise.source.replace("int i", "imt i")
+    results = list(Judge(exercise, spare, source, seconds=20).run(stop=False))
+    assert [r.stage for r in results] == ["read", "build", "check", "example", "value", "traffic"]
+    assert all("imt" in r.found for r in results[1:])
 
 
 @compiler
@@ -385,7 +394,7 @@ def test_without_a_compiler_one_is_told_how_to_get_it(python, spare, monkeypatch
 
 def test_a_plan_has_sizes_of_letters_and_types_of_the_signature():
     exercise = COURSE["kernel-5"]
-    plan, x, y, D, eps = kernels.Plan(exercise).arrays([np.ones((3, 5)), np.array(0.25)])
+    plan, x, y, D, eps = kernel_launch.Plan(exercise).arrays([np.ones((3, 5)), np.array(0.25)])
     assert plan.tolist() == [3, 1, 1, 32, 1, 1, 0, -1, 1]
     assert (x.shape, x.dtype) == ((3, 5), np.float32)
     assert y.shape == (3, 5)
@@ -400,5 +409,5 @@ def test_the_launch_of_a_solution_in_python_has_the_parameters_of_the_cuda_one()
             names: dict = {}
             exec(compile(Path(folder / "solution.py").read_text("utf-8"), name, "exec"), names)
             function = names[COURSE[name].name]
-            wanted = ["cuda", *(p.name for p in kernels.Plan(COURSE[name]).parameters)]
+            wanted = ["cuda", *(p.name for p in kernel_launch.Plan(COURSE[name]).parameters)]
             assert list(function.__code__.co_varnames[: function.__code__.co_argcount]) == wanted

@@ -28,7 +28,6 @@ from typing import Any
 import numpy as np
 
 MOST = 20  # findings of a launch
-HERE = (lambda: 0).__code__.co_filename  # wherever this text runs, which may be in no file
 VERBS = {"read": ("reads", "read"), "write": ("writes", "wrote")}
 
 
@@ -95,7 +94,7 @@ class Pointer:
         launch = self._launch
         who = f"thread {launch.at_thread} of block {launch.at_block}"
         words = f"{who} {VERBS[access][0]} {self.name}[{i}], and {self.name} has {len(self.values)} elements"
-        launch.find("out-of-bounds", words, self.name, access, launch.access()[3])
+        launch.find("out-of-bounds", words, self.name, access, launch.access(3)[3])
         raise GivenUp
 
     def __len__(self) -> int:
@@ -185,12 +184,9 @@ class Launch:
     def _shuffled(self, n: int) -> Any:
         return range(n) if self.order is None else self.order.permutation(n).tolist()
 
-    def access(self) -> Access:
-        """The access that a line of the kernel makes now."""
-        frame = sys._getframe(1)
-        while frame.f_code.co_filename == HERE:
-            frame = frame.f_back  # type: ignore[assignment]
-        return self.at_block, self.phase, self.at_thread, frame.f_lineno
+    def access(self, depth: int = 2) -> Access:
+        """The access that a line of the kernel makes now, so many calls away from here."""
+        return self.at_block, self.phase, self.at_thread, sys._getframe(depth).f_lineno
 
     def count(self, what: str, array: Pointer, i: int) -> None:
         """Count an access; a read of what the same thread has just read, as in x[i] * x[i], counts once."""
