@@ -26,14 +26,13 @@ from ..errors import ConfigError, explain
 from ..learn import Course, Exercise, Result, Spare, show
 from ..learn.checking import check, check_many
 from ..learn.debug import debug as debugger
-from ..learn.progress import Progress
 from ..learn.watch import Session, loop
 from ..learn.workspace import NAME, Workspace
 from .check_course import check as check_course
 from .console import AsJson, Plain, make_console, print_json, say, show_table
 from .doctor import Finding
 from .learn_instructor import register
-from .learn_use import unuse, use
+from .learn_use import beside, unuse, use
 
 learn = typer.Typer(invoke_without_command=True)
 
@@ -48,21 +47,6 @@ WorkspaceFolder = Annotated[
 ]
 Poll = Annotated[bool, typer.Option("--poll", help="Look at the files again and again, where no changes are told.")]
 COMMAND = "minilinear learn"
-
-
-def _found(course: Path | None, workspace: Path | None) -> Workspace:
-    """The workspace of a command, with its course.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    folder = workspace.resolve() if workspace else Workspace.find(Path.cwd())
-    if folder is None:
-        raise ConfigError(
-            explain("There is no workspace here.", got=str(Path.cwd()), fix=f"{COMMAND} init, or --workspace DIR")
-        )
-    kept = Progress(folder).document.get("course", {})
-    return Workspace(folder, Course(course or kept.get("folder"), kept.get("variant", "")))
 
 
 def _write(console: Console, lines: Iterable[show.Line]) -> None:
@@ -96,7 +80,7 @@ def _watch(
         if _asked(console, "Make it? [Y/n] ").lower() not in ("", "y", "yes"):
             raise typer.Exit
         _made(console, folder, course)
-    found = _found(course, folder)
+    found = beside(folder, course)
     if "door" not in found.progress.document and found.course.doors:
         _door(console, found)
     keys = sys.stdin.isatty() and console.is_terminal and not plain
@@ -170,7 +154,7 @@ def run(
     plain: Plain = False,
 ) -> None:
     """Check one exercise, once. Exit code 1 if it does not pass."""
-    console, found = make_console(plain=plain), _found(course, workspace)
+    console, found = make_console(plain=plain), beside(workspace, course)
     exercise = found.exercise(name)
     found.prepare(exercise)
     results = _checked(found, exercise, lambda result: _write(console, show.stage(result)))
@@ -219,7 +203,7 @@ def _checked(
 @learn.command()
 def hint(name: Id = None, course: CourseFolder = None, workspace: WorkspaceFolder = None, plain: Plain = False) -> None:
     """One hint more: a question, then which lines, then nearly the code. They cost no points."""
-    found = _found(course, workspace)
+    found = beside(workspace, course)
     exercise = found.exercise(name)
     level = found.progress.hint(exercise.id, len(exercise.hints))
     _write(make_console(plain=plain), [show.heading(exercise), *show.hint(exercise, level)])
@@ -238,7 +222,7 @@ def list_exercises(
     """All exercises in the order of your way, how each stands, and the hours that are left."""
     if route not in ("core", "elective", "all"):
         raise ConfigError(explain("--route is one of core, elective, all.", got=repr(route)))
-    found = _found(course, workspace)
+    found = beside(workspace, course)
     _write(make_console(plain=plain), show.overview(found, words or [], route))
 
 
@@ -247,7 +231,7 @@ def open_exercise(
     name: Id = None, course: CourseFolder = None, workspace: WorkspaceFolder = None, plain: Plain = False
 ) -> None:
     """Turn to an exercise: its statement, its file, and where the library does the same."""
-    console, found = make_console(plain=plain), _found(course, workspace)
+    console, found = make_console(plain=plain), beside(workspace, course)
     exercise = found.exercise(name)
     path = found.prepare(exercise)
     found.progress.work_on(exercise.id)
@@ -262,7 +246,7 @@ def debug(
     name: Id = None, course: CourseFolder = None, workspace: WorkspaceFolder = None, plain: Plain = False
 ) -> None:
     """Open Python's debugger in your function, on the inputs that show what is wrong."""
-    console, found = make_console(plain=plain), _found(course, workspace)
+    console, found = make_console(plain=plain), beside(workspace, course)
     exercise = found.exercise(name)
     results = _checked(found, exercise)
     _write(console, show.verdict(exercise, results))
@@ -285,7 +269,7 @@ def reset(
     plain: Plain = False,
 ) -> None:
     """Begin an exercise again. Your file is kept in backups/."""
-    console, found = make_console(plain=plain), _found(course, workspace)
+    console, found = make_console(plain=plain), beside(workspace, course)
     exercise = found.exercise(name)
     backup = found.reset(exercise)
     say(console, f"{exercise.file} is a stub again." + (f" What was there: {backup}" if backup else ""))
@@ -300,7 +284,7 @@ def solution(
     plain: Plain = False,
 ) -> None:
     """The course's solution beside yours, once yours has passed."""
-    console, found = make_console(plain=plain), _found(course, workspace)
+    console, found = make_console(plain=plain), beside(workspace, course)
     exercise = found.exercise(name or found.progress.active or None)  # one that has just passed is not the next one
     if not found.progress.done(exercise.id):
         if not give_up:
@@ -323,7 +307,7 @@ def check_all(
     plain: Plain = False,
 ) -> None:
     """Check every file that you have written in. Exit code 1 if one does not pass."""
-    console, found = make_console(plain=plain), _found(course, workspace)
+    console, found = make_console(plain=plain), beside(workspace, course)
     texts = {name: found.text(exercise) for name, exercise in found.course.exercises.items()}
     begun = {n: t for n, t in texts.items() if t is not None and not found.untouched(found.course[n], t)}
     failed = 0
@@ -343,7 +327,7 @@ def report(
     as_json: AsJson = False, course: CourseFolder = None, workspace: WorkspaceFolder = None, plain: Plain = False
 ) -> None:
     """Points, attempts, hints and time, from the progress file; nothing is checked."""
-    found = _found(course, workspace)
+    found = beside(workspace, course)
     document = show.report(found)
     if as_json:
         print_json(document)
@@ -389,7 +373,7 @@ def _packages() -> Iterable[Finding]:
 
 def _files(course: Path | None, workspace: Path | None) -> Iterable[Finding]:
     try:
-        found = _found(course, workspace)
+        found = beside(workspace, course)
     except ConfigError as reason:
         rule, _, fix = str(reason).partition("\n  fix: ")
         yield Finding("workspace", rule.replace("\n ", ""), "missing", fix)

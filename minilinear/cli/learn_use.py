@@ -11,8 +11,6 @@ import typer
 from rich.console import Console
 
 from ..errors import ConfigError, explain
-from ..learn.course import Course
-from ..learn.progress import Progress
 from ..learn.use import OPERATIONS, operation, using
 from ..learn.workspace import Workspace
 from .console import Plain, make_console, say
@@ -68,7 +66,7 @@ def learners_own(console: Console) -> Iterator[list[str]]:
         The lines of the banner; none without a workspace here.
     """
     folder = Workspace.find(Path.cwd())
-    found = _opened(folder) if folder else None
+    found = Workspace.open(folder) if folder else None
     files = sources(found) if found else {}
     if found is None or not files:
         yield []
@@ -91,15 +89,14 @@ def sources(found: Workspace) -> dict[str, str]:
     return texts
 
 
-def beside(workspace: Path | None) -> Workspace:
-    """The workspace of a command."""
+def beside(workspace: Path | None, course: Path | None = None) -> Workspace:
+    """The workspace of a command: the one that is named, or the one here.
+
+    Raises:
+        ConfigError: there is none.
+    """
     folder = workspace.resolve() if workspace else Workspace.find(Path.cwd())
     if folder is None:
         fix = "minilinear learn init, or --workspace DIR"
         raise ConfigError(explain("There is no workspace here.", got=str(Path.cwd()), fix=fix))
-    return _opened(folder)
-
-
-def _opened(folder: Path) -> Workspace:
-    kept = Progress(folder).document.get("course", {})
-    return Workspace(folder, Course(kept.get("folder"), kept.get("variant", "")))
+    return Workspace.open(folder, course)

@@ -26,6 +26,7 @@ from . import show
 from .course import Course
 from .host import Spare
 from .judge import Judge, Result, score
+from .workspace import Workspace
 
 
 class Verdict:
@@ -67,7 +68,7 @@ def check(
     Args:
         answer: the function; for an exercise that asks for predictions a dict with an answer to each question.
         exercise: the id; by default the exercise that asks for a function of this name.
-        course: a folder with another course.
+        course: a folder with another course; by default that of the workspace here.
 
     Returns:
         what was found. The progress file is not touched: what counts is saved in the workspace.
@@ -80,9 +81,10 @@ def check(
     return Verdict(found, list(Judge(found, _spare(), source).run()))
 
 
-@functools.cache
 def _course(folder: str | Path | None) -> Course:
-    return Course(folder) if folder is not None else Course()
+    """The course in that folder, else that of the workspace here, else the one that is installed."""
+    here = Workspace.find(Path.cwd()) if folder is None else None
+    return Workspace.open(here).course if here else Course(folder)
 
 
 @functools.cache

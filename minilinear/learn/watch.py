@@ -18,7 +18,7 @@ from typing import Any
 
 from watchfiles import watch
 
-from ..errors import ConfigError
+from ..errors import ConfigError, RunError, explain
 from . import show
 from .checking import check
 from .exercise import Exercise
@@ -178,7 +178,9 @@ def loop(session: Session, *, poll: bool = False, keys: bool = False) -> None:
                 if kind == "saved":
                     session.saved(what)
                 elif kind == "failed":
-                    raise what
+                    raise RunError(
+                        explain("The system does not tell what changes here.", got=what, fix="minilinear learn --poll")
+                    )
                 elif what is None or not session.said(what):
                     return
     finally:

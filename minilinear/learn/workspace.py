@@ -78,6 +78,17 @@ class Workspace:
         return None
 
     @classmethod
+    def open(cls, folder: Path, course: Path | None = None) -> Workspace:
+        """The workspace in a folder, with the course and the variant that it was made for.
+
+        Args:
+            folder: it has a progress.json.
+            course: another course.
+        """
+        made_for = Progress(folder).document.get("course", {})
+        return cls(folder, Course(course or made_for.get("folder"), made_for.get("variant", "")))
+
+    @classmethod
     def create(cls, folder: Path, course: Course, *, elsewhere: bool = False) -> Workspace:
         """Make a workspace, or complete one: files that are there stay as they are.
 

@@ -9,6 +9,7 @@ import pytest
 from minilinear.errors import ConfigError
 from minilinear.learn import Course
 from minilinear.learn.notebook import check, program
+from minilinear.learn.workspace import Workspace
 
 from .tiny import make_course
 
@@ -49,6 +50,11 @@ def test_a_notebook_is_given_html_in_which_nothing_is_markup(folder):
     verdict = check(cell("def double(x):\n    raise ValueError('<b>&')\n").double, course=folder)
     assert "&lt;b&gt;&amp;" in verdict._repr_html_() and "<b>" not in verdict._repr_html_()
     assert "color:red" in verdict._repr_html_()
+
+
+def test_without_a_folder_the_course_is_that_of_the_workspace_here(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(Workspace.create(tmp_path, Course(folder), elsewhere=True).folder)
+    assert check({"sum": 2}, "second-1").passed
 
 
 def test_predictions_are_given_as_a_dict(folder):

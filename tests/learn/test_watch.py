@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from minilinear.errors import RunError
 from minilinear.learn import Course, Spare, watch
 from minilinear.learn.watch import Session, _watch, loop, settled
 from minilinear.learn.workspace import Workspace
@@ -192,10 +193,14 @@ def test_a_save_that_nobody_tells_of_is_seen_all_the_same(session, monkeypatch, 
     assert f"checking {file}" in said(session)
 
 
-def test_a_folder_that_cannot_be_watched_is_told(tmp_path):
+def test_a_folder_that_cannot_be_watched_is_told(tmp_path, session, monkeypatch):
     events = []
     _watch(tmp_path / "gone", events.append, threading.Event())
     assert [kind for kind, _ in events] == ["failed"]
+    monkeypatch.setattr(watch, "_watch", lambda folder, put, stop: put(*events))
+    monkeypatch.setattr(sys, "stdin", iter(lambda: time.sleep(60), ""))  # nobody types
+    with pytest.raises(RunError, match="learn --poll"):
+        loop(session)
 
 
 def wait(happened):
