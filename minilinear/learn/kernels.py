@@ -232,7 +232,12 @@ class Kernel(Fill):
                     raise Wrong("unwritten", f"the kernel has written nothing to {name}", args)
 
     def value(self, spec: dict[str, Any]) -> None:
-        super().value({"rtol": RTOL} | spec)
+        """The largest sizes, and all different, before any that are drawn: of those there are few in Python."""
+        spec = {"rtol": RTOL} | spec
+        for trial, which in enumerate(("largest", "different")):
+            args = self.ex.inputs.draw(self.ex.inputs.sizes(which), [self.seed, trial])
+            self.small(lambda args: self.compare(args, spec["rtol"]), args)
+        super().value(spec)
 
     def traffic(self, spec: dict[str, Any]) -> None:
         args = self.ex.inputs.draw(self.ex.inputs.sizes("largest") | spec["at"], self.seed)

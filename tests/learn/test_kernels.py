@@ -85,6 +85,13 @@ def sees_another_block(cuda, x, y):
         x[cuda.threadIdx.x] = y[3 - cuda.threadIdx.x]
 
 
+def reads_then_writes(cuda, x, y):
+    s = y[0]
+    yield
+    if cuda.blockIdx.x == 1 and cuda.threadIdx.x == 0:
+        y[0] = s + 1
+
+
 def behind(cuda, x, y):
     y[cuda.threadIdx.x + 1] = x[cuda.threadIdx.x]
 
@@ -125,6 +132,7 @@ def leaves(cuda, x, y):
         (last_wins, 1, ["race-in-block"]),
         (blocks_meet, 2, ["race-between-blocks"]),
         (sees_another_block, 2, ["race-between-blocks"]),
+        (reads_then_writes, 2, ["race-between-blocks"]),
         (behind, 1, ["out-of-bounds"]),
         (before, 1, ["out-of-bounds"]),
         (unwritten, 1, ["uninitialised-shared"]),
@@ -219,6 +227,11 @@ def test_no_kernel_of_the_course_is_refused(name):
     exercise = COURSE[name]
     for text in [exercise.source, exercise.stub(), *(exercise.variant(wrong) for wrong in exercise.wrong)]:
         assert kernel_text.refused(text) is None
+
+
+def test_of_several_the_first_is_named():
+    assert kernel_text.refused('system(0);\nasm("nop");')[0] == 1
+    assert kernel_text.refused('asm("nop");\nsystem(0);')[0] == 1
 
 
 def test_comments_strings_and_the_common_header_are_free():
