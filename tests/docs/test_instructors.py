@@ -46,6 +46,7 @@ def fill(path, body):
     path.write_text(text, "utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(BASH is None, reason="no bash")
 def test_what_the_page_says_is_so(tmp_path):
     (tmp_path / "assignment.toml").write_text(blocks("toml")[0], "utf-8")
@@ -80,6 +81,7 @@ def squeezed(text):
     return " ".join(text.split())
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(BASH is None, reason="no bash")
 def test_the_workflow_s_command_marks_a_student_s_repository(tmp_path):
     (workflow,) = blocks("yaml")
