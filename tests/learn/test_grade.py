@@ -197,8 +197,10 @@ def test_a_stranger_s_folder_does_no_harm(tmp_path, plan):
     assert time.monotonic() - began < 10 and found.score == 0
     said = [mark.stages[0].message for mark in found.exercises]
     assert "no link" in said[0] and "no plain file" in said[1] and "has 1048577 bytes" in said[2]
-    (tmp_path / "class" / "mallory").symlink_to(plan.course)
-    assert "solution" not in str(submissions(tmp_path / "class", ["x.py"]).keys() - {"eve", "mallory"})
+    mallory = hand_in(tmp_path / "class" / "mallory")  # whose folder holds nothing but a link to another's
+    (mallory / "work").symlink_to(hand_in(tmp_path / "class" / "ada", mine_1=GOOD))
+    found = graded(tmp_path / "class", plan, tmp_path / "out")
+    assert found["ada"].score == 10 and marks(found["mallory"]) == [("missing", 0)] * 3
 
 
 def test_text_that_is_no_utf_8_and_a_byte_order_mark(tmp_path, plan):
@@ -265,6 +267,19 @@ def test_several_students_at_a_time(tmp_path, plan):
     found = graded(tmp_path / "class", plan, tmp_path / "out", jobs=2)
     assert {name: report.score for name, report in found.items()} == {"ada": 10, "bob": 3, "cleo": 10}
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["ada.json", "bob.json", "cleo.json"]
+
+
+def test_a_process_of_the_grader_that_dies_is_said_and_keeps_the_marks(tmp_path):
+    course = make_course(tmp_path / "own", 2)
+    (course.folder / "mine_2" / "checks.py").write_text("import os\n\nos._exit(9)\n")
+    plan = Plan(course.folder, Assignment("Week 3", "1", {"mine-1": 1.0}))
+    for name in ("ada", "bob"):
+        hand_in(tmp_path / "class" / name, mine_1=GOOD)
+    assert len(graded(tmp_path / "class", plan, tmp_path / "out", jobs=2)) == 2
+    plan = Plan(course.folder, Assignment("Week 3", "1", {"mine-1": 1.0, "mine-2": 1.0}))
+    with pytest.raises(RunError, match=r"died\. Every mark given so far is kept"):
+        graded(tmp_path / "class", plan, tmp_path / "out", jobs=2)
+    assert from_json((tmp_path / "out" / "ada.json").read_bytes()).score == 10
 
 
 @pytest.mark.skipif(not ROOT, reason="only root can run code as another user")
