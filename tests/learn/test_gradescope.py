@@ -88,6 +88,8 @@ def test_the_same_files_make_the_same_zip(packed, tmp_path):
     folder = packed.parent
     package(folder / "assignment.toml", Course(folder / "own"), tmp_path / "again.zip", SECRET)
     assert (tmp_path / "again.zip").read_bytes() == packed.read_bytes()
+    with zipfile.ZipFile(packed) as archive:
+        assert {entry.date_time[0] for entry in archive.infolist()} == {1980}  # not now
     package(folder / "assignment.toml", Course(folder / "own"), tmp_path / "open.zip")
     with zipfile.ZipFile(tmp_path / "open.zip") as archive:
         assert "seed" not in archive.namelist()
