@@ -26,6 +26,7 @@ from minilinear.learn.variants import (
     Variant,
     chosen,
     conventions,
+    oracle,
     vary,
 )
 
@@ -195,3 +196,26 @@ def test_a_workspace_and_the_marks_have_the_same_conventions(tmp_path):
     plan = Plan(COURSE.folder, Assignment("Week 3", COURSE.version, {"linear-2": 1.0}, variants=True))
     found = {report.student: report for report in grade({n: tmp_path / n for n in (ada, bob)}, plan, tmp_path / "out")}
     assert found[bob].score == POINTS and found[ada].score < POINTS and found[ada].variant == ada
+
+
+@pytest.mark.parametrize("rule", ["sum", "delta"])
+@pytest.mark.parametrize(
+    "changed", [some for n in range(5) for some in combinations((AFTER, READ, LAST, BETA), n)], ids=" and ".join
+)
+def test_the_definition_is_the_loop_that_the_words_say(rule, changed):
+    """With a decay for every key, which does not commute with erasing."""
+    T, K, V = 5, 3, 2
+    rng = np.random.default_rng(0)
+    q, k, g = rng.standard_normal((3, T, K))
+    v, beta, first = rng.standard_normal((T, V)), rng.uniform(0, 2, T), rng.standard_normal((K, V))
+    inputs = {"q": q, "k": k, "v": v, "beta": beta, "g": g, "S": first}
+    o, states, last = oracle(inputs, {"rule": rule, "gives": ["o", "states", "S"]}, changed)
+    S = first
+    for t in reversed(range(T)) if LAST in changed else range(T):
+        entered, fade, step = S, np.exp(g[t])[:, None], beta[t] / 2 if BETA in changed else beta[t]
+        S = S if AFTER in changed else fade * S
+        S = S + step * np.outer(k[t], v[t] - k[t] @ S if rule == "delta" else v[t])
+        S = fade * S if AFTER in changed else S
+        np.testing.assert_allclose(states[t], S)
+        np.testing.assert_allclose(o[t], q[t] @ (entered if READ in changed else S))
+    np.testing.assert_allclose(last, S)
