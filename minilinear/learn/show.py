@@ -9,6 +9,7 @@ import ast
 import difflib
 import importlib
 import inspect
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -173,7 +174,9 @@ def comparison(mine: str, theirs: str, width: int) -> Iterator[Line]:
 
 
 def _code(text: str) -> list[str]:
-    """The lines of a text without its docstrings and without the empty lines around them."""
+    """The lines of a text without its docstrings and without the empty lines around them; of CUDA, without its head."""
+    if text.startswith("//"):  # the statement
+        text = text[re.match(r"(?://[^\n]*\n)*", text).end() :]  # type: ignore[union-attr]
     lines: list[str | None] = list(text.strip("\n").expandtabs().split("\n"))
     try:
         tree = ast.parse(text.strip("\n"))

@@ -12,6 +12,7 @@ import pytest
 from minilinear.learn import Course, Judge, Spare, kernel_launch, kernel_text, kernels
 from minilinear.learn.check_course import Trusted
 from minilinear.learn.isolated.blocks import run
+from minilinear.learn.show import comparison
 
 COURSE = Course()
 compiler = pytest.mark.skipif(bool(kernel_launch.missing()), reason="no C++ compiler")
@@ -259,6 +260,18 @@ def test_in_python_the_solution_passes_and_the_stub_does_not(name, python, spare
     assert not verdict(exercise, spare, exercise.stub()).passed
 
 
+def test_a_mistake_that_python_does_not_have_is_not_told_of_there(python):
+    names = {ex: [wrong["name"] for wrong in ex.wrong] for ex in (COURSE["kernel-6"], python["kernel-6"])}
+    with_unwritten = [ex.file for ex in names if "anything at the start" in names[ex]]
+    assert with_unwritten == ([COURSE["kernel-6"].file] if COURSE["kernel-6"].file.endswith(".cu") else [])
+
+
+def test_the_comparison_leaves_the_statement_out():
+    exercise = COURSE["kernel-6"]
+    lines = [str(line) for line in comparison(exercise.stub(), exercise.source, 80)]
+    assert not any("The state S of linear attention" in line for line in lines)
+
+
 def test_in_python_a_race_is_shown_with_the_learners_lines(python, spare):
     exercise = python["kernel-3"]
     last = verdict(exercise, spare, mistake(exercise, "no barrier in the rounds"))
@@ -286,6 +299,19 @@ def test_a_race_names_both_lines_of_the_learners_file_and_what_it_is(spare):
     assert " >   9 |         if (t < half) s[t] += s[t + half];" in last.found
     assert "look for: Put __syncthreads() between the two" in last.found
     assert "One barrier is not enough" in last.found
+
+
+@compiler
+def test_the_race_to_hunt_is_shown_from_both_ends(spare):
+    exercise = COURSE["kernel-7"]
+    last = verdict(exercise, spare, exercise.stub())
+    lines = exercise.stub().split("\n")
+    write = next(n for n, line in enumerate(lines, 1) if "key[n] = k" in line)
+    read = next(n for n, line in enumerate(lines, 1) if "S[i] += key[i]" in line)
+    assert last.stage == "check"
+    assert f" + {write:3d} |" in last.found
+    assert f" > {read:3d} |" in last.found
+    assert "look for: Put __syncthreads()" in last.found
 
 
 @compiler
@@ -343,7 +369,11 @@ def test_a_loop_without_an_end_is_stopped():
         assert time.monotonic() - began < 20
         assert last.kind == "time"
         assert "does every loop end?" in last.found
-        assert not psutil.pid_exists(child.pid)
+        for _ in range(100):  # the watch kills it, and may just be about to
+            if not psutil.pid_exists(child.pid):
+                return
+            time.sleep(0.05)
+        raise AssertionError("the process is still there")
 
 
 @compiler

@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import re
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -109,8 +108,7 @@ def main(user: int) -> None:
                     outputs, report = launch(program, plan, [a[()] if a.ndim == 0 else a for a in args])
                     outputs.append(np.frombuffer(json.dumps(report).encode(), np.uint8))
             except CompileError as error:
-                line = re.search(rf"^{re.escape(head['file'])}:(\d+):", str(error), re.M)
-                reply = {"error": "compile", "message": str(error)[:4000], "line": int(line[1]) if line else 0}
+                reply = {"error": "compile", "message": str(error)[:4000]}
             except LaunchError as error:
                 reply = {"error": "launch", "message": str(error)[:2000]}
             except BackendError as error:
