@@ -26,6 +26,7 @@ from .host import Child, Spare
 from .judge import Judge, Result
 from .links import docs_of, unresolved
 from .stub import restore
+from .variants import conventions, unlike_reference
 
 SEEDS = 20
 MOST_LINES = 25  # of a solution
@@ -174,6 +175,8 @@ def form(exercise: Exercise) -> Iterator[str]:
         exercise.mode in ("fill", "bug") and not exercise.spec.get("equals") and exercise.target.startswith("solution")
     ):
         yield "checks.py has library(*inputs), or `equals` says why the library has no such function"
+    if conventions(exercise):
+        yield from unlike_reference(exercise)
 
 
 def staged(exercise: Exercise) -> list[dict]:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -75,6 +75,17 @@ def chosen(declared: Sequence[str], exercise: str, student: str) -> list[str]:
     drawn = hashlib.sha256(f"{student}\n{exercise}".encode()).digest()
     number = 1 + int.from_bytes(drawn[:8]) % (2 ** len(declared) - 1)
     return [name for i, name in enumerate(declared) if number >> i & 1]
+
+
+def unlike_reference(exercise: Exercise) -> Iterator[str]:
+    """What the course check says of an exercise whose recurrence, without a change, is not its reference."""
+    same = Variant(exercise, [])
+    for seed in range(5):
+        args = exercise.inputs.draw(exercise.inputs.sizes("random", seed=seed), seed)
+        pairs = zip(same.reference(*args), exercise.reference(*args))
+        if any(mine.shape != other.shape or not np.allclose(mine, other) for mine, other in pairs):
+            yield f"[recurrence], from which variants are computed, is not what the reference computes (seed {seed})"
+            return
 
 
 class Variant(Exercise):

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from minilinear.cli import app
 from minilinear.errors import ConfigError
 from minilinear.learn.assignment import Assignment
-from minilinear.learn.check_course import POINTS
+from minilinear.learn.check_course import POINTS, form
 from minilinear.learn.course import Course
 from minilinear.learn.grade import Plan, grade
 from minilinear.learn.host import Spare
@@ -162,6 +162,14 @@ def test_a_neighbour_s_answer_fails_too(spare):
     for changed in ((LAST,), (READ, LAST), (READ, HALF)):
         results = judged(Variant(COURSE["linear-2"], changed), source, spare)
         assert {result.stage for result in results if result.found} >= {"value"}
+
+
+def test_the_course_check_finds_a_recurrence_that_is_another(monkeypatch):
+    exercise = COURSE["linear-2"]
+    assert not list(form(exercise))
+    monkeypatch.setitem(exercise.spec, "recurrence", {"rule": "delta", "gives": ["o"]})
+    (problem,) = form(exercise)
+    assert "is not what the reference computes" in problem
 
 
 def test_what_cannot_be_varied_is_said():
