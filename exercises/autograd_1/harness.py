@@ -7,5 +7,8 @@ def harness(learner, a, b, same):
     y = learner.mul(a, a if same else b)
     if type(y) is not learner.Value:
         raise TypeError(f"mul returned a {type(y).__name__}; wanted a Value")
+    for slope in y.slopes:
+        if type(slope) is learner.Value:
+            raise TypeError("a slope of mul is a Value; wanted a plain number")
     which = [0 if parent is a else 1 if parent is b else -1 for parent in y.parents]
     return np.array(y.data), np.array(y.slopes, float), np.array(which)

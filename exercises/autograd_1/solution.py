@@ -4,6 +4,9 @@ class Value:
     def __init__(self, data, parents=(), slopes=()):
         self.data, self.parents, self.slopes = data, parents, slopes
 
+    def __repr__(self):
+        return f"Value({self.data:g})"
+
 
 def add(a, b):
     """a + b: grows by 1 when a grows by 1, and when b does."""
