@@ -25,11 +25,11 @@ FLOORS = {
     **dict.fromkeys(["nn"], 3),
     **dict.fromkeys(["recurrence"], 2),
     **dict.fromkeys(["autograd"], 1),
-    **dict.fromkeys(["backend", "errors", "precision", "randomness", "svg"], 0),
+    **dict.fromkeys(["backend", "errors", "precision", "randomness", "svg", "terminal"], 0),
 }
 TOP_LEVEL = {"pyproject.toml", "minilinear", "gpu", "exercises", "tests", "docs", "mkdocs.yml", "README.md", "LICENSE"}
 TERMINAL = {"rich", "typer"}  # and where they may be used:
-WITH_TERMINAL = ["minilinear/cli/*", "minilinear/training/display.py", "gpu/sim/report.py"]
+WITH_TERMINAL = ["minilinear/cli/*", "minilinear/terminal.py", "minilinear/training/display.py", "gpu/sim/report.py"]
 EXTRAS = {"torch", "jax", "cupy", "matplotlib", "mpi4py"}
 PICKLERS = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve"}
 

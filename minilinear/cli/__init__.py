@@ -13,6 +13,7 @@ import typer
 from .. import __version__
 from ..backend import keep_freed_memory
 from ..errors import BackendError, ConfigError, RunError, TrainingFailed
+from ..terminal import speakable
 from .bench import bench
 from .catalogue import catalogue, list_names
 from .compare import compare
@@ -77,6 +78,6 @@ def main() -> None:
 
 
 def _say(error: Exception, code: int) -> int:
-    encoding = sys.stderr.encoding or "ascii"
-    print(f"error: {error}".encode(encoding, "backslashreplace").decode(encoding), file=sys.stderr)
+    plain = "--plain" in sys.argv
+    print(speakable(f"error: {error}", "ascii" if plain else sys.stderr.encoding), file=sys.stderr)
     return code

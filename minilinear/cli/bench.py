@@ -32,8 +32,8 @@ from rich.console import Console
 
 from .. import backend
 from ..errors import ConfigError, RunError, explain
+from ..terminal import new_table, speakable, speaks_unicode
 from ..training.atomic import atomic_write
-from ..training.display import new_table, speakable, speaks_unicode
 from ..training.run import versions
 from .benchmarks import ROWS, Row
 from .console import AsJson, Plain, make_console
@@ -369,7 +369,7 @@ def _show(console: Console, row: dict[str, Any]) -> None:
         for kind in "failed", "unsafe":
             if kind in result:
                 text = f"  {'unsafe: ' if kind == 'unsafe' else ''}{result['implementation']}: {result[kind]}"
-                console.print(speakable(text, console), highlight=False, markup=False, soft_wrap=True)
+                console.print(speakable(text, console.encoding), highlight=False, markup=False, soft_wrap=True)
     if "log_log_slope" in row:
         verdict = row["verdict"]
         if row["log_log_slope"] > row["largest_slope"]:

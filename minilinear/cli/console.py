@@ -18,7 +18,7 @@ from rich.segment import Segments
 
 from ..backend import BACKENDS, use
 from ..errors import ConfigError, explain, nearest
-from ..training.display import new_table, speakable
+from ..terminal import new_table, speakable
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")]
 Plain = Annotated[bool, typer.Option("--plain", help="ASCII, no colours, no moving lines.")]
@@ -73,7 +73,7 @@ def make_console(as_json: bool = False, plain: bool = False) -> Console:
 
 def say(console: Console, text: str = "", *, style: str | None = None) -> None:
     """Print a text as it stands: no markup, no highlighting, no line breaks that were not asked for."""
-    console.print(speakable(text, console), highlight=False, markup=False, soft_wrap=True, style=style)
+    console.print(speakable(text, console.encoding), highlight=False, markup=False, soft_wrap=True, style=style)
 
 
 def show_table(
@@ -91,7 +91,7 @@ def show_table(
     for column in shown.columns if not numbers else []:
         column.justify = "left"
     for row in rows:
-        shown.add_row(*(speakable(str(cell), console).replace("[", r"\[") for cell in row))
+        shown.add_row(*(speakable(str(cell), console.encoding).replace("[", r"\[") for cell in row))
     wanted = console.measure(shown, options=console.options.update(max_width=1000)).maximum
     wide = console.options.update(width=max(wanted, console.width))  # print itself never goes beyond the console
     console.print(Segments(console.render(shown, wide)), crop=False, end="")  # never a cell cut short

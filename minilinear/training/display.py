@@ -6,43 +6,15 @@ import math
 import time
 from collections.abc import Sequence
 
-from rich import box
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from ..terminal import new_table, speaks_unicode
 from .run import Progress
 
 PLAIN_EVERY = 5.0  # seconds between two lines without a terminal
-SIGNS = """α:alpha β:beta γ:gamma δ:delta ε:eps η:eta θ:theta λ:lambda μ:mu π:pi σ:sigma Σ:sum τ:tau φ:phi Φ:Phi Δ:Delta
-Π:prod ⁰:^0 ¹:^1 ²:^2 ³:^3 ⁱ:^i ʲ:^j ᵗ:^t ᵀ:^T ⁻:^- ₀:0 ₁:1 ₂:2 ₃:3 √:sqrt ·:. ⊙:* ≤:<= ≥:>= ×:x →:->
-←:<- −:- ¼:1/4 …:... ≈:~ ✓:+ ✗:x \u0302:^ \u0304:"""
-SPOKEN = str.maketrans(dict(pair.split(":") for pair in SIGNS.split()))
 BLOCKS, ASCII_BLOCKS = "▁▂▃▄▅▆▇█", "_.-:=+*#"
-
-
-def speaks_unicode(console: Console) -> bool:
-    """Whether the stream behind the console takes more than ASCII: rich fails on a tick mark otherwise."""
-    return (console.encoding or "").lower().replace("-", "").startswith("utf")
-
-
-def speakable(text: str, console: Console) -> str:
-    """The text in what the stream can carry: signs and letters of mathematics by their names, the rest as escapes."""
-    encoding = console.encoding or "ascii"
-    try:
-        text.encode(encoding)
-        return text
-    except UnicodeEncodeError:
-        text = text.translate(SPOKEN)
-    return text.encode(encoding, "backslashreplace").decode(encoding)
-
-
-def new_table(console: Console, *columns: str, title: str | None = None) -> Table:
-    """An empty table in the house's look; numbers are to the right."""
-    table = Table(title=title, box=box.SIMPLE_HEAD if speaks_unicode(console) else box.ASCII, title_justify="left")
-    for i, column in enumerate(columns):
-        table.add_column(column, justify="left" if i == 0 else "right", no_wrap=True)
-    return table
 
 
 def sparkline(values: Sequence[float], width: int, blocks: str = BLOCKS) -> str:
