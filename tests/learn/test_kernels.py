@@ -9,6 +9,7 @@ import numpy as np
 import psutil
 import pytest
 
+from minilinear.gpu.sim.compile import cache_folder
 from minilinear.learn import Course, Judge, Spare, kernel_launch, kernel_text, kernels
 from minilinear.learn.check_course import Trusted
 from minilinear.learn.isolated.blocks import run
@@ -312,6 +313,17 @@ def test_the_race_to_hunt_is_shown_from_both_ends(spare):
     assert f" + {write:3d} |" in last.found
     assert f" > {read:3d} |" in last.found
     assert "look for: Put __syncthreads()" in last.found
+
+
+@compiler
+def test_what_was_compiled_for_a_learner_goes_with_the_process():
+    exercise, name = COURSE["kernel-1"], f"only_here_{time.time_ns()}"
+    source = f"__device__ __noinline__ float {name}(float x) {{ return x; }}\n"
+    source += exercise.source.replace("= a[i]", f"= {name}(a[i])")
+    with Spare() as spare:
+        assert verdict(exercise, spare, source).passed
+    left = [path for path in cache_folder().glob("*/library.so") if time.time() - path.stat().st_mtime < 60]
+    assert not [path for path in left if name.encode() in path.read_bytes()]
 
 
 @compiler
