@@ -1,3 +1,6 @@
+import numpy as np  # noqa: F401 - for the files that grow from this one
+
+
 class Value:
     """A number, the Values it was made from, and its slope (a number) with respect to each of them."""
 
@@ -5,7 +8,7 @@ class Value:
         self.data, self.parents, self.slopes = data, parents, slopes
 
     def __repr__(self):
-        return f"Value({self.data:g})"
+        return f"Value({self.data})"
 
 
 def add(a, b):
