@@ -1,0 +1,10 @@
+import numpy as np
+
+
+def delta_rule(q, k, v, beta, S, chunk):
+    o = np.zeros_like(v)
+    for start in range(0, len(k), chunk):
+        for t in range(start, min(start + chunk, len(k))):
+            S = S + np.outer(k[t], beta[t] * (v[t] - k[t] @ S))
+            o[t] = q[t] @ S
+    return o, S
