@@ -329,7 +329,7 @@ class Property(Fill):
     def rejects(self, spec: dict[str, Any]) -> None:
         for implementation in self.ex.spec["implementation"]:
             if not implementation["right"] and all(self.holds(implementation, args) for args in self.trials()):
-                words = f"your property is True for {implementation['name']}, which is wrong: {implementation['says']}"
+                words = f"your property lets {implementation['name']} pass, and it must not: {implementation['says']}"
                 raise Wrong("accepts a wrong one", words)
 
 
