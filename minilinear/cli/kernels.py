@@ -7,8 +7,10 @@ the GPU if there is one.
 from __future__ import annotations
 
 import importlib
+import os
 import re
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import wraps
 from typing import Annotated, Any
@@ -99,7 +101,8 @@ def compile_kernels(
     version = nvrtc.version()  # says what is missing before anything is compiled
     for name in wanted:
         nvrtc.check_arch(name)
-    reports = [report for name in wanted for report in nvrtc.reports(chosen, name)]
+    with ThreadPoolExecutor(min(len(wanted), os.cpu_count() or 1)) as pool:  # NVRTC works outside Python's lock
+        reports = [report for each in pool.map(lambda name: nvrtc.reports(chosen, name), wanted) for report in each]
     reports.sort(key=lambda report: (report.file, report.kernel))
     wrong = [report for report in reports if report.problems]
     if as_json:
