@@ -26,6 +26,7 @@ from ..errors import ConfigError, explain
 from ..learn import Course, Exercise, Result, Spare, show
 from ..learn.checking import check, check_many
 from ..learn.debug import debug as debugger
+from ..learn.progress import Progress
 from ..learn.watch import Session, loop
 from ..learn.workspace import NAME, Workspace
 from .check_course import check as check_course
@@ -64,8 +65,8 @@ def _watch(
 ) -> None:
     """The course: exercises that are checked each time you save.
 
-    Without a command: show the next exercise and watch. Keys: n next, h hint, l list, r run again, q quit; without a
-    terminal, or with --plain, the same as words.
+    Without a command: show the next exercise and watch. Keys: n next, h hint, o statement, l list, r run again, q quit;
+    without a terminal, or with --plain, the same as words.
     """
     if context.invoked_subcommand is not None:
         if poll or course or workspace or plain:
@@ -77,7 +78,7 @@ def _watch(
     if folder is None or not (folder / "progress.json").exists():
         folder = folder or Path.cwd() / NAME
         say(console, f"There is no workspace yet. It is a folder with a file for each exercise: {folder}")
-        if _asked(console, "Make it? [Y/n] ").lower() not in ("", "y", "yes"):
+        if _asked(console, "Make it? [Y/n] ", f"{COMMAND} init").lower() not in ("", "y", "yes"):
             raise typer.Exit
         _made(console, folder, course)
     found = beside(folder, course)
@@ -94,14 +95,14 @@ def _watch(
     say(console, f"Your progress is saved. {COMMAND} goes on from here.")
 
 
-def _asked(console: Console, question: str) -> str:
-    """A line that is typed; the end of the input says that nobody is there to answer."""
+def _asked(console: Console, question: str, fix: str) -> str:
+    """A line that is typed; the end of the input says that nobody is there to answer, and what asks nothing."""
     console.print(question, end="", highlight=False, markup=False)
     console.file.flush()
     line = sys.stdin.readline()
     if not line:
         say(console)
-        raise ConfigError(explain("Nobody answers: the input is at its end.", fix=f"{COMMAND} init"))
+        raise ConfigError(explain("Nobody answers: the input is at its end.", fix=fix))
     return line.strip()
 
 
@@ -110,11 +111,15 @@ def _door(console: Console, workspace: Workspace) -> None:
     doors = workspace.course.doors
     say(console)
     say(console, workspace.course.title, style="bold")
-    say(console, "Where do you come from? All ways begin with the same small exercise.")
+    say(
+        console,
+        "Where do you come from? This sets only the order of what comes next; every exercise stays open to you.",
+    )
     for number, door in enumerate(doors, start=1):
-        say(console, f"  {number}  {door['title']}")
+        say(console, f"  {number}  {door['title']:<20} {', '.join(door['tracks'])}")
+    say(console, f"To choose again: {COMMAND} door")
     while True:
-        typed = _asked(console, f"1 to {len(doors)}: ")
+        typed = _asked(console, f"1 to {len(doors)}: ", f"{COMMAND} run, which asks nothing")
         chosen = [
             door for number, door in enumerate(doors, start=1) if typed in (str(number), door["id"], door["title"])
         ]
@@ -130,6 +135,15 @@ def _made(console: Console, folder: Path, course: Path | None, variant: str = ""
     say(console, f"{made.folder}: {count} files, one for each exercise that can be begun.")
 
 
+@learn.command("door")
+def choose_door(course: CourseFolder = None, workspace: WorkspaceFolder = None, plain: Plain = False) -> None:
+    """Choose again where you come from: in which order the tracks come. Nothing else changes."""
+    console, found = make_console(plain=plain), beside(workspace, course)
+    if not found.course.doors:
+        raise ConfigError(explain("This course has one way, and no doors.", got=found.course.title))
+    _door(console, found)
+
+
 @learn.command()
 def init(
     folder: Annotated[Path, typer.Argument(help="Where.")] = Path("minilinear-course"),
@@ -141,6 +155,9 @@ def init(
 ) -> None:
     """Make a workspace: a folder with a file for each exercise. Files that are there stay as they are."""
     console = make_console(plain=plain)
+    if outer := next((each for each in folder.resolve().parents if Progress.lies_in(each)), None):
+        fix = f"cd {outer} and {COMMAND}; or init DIR, with a folder elsewhere"
+        raise ConfigError(explain("A workspace does not lie in another one.", got=f"{folder} in {outer}", fix=fix))
     _made(console, folder, course, variant)
     say(console, f"Go there, and: {COMMAND}")
 
@@ -157,6 +174,8 @@ def run(
     console, found = make_console(plain=plain), beside(workspace, course)
     exercise = found.exercise(name)
     found.prepare(exercise)
+    if other := found.elsewhere(exercise):
+        say(console, other)
     results = _checked(found, exercise, lambda result: _write(console, show.stage(result)))
     _write(console, [show.total(exercise, results)])
     if not show.passed(results):
@@ -171,11 +190,12 @@ def _long_run(console: Console, found: Workspace, exercise: Exercise, plain: boo
     if "long" not in exercise.spec:
         having = ", ".join(name for name, each in found.course.exercises.items() if "long" in each.spec)
         raise ConfigError(
-            explain("--long is for an exercise with a long run.", got=exercise.id, fix=having or "none has")
+            explain(f"{exercise.id} has no long run.", fix=f"--long is for {having}" if having else "leave --long out")
         )
     _, *command = exercise.spec["long"]["command"]
     say(console, f"minilinear {' '.join(command)}")
     say(console, f"What to expect: {exercise.spec['long']['expect']}")
+    say(console, f"If it stops before its end, go on with the line that it prints, in {found.folder}")
     start = [sys.executable, "-c", "from minilinear.cli import main; main()"]
     ended = subprocess.run([*start, *command, *["--plain"] * plain], cwd=found.folder)
     if ended.returncode:
@@ -206,7 +226,8 @@ def hint(name: Id = None, course: CourseFolder = None, workspace: WorkspaceFolde
     found = beside(workspace, course)
     exercise = found.exercise(name)
     level = found.progress.hint(exercise.id, len(exercise.hints))
-    _write(make_console(plain=plain), [show.heading(exercise), *show.hint(exercise, level)])
+    lines = show.hint(exercise, level, found.progress.done(exercise.id))
+    _write(make_console(plain=plain), [show.heading(exercise), *lines])
 
 
 @learn.command("list")
@@ -233,11 +254,17 @@ def open_exercise(
     """Turn to an exercise: its statement, its file, and where the library does the same."""
     console, found = make_console(plain=plain), beside(workspace, course)
     exercise = found.exercise(name)
-    path = found.prepare(exercise)
-    found.progress.work_on(exercise.id)
+    try:
+        where = f"your file: {found.prepare(exercise)}"
+    except ConfigError:  # the statement can be read all the same
+        where = f"its file, {exercise.file}, appears when {exercise.earlier.id if exercise.earlier else ''} has passed"
+    else:
+        found.progress.work_on(exercise.id)
     _write(console, show.statement(exercise))
     say(console)
-    say(console, f"  your file: {path}")
+    say(console, f"  {where}")
+    if other := found.elsewhere(exercise):
+        say(console, f"  {other}")
     _write(console, show.library(exercise))
 
 
@@ -250,15 +277,16 @@ def debug(
     exercise = found.exercise(name)
     results = _checked(found, exercise)
     _write(console, show.verdict(exercise, results))
-    last = results[-1]
-    if not last.found:
+    first = show.first_found(results)
+    if first is None:
+        say(console, "There is nothing to stop at.")
         return
-    if not last.call.startswith("import"):  # a file that cannot be read, a prediction, a kernel, a property
+    if not first.call.startswith("import") or exercise.mode == "kernel":  # nor a prediction, nor a property
         say(console, "There is no call to stop at: what is said above is all there is.")
         raise typer.Exit(1)
     say(console)
     say(console, "The debugger: n next line, p NAME prints, c goes on, q quits.")
-    debugger(last.call, exercise.name, found.folder)
+    debugger(first.call, exercise.name, found.folder)
 
 
 @learn.command()
@@ -313,8 +341,8 @@ def check_all(
     failed = 0
     for name, results in check_many(found, begun, jobs):
         failed += not show.passed(results)
-        last = results[-1]
-        words = "" if show.passed(results) else f"  {last.stage}: {last.found.splitlines()[0]}"
+        first = show.first_found(results)
+        words = f"  {first.stage}: {first.found.splitlines()[0]}" if first else ""
         line = show.total(found.course[name], results)
         _write(console, [line._replace(text=line.text + words)])
     say(console, f"{len(begun) - failed} of {len(begun)} begun pass; {len(texts) - len(begun)} are not begun")
@@ -360,7 +388,11 @@ def doctor(
         show_table(
             console, ("what", "found", "", "fix"), [(f.what, f.found, f.state, f.fix) for f in found], numbers=False
         )
-        say(console, "all is well" if not wrong else f"{len(wrong)} to mend")
+        missing = sum(finding.state == "missing" for finding in found)
+        without = (
+            f"the course works; without what is missing ({missing}) some of it waits" if missing else "all is well"
+        )
+        say(console, without if not wrong else f"{len(wrong)} to mend")
     if wrong:
         raise typer.Exit(3)
 
@@ -421,7 +453,7 @@ def _compiler() -> Finding:
     try:
         return Finding("C++ compiler", " ".join(compile.find_compiler()))
     except Exception as reason:
-        fix = "the kernel exercises need g++ or clang++; all others do without"
+        fix = "without g++ or clang++ you write the kernels in Python; kernel-5 waits for one"
         return Finding("C++ compiler", str(reason).split("\n")[0], "missing", fix)
 
 

@@ -31,12 +31,14 @@ def use(
     each = operation(found.course[name].id)
     if (status := found.status(found.course[each.forward])) != "passed":
         fix = f"minilinear learn run {each.forward}"
-        raise ConfigError(explain("A run can use a file that has passed.", got=f"{each.forward}: {status}", fix=fix))
+        rule = f"{each.forward} does not pass as it stands; a run uses only what does."
+        raise ConfigError(explain(rule, got=status, fix=fix))
     found.progress.set("used", sorted({*found.progress.document.get("used", []), each.forward}))
     with using(found.course, sources(found)) as banner:
         for line in banner:
             say(console, line)
-    say(console, f"in every run that is started in {found.folder} or above it: minilinear train {TRY[each.forward]}")
+    say(console, f"in every run that is started in {found.folder}, in a folder of it, or in the one that holds it:")
+    say(console, f"minilinear train {TRY[each.forward]}")
 
 
 TRY = {"linear-1": "recall --mixer linear", "delta-6": "s3"}  # a run that uses it

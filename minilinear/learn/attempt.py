@@ -25,6 +25,8 @@ from .wrong import Wrong
 MOST_TEXT = 100_000  # characters of a file
 LAW_TRIALS = 5
 MOST_SHOWN = 400  # numbers in a call that is printed
+ORDINALS = ("first", "second", "third", "fourth", "fifth")
+ASKED = {"dtype": "{}.dtype", "shared": "np.shares_memory({}, NAME)"}  # of the result, where its values show nothing
 Check = Callable[[dict[str, Any]], None]
 
 
@@ -39,6 +41,8 @@ class Fill:
         self.ex, self.spare, self.source = exercise, spare, source
         self.seed, self.examples, self.until = seed, examples, until
         self.child: Child | None = None
+
+    independent = False
 
     @property
     def checks(self) -> list[tuple[str, dict[str, Any], Check]]:
@@ -102,7 +106,7 @@ class Fill:
         if error == "type":
             raise Wrong("type", f"returned {head.get('message')}; wanted a NumPy array of numbers", args, layout)
         if kind == "NotImplementedError":
-            raise Wrong("stub", f"not started yet: line {head.get('line')} is still the blank")
+            raise Wrong("stub", f"not started yet: line {head.get('line')} of {self.ex.file} is still the blank")
         place = (
             f"\nline {head['line']}: {head.get('code')}" if head.get("line") else ""
         )  # a harness has no line of theirs
@@ -129,7 +133,8 @@ class Fill:
             ("shared", "the result is a view of the input"),
         ):
             for place in head.get(kind, ()) if strict else ():
-                raise Wrong(kind, f"{words} {self.ex.inputs.names[place]}", args, layout)
+                name = self.ex.inputs.names[place]
+                raise Wrong(kind, f"{words} {name}", args, layout, results=arrays, name=name)
         return arrays
 
     # The stages.
@@ -138,9 +143,18 @@ class Fill:
         got, want = self.yours(args), self.ex.reference(*args)
         if [g.shape for g in got] != [w.shape for w in want]:
             raise Wrong("shape", f"wanted {shapes(want)}, got {shapes(got)}", args)
-        for g, w in zip(got, want, strict=True):
+        for which, (g, w) in enumerate(zip(got, want, strict=True)):
             if not np.allclose(g, w, rtol=rtol, atol=rtol):  # NaN is never close
-                raise Wrong("value", "the values differ", args, "C", g, w, got)
+                raise Wrong("value", self.differs("the values differ", which, len(got)), args, "C", g, w, got)
+
+    def differs(self, words: str, which: int, of: int) -> str:
+        """What differs, where several things are returned: by its name if the exercise gives it one."""
+        if of == 1:
+            return words
+        names = [f"d{name}" for name in self.ex.spec.get("gradient", {}).get("of", [])]
+        name = f"{names[which]}, " if len(names) == of else ""
+        ordinal = ORDINALS[which] if which < len(ORDINALS) else f"{which + 1}th"
+        return f"{words}: {name}the {ordinal} of {of} things returned"
 
     def shape(self, spec: dict[str, Any]) -> None:
         args = self.ex.inputs.draw(self.ex.inputs.sizes("different"), self.seed)
@@ -155,9 +169,10 @@ class Fill:
         got = self.yours(args)
         if [g.shape for g in got] != [w.shape for w in wanted]:
             raise Wrong("shape", f"wanted {shapes(wanted)}, got {shapes(got)}", args)
-        for g, w in zip(got, wanted, strict=True):
+        for which, (g, w) in enumerate(zip(got, wanted, strict=True)):
             if not np.allclose(g, w, atol=1e-6):
-                raise Wrong("value", "the worked example differs", args, "C", g, w, got)
+                words = self.differs("the worked example differs", which, len(got))
+                raise Wrong("value", words, args, "C", g, w, got)
 
     def edges(self, spec: dict[str, Any]) -> None:
         """Memory layouts and float32, against the learner's own answer: a wrong value is for the value stage to say."""
@@ -178,9 +193,11 @@ class Fill:
 
             def keeps(args: Arrays, dtype: str = dtype) -> None:
                 args = self.ex.inputs.floats(args, dtype)
-                for g, w in zip(self.yours(args), self.ex.reference(*args), strict=True):
+                got = self.yours(args)
+                for g, w in zip(got, self.ex.reference(*args), strict=True):
                     if g.dtype != w.dtype:
-                        raise Wrong("dtype", f"{dtype} in: wanted {w.dtype} out, got {g.dtype}", args)
+                        words = f"{dtype} in: wanted {w.dtype} out, got {g.dtype}"
+                        raise Wrong("dtype", words, args, results=got)
 
             self.small(keeps, args)
 
@@ -227,10 +244,17 @@ class Fill:
             args = self.ex.inputs.draw(
                 self.ex.inputs.sizes("random", seed=int(rng.integers(1 << 16))), int(rng.integers(1 << 16))
             )
-            if not self.ex.checks["law_" + spec["name"].replace("-", "_")](
-                self.yours, args, ex=self.ex, rng=rng, **spec
-            ):
-                raise Wrong("law", f"the law {spec['name']!r} does not hold here", args)
+            made: list[Arrays] = []
+
+            def yours(args: Sequence[Any], made: list[Arrays] = made) -> Arrays:
+                called = [np.array(a) for a in args]
+                if not any(all(map(np.array_equal, called, other)) for other in made):
+                    made.append(called)
+                return self.yours(args)
+
+            law = self.ex.checks["law_" + spec["name"].replace("-", "_")]
+            if not law(yours, args, ex=self.ex, rng=rng, **spec):
+                raise Wrong("law", f"the law {spec['name']!r} does not hold here", args, calls=made)
 
     def gradient(self, spec: dict[str, Any]) -> None:
         """The results are the gradients of the inputs `of`: compared with differences of checks.forward."""
@@ -260,9 +284,10 @@ class Fill:
             worst = int(slopes.argmax())
             early = 0.3 * (n != spec["sizes"][-1])  # two sizes are enough where it is far too steep
             if slopes[worst] > most + early:
-                grown = [row[worst] for row in seen]
-                words = f"{counts[worst]} at {axis} = {sizes}: {grown}, so they grow like {axis}^{slopes[worst]:.1f}"
-                raise Wrong("slope", f"{words}; wanted at most {axis}^{most}")
+                grown = [f"{axis} = {size}: {row[worst]}" for size, row in zip(sizes, seen, strict=True)]
+                words = f"{counts[worst]}, {', '.join(grown)}: {2 ** slopes[worst]:.1f} times as many"
+                words += f" where {axis} is twice as long; wanted at most {2**most:.1f} times"
+                raise Wrong("slope", words)
 
     def small(self, test: Callable[[Arrays], None], args: Arrays) -> None:
         try:
@@ -273,9 +298,23 @@ class Fill:
     def show(self, wrong: Wrong) -> tuple[str, str, str]:
         if not wrong.inputs:
             return "", "", ""
-        call, few = "", sum(a.size for a in wrong.inputs) <= MOST_SHOWN  # else the law's own message has to do
+        size = lambda args: sum(a.size for a in args)
+        call, few = "", size(wrong.inputs) <= MOST_SHOWN  # else the law's own message has to do
         if few and self.ex.mode != "property":
-            call = self.ex.inputs.call(wrong.inputs, self.ex.folder.name, self.ex.name, wrong.layout, self.ex.harness)
+            calls = wrong.calls if len(wrong.calls) <= 3 and sum(map(size, wrong.calls)) <= MOST_SHOWN else []
+            if wrong.kind == "law" and len(calls) != 1:
+                wrong.heading = "The law compares these calls:" if calls else "The law starts from these inputs:"
+            asked = ASKED.get(wrong.kind, "{}").replace("NAME", wrong.name)
+            call = self.ex.inputs.call(
+                calls or [wrong.inputs],
+                self.ex.folder.name,
+                self.ex.name,
+                wrong.layout,
+                self.ex.harness,
+                asked=f"*[{asked.format('a')} for a in {{}}]" if len(wrong.results) > 1 and asked != "{}" else asked,
+                named=wrong.name,
+                then=wrong.name if wrong.kind == "changed" else "",
+            )
         elif few:  # no call of theirs: the inputs alone
             call = "\n".join(
                 f"{name} = {as_text(a)}" for name, a in zip(self.ex.inputs.names, wrong.inputs, strict=True)

@@ -64,7 +64,8 @@ class Course:
         """The exercise of this id; "memory_3.py" is taken for memory-3."""
         name = name.rpartition("/")[2].split(".")[0].replace("_", "-").lower()
         if name not in self.ids:
-            raise ConfigError(explain("the course has such an exercise", got=name, fix=nearest(name, self.ids)))
+            fix = f"{nearest(name, self.ids)} All of them: minilinear learn list"
+            raise ConfigError(explain(f"The course has no exercise {name!r}.", fix=fix))
         if name not in self._read:
             folder = self.folder / name.replace("-", "_")
             exercise = Exercise(folder)

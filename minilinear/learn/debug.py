@@ -24,15 +24,24 @@ def script(call: str, name: str) -> str:
     Raises:
         ConfigError: the text shows no call.
     """
-    match ast.parse(call).body:
-        case [*before, ast.Expr(ast.Call(func=ast.Name("print"), args=[ast.Call(func=ast.Name(f)) as tried, *_]))]:
-            pass
-        case _:
-            raise ConfigError(explain("The debugger needs a call.", got=call, fix="minilinear learn run"))
+    body = ast.parse(call).body
+    for at in range(len(body) - 1, -1, -1):  # the last call; what is printed of it does not matter
+        tried = next((n for n in ast.walk(body[at]) if isinstance(n, ast.Call) and _calls(n, name)), None)
+        if tried and ast.unparse(body[at]).startswith("print("):
+            before, f = body[:at], ast.unparse(tried.func)
+            break
+    else:
+        raise ConfigError(explain("There is no call to stop at.", got=call, fix="minilinear learn run"))
     typed = [] if f == name else [f"tbreak learner.{name}", "continue"]
     inputs = ", ".join(map(ast.unparse, [*tried.args, *tried.keywords]))
-    setting_up = ast.unparse(ast.Module(before, []))
-    return f"import pdb\n{setting_up}\nat = pdb.Pdb()\nat.cmdqueue = {typed}\nprint(at.runcall({f}, {inputs}))"
+    setting_up = ast.unparse(ast.Module([each for each in before if not isinstance(each, ast.Expr)], []))
+    start = f"import pdb\n{setting_up}\nat = pdb.Pdb()\nat.cmdqueue = {typed}\nresult = at.runcall({f}, {inputs})"
+    return f"{start}\nif result is not None:\n    print(result)"  # None: it was left
+
+
+def _calls(node: ast.Call, name: str) -> bool:
+    """Whether a call is one of the learner's function, or of the harness that uses it."""
+    return isinstance(node.func, ast.Name) and node.func.id in (name, "harness")
 
 
 def debug(call: str, name: str, folder: Path) -> int:

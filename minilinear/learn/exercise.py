@@ -105,7 +105,7 @@ class Exercise:
             language = kernel_text.language(self.folder)
             where, self.file = f"solution{language}", self.folder.name + language
         self.own = _text(self.folder / where) if where.endswith((".py", ".cu")) else _source(where)
-        self.source: str = f"{earlier.source.rstrip()}\n\n\n{self.own}" if earlier else self.own
+        self.source: str = self.grown(self.own)
         self.harness = _text(self.folder / "harness.py") if (self.folder / "harness.py").exists() else ""
         given = self.folder / "implementations.py"  # what a property is tried on
         self.implementations = _text(given) if given.exists() else ""
@@ -129,6 +129,26 @@ class Exercise:
             found += [(stage_name(name, spec), spec) for spec in (specs if isinstance(specs, list) else [specs])]
         return found
 
+    def grown(self, own: str, before: str = "") -> str:
+        """A program behind the one that it builds on, without the imports that stand there already."""
+        if not self.earlier:
+            return own
+        before = before or self.earlier.source
+        given, lines = set(before.split("\n")), own.split("\n")
+        while lines and (not lines[0].strip() or (lines[0].startswith(("import ", "from ")) and lines[0] in given)):
+            lines.pop(0)
+        return before.rstrip() + "\n\n\n" + "\n".join(lines)
+
+    @property
+    def in_python(self) -> bool:
+        """Whether this is a kernel in Python, since nothing compiles here."""
+        return self.mode == "kernel" and self.file.endswith(".py")
+
+    @property
+    def waits(self) -> bool:
+        """Whether this is a kernel that only a compiler can build, and there is none."""
+        return self.mode == "kernel" and not self.in_python and not kernel_text.compiles()
+
     # The learner's file, before the learner.
 
     @property
@@ -137,27 +157,21 @@ class Exercise:
         said = "".join(self.statement.split())
         new = any("".join(part.split()) not in said for part in self.equation_text.split(",  "))
         equation = f"\n\n    {self.equation_text}" if new else ""
-        python = kernel_text.IN_PYTHON if self.mode == "kernel" and self.file.endswith(".py") else ""
+        python = kernel_text.IN_PYTHON if self.in_python else ""
         return f"{self.title} ({self.id})\n\n{self.statement}{equation}{python}"
 
     def stub(self, before: str = "") -> str:
         """The file that the learner opens; `before` is the learner's own file of the exercise it builds on."""
         if self.mode == "predict":
-            asked = [{"name": q["name"], "question": q["ask"], "answer": None} for q in self.spec["question"]]
+            asked: list[dict[str, Any]] = [{"statement": self.statement.split("\n")}]
+            asked += [{"name": q["name"], "question": q["ask"], "answer": None} for q in self.spec["question"]]
             return json.dumps(asked, indent=2, ensure_ascii=False) + "\n"
         bug = next((wrong for wrong in self.wrong if wrong["name"] == self.spec.get("bug")), None)
         source = self._changed(self.own, bug) if bug else self.own
         if self.file.endswith(".cu"):
             return kernel_text.stub(source, self.name, self.id, self.docstring, whole=bug is not None)
         text, _ = self.cut(source, nothing=bug is not None)
-        if not self.earlier:
-            return text
-        before = before or self.earlier.source
-        given = set(before.split("\n"))
-        lines = text.split("\n")
-        while lines and (not lines[0].strip() or (lines[0].startswith(("import ", "from ")) and lines[0] in given)):
-            lines.pop(0)  # imports that stand in the file already
-        return before.rstrip() + "\n\n\n" + "\n".join(lines)
+        return self.grown(text, before)
 
     def cut(self, source: str, nothing: bool = False) -> tuple[str, list[str]]:
         """The stub of `source` and what was removed; with `nothing`, the whole function with the statement on it."""
@@ -187,8 +201,7 @@ class Exercise:
     @property
     def wrong(self) -> list[dict[str, Any]]:
         known = self.spec.get("wrong", [])
-        python = self.mode == "kernel" and self.file.endswith(".py")
-        return [wrong for wrong in known if "python" in wrong] if python else known
+        return [wrong for wrong in known if "python" in wrong] if self.in_python else known
 
     @cached_property
     def reference(self) -> Callable[..., tuple]:
@@ -208,8 +221,7 @@ class Exercise:
         """The whole file of a known mistake: a text of its own, or the reference with one text replaced."""
         if self.mode == "predict":
             return self.predicted(wrong["answers"])
-        changed = self._changed(self.own, wrong)
-        return f"{self.earlier.source.rstrip()}\n\n\n{changed}" if self.earlier else changed
+        return self.grown(self._changed(self.own, wrong))
 
     def _changed(self, source: str, wrong: dict[str, Any]) -> str:
         """`source` with the one text that reads `replace` put to `by`; everything else stays, comments included."""

@@ -111,14 +111,43 @@ class Inputs:
         values = (0, 1, -1) if spec.get("dtype") == "int" else (0, 1, -1, 0.5)
         return [x for x in values if spec.get("low", -2) <= x <= spec.get("high", 2)]
 
-    def call(self, args: Arrays, module: str, function: str, layout: str = "C", harness: str = "") -> str:
-        """Python text that shows these inputs when it is pasted in the folder of the learner's file."""
-        if harness:  # the learner's function is used by another one, which comes along
-            listed = "\n    ".join(f"{as_text(a, layout)},  # {name}" for name, a in zip(self.names, args, strict=True))
-            return f"import {module} as learner\n{harness.strip()}\n\n\nprint(harness(\n    learner,\n    {listed}\n))"
-        values = [f"{name}={as_text(a, layout)}" for name, a in zip(self.names, args, strict=True)]
-        listed = ",\n    ".join(values)
-        return f"import numpy as np\nfrom {module} import {function}\n\nprint({function}(\n    {listed},\n))"
+    def call(
+        self,
+        calls: Sequence[Arrays],
+        module: str,
+        function: str,
+        layout: str = "C",
+        harness: str = "",
+        *,
+        asked: str = "{}",
+        named: str = "",
+        then: str = "",
+    ) -> str:
+        """Python text that shows these inputs when it is pasted in the folder of the learner's file.
+
+        Args:
+            calls: the inputs of each call.
+            module, function: the learner's. layout: of the arrays.
+            harness: the function that uses the learner's, where there is one: it comes along.
+            asked: what is printed, with the call for its braces.
+            named: the input that has a variable of its own.
+            then: a variable that is printed after the call.
+        """
+        parts = [f"import numpy as np\nfrom {module} import {function}\n"]
+        if harness:
+            parts = [f"import {module} as learner\n{harness.strip()}\n\n"]
+        for args in calls:
+            texts = {name: as_text(a, layout) for name, a in zip(self.names, args, strict=True)}
+            if named in texts:
+                parts.append(f"{named} = {texts[named]}")
+                texts[named] = named
+            if harness:
+                lines = ["learner,", *(f"{text},  # {name}" for name, text in texts.items())]
+            else:
+                lines = [f"{name}={text}," for name, text in texts.items()]
+            called = "\n    ".join([f"{'harness' if harness else function}(", *lines]) + "\n)"
+            parts.append(f"print({asked.replace('{}', called)})")
+        return "\n".join([*parts, *([f"print({then})"] * bool(then))])
 
 
 def as_text(a: np.ndarray, layout: str = "C") -> str:

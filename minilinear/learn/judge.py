@@ -38,6 +38,10 @@ class Attempt(Protocol):
     def printed(self) -> str:
         """What the learner's code printed so far."""
 
+    @property
+    def independent(self) -> bool:
+        """Whether a stage that fails says nothing of the next ones."""
+
     def read(self) -> None:
         """Before the stages: can the file be used at all?"""
 
@@ -68,6 +72,9 @@ def attempt(mode: str) -> type[Attempt]:
     return Kernel
 
 
+SLIPS = ("syntax", "raised NameError")  # of the fingers: the author's words are about ideas
+
+
 @dataclass
 class Result:
     """What one stage found.
@@ -76,7 +83,8 @@ class Result:
         stage: its name. points: what it is worth. found: what was wrong, in words; empty where it passed.
         message: the author's words for who fails here. call: a counter-example that runs as pasted.
         picture: expected | yours | difference. printed: what the learner's code printed. kind: of the finding, in a
-        word: "value", "time", "denied", ... seconds: what the stage took.
+        word: "value", "time", "denied", ... seconds: what the stage took. heading: what stands above the call, where
+        that is not one call that shows it.
     """
 
     stage: str
@@ -88,6 +96,7 @@ class Result:
     printed: str = ""
     kind: str = ""
     seconds: float = 0.0
+    heading: str = ""
 
     @property
     def passed(self) -> bool:
@@ -120,7 +129,7 @@ class Judge:
         self.attempt = attempt(exercise.mode)(exercise, spare, source, seed, examples, until)
 
     def run(self, stop: bool = True) -> Iterator[Result]:
-        """Each stage's result; with `stop`, up to the first that fails.
+        """Each stage's result; with `stop`, up to the first that fails, unless the stages are independent.
 
         A file that cannot be read has one result, "read", and no other.
         """
@@ -141,7 +150,7 @@ class Judge:
                     result = self._report(result, spec, finding)
                 result.seconds = time.monotonic() - began
                 yield result
-                if not result.passed and (stop or stage == "read"):
+                if not result.passed and (stage == "read" or (stop and not attempt.independent)):
                     return
         finally:
             attempt.close()
@@ -154,7 +163,8 @@ class Judge:
             finding = Wrong(finding.why, finding.words + line)
         call, picture, known = self.attempt.show(finding)
         result.found = clean(str(finding)) + (f"\n{known}" if known else "")
-        result.message, result.kind, result.call, result.picture = spec["message"], finding.kind, call, picture
+        result.message = "" if finding.kind in SLIPS else spec["message"]
+        result.kind, result.call, result.picture, result.heading = finding.kind, call, picture, finding.heading
         printed = [line for line in clean(self.attempt.printed).split("\n") if line][:20]
         result.printed = "\n".join(f"your code printed | {line[:160]}" for line in printed)
         return result

@@ -25,6 +25,8 @@ has threadIdx, blockIdx, blockDim and gridDim, each with .x; an array takes one 
 of `__shared__ float s[64]` write s = cuda.shared("s", 64), in place of `__syncthreads()` write
 yield; for expf use math.exp. With a compiler the exercise is a .cu file: `minilinear learn doctor`."""
 
+WAITS = "needs a C++ compiler"
+
 
 @cache
 def compiles() -> bool:

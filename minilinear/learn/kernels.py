@@ -103,7 +103,7 @@ class Kernel(Fill):
         lines = self.source.split("\n")
         for number, line in enumerate(lines, 1):
             if kernel_text.mark(self.ex.id) in line:
-                raise Wrong("stub", f"not started yet: line {number} is still the blank")
+                raise Wrong("stub", f"not started yet: line {number} of {self.ex.file} is still the blank")
         if refused := kernel_text.refused(self.source):
             number, words = refused
             raise Wrong("denied", f"{words}\nline {number}: {lines[number - 1].strip()}")

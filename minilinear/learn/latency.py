@@ -10,7 +10,6 @@ from .course import Course
 from .exercise import Exercise
 from .host import Spare
 from .judge import Judge
-from .kernels import warm
 
 COMMENT = {".py": "#", ".cu": "//"}
 
@@ -33,17 +32,19 @@ def waits(course: Course, ids: list[str] | None = None) -> Iterator[Wait]:
 
     As in the watch: Hypothesis is loaded and a process waits; each text is new, so a kernel is compiled.
     """
+    from .kernels import warm  # the simulator, which no other command waits for
+
     for name in ids or course.ids:
         exercise = course[name]
         with Spare() as spare:
             warm(exercise, spare)
             list(Judge(exercise, spare, exercise.stub()).run())
             for number, source in enumerate([exercise.solved, *map(exercise.variant, exercise.wrong)]):
+                warm(exercise, spare)
                 yield _wait(exercise, spare, _new(source, exercise, number))
 
 
 def _wait(exercise: Exercise, spare: Spare, source: str) -> Wait:
-    warm(exercise, spare)
     spare.ready()
     began = time.perf_counter()
     *_, last = Judge(exercise, spare, source).run()

@@ -114,7 +114,7 @@ def _exercise(course: Course, answer: Any, name: str | None) -> Any:
 
 def _answers(exercise: Any, answers: dict[str, Any]) -> str:
     """The file of an exercise that asks for predictions, filled in."""
-    asked = json.loads(exercise.stub())
+    asked = [entry for entry in json.loads(exercise.stub()) if "name" in entry]
     for question in asked:
         question["answer"] = answers.get(question["name"])
     return json.dumps(asked)

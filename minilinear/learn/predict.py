@@ -18,6 +18,7 @@ class Predict:
     """A file of predictions. No code of the learner runs; the answers are those of the solution's `answers()`."""
 
     printed = ""
+    independent = True  # one wrong answer says nothing of the next question
 
     def __init__(self, exercise: Exercise, spare: Spare, source: str, seed: int, examples: int, until: float) -> None:
         self.ex, self.source = exercise, source
@@ -34,9 +35,11 @@ class Predict:
         except (json.JSONDecodeError, RecursionError) as error:
             line = f"line {error.lineno}: {error.msg}" if isinstance(error, json.JSONDecodeError) else "too deep"
             raise Wrong("syntax", f"{self.ex.file} is not JSON: {line}. Text stands in double quotes") from None
-        if not isinstance(answers, list) or not all(isinstance(a, dict) and "name" in a for a in answers):
+        if not isinstance(answers, list) or not all(isinstance(a, dict) for a in answers):
             raise Wrong("form", f"{self.ex.file} has lost its form: a list of questions, each with name and answer")
-        self.given = {str(a["name"]): a.get("answer") for a in answers}
+        self.given = {str(a["name"]): a.get("answer") for a in answers if "name" in a}  # not the statement
+        if missing := [name for name in self.answers if name not in self.given]:
+            raise Wrong("form", f"{self.ex.file} has lost its form: it has no question {missing[0]!r}")
         if all(answer is None for answer in self.given.values()):
             raise Wrong("stub", "not started yet: every answer is still null")
 
@@ -49,7 +52,7 @@ class Predict:
             example = "[[1, 2], [3, 4]]" if isinstance(want, list) else type(want).__name__
             raise Wrong("type", f"{question['ask']}\nwanted an answer like {example}, got {json.dumps(got)[:80]}")
         if not equal(want, got):
-            raise Wrong("value", f"{question['ask']}\nyou say {json.dumps(got)[:200]}")
+            raise Wrong("value", f"{question['ask']}\nyou say {json.dumps(got)[:200]}", name=name)
 
     @property
     def answers(self) -> dict[str, Any]:
@@ -63,9 +66,9 @@ class Predict:
     def show(self, wrong: Wrong) -> tuple[str, str, str]:
         """No picture, since it would show the answer; but what is known of a wrong one."""
         for known in self.ex.wrong if wrong.kind == "value" else ():
-            for name, answer in known["answers"].items():
-                if equal(answer, self.given.get(name)) and not equal(self.answers[name], self.given.get(name)):
-                    return "", "", known["says"]
+            answer = known["answers"].get(wrong.name)
+            if answer is not None and known["stage"] == wrong.name and equal(answer, self.given[wrong.name]):
+                return "", "", known["says"]
         return "", "", ""
 
     def close(self) -> None:

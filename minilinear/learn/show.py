@@ -11,13 +11,18 @@ import importlib
 import inspect
 import re
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..autograd import Primitive
+from . import kernel_text
 from .exercise import Exercise
 from .judge import Result, score
+from .links import docs_of, headings, in_mkdocs, on_github
 from .workspace import Workspace
 
 INDENT = 10  # under the name of a stage
+NAME = 20  # of a stage: the longest are laws
 
 
 class Line(NamedTuple):
@@ -35,6 +40,11 @@ class Line(NamedTuple):
 # A verdict.
 
 
+def first_found(results: list[Result]) -> Result | None:
+    """The first stage in which something was found; None where all passed."""
+    return next((result for result in results if result.found), None)
+
+
 def passed(results: list[Result]) -> bool:
     """Whether an exercise has passed: something was checked, and nothing was found."""
     return bool(results) and not any(result.found for result in results)
@@ -44,15 +54,15 @@ def stage(result: Result) -> Iterator[Line]:
     """One stage: a line, and where it failed what was found, the author's words, the picture and the call."""
     if not result.found:
         if result.points:  # reading the file is no merit
-            yield Line(f"  ✓ pass  {result.stage:<14} {result.points} of {result.points}", "green")
+            yield Line(f"  ✓ pass  {result.stage:<{NAME}} {result.points} of {result.points}", "green")
         return
     if result.kind == "stub":
         yield Line(f"  - todo  {result.found}", "yellow")
         return
-    yield Line(f"  ✗ fail  {result.stage:<14}" + (f" 0 of {result.points}" if result.points else ""), "red")
+    yield Line(f"  ✗ fail  {result.stage:<{NAME}}" + (f" 0 of {result.points}" if result.points else ""), "red")
     yield from _indented(result.found, "bold")
     yield from _indented(result.message)
-    shown = "This call shows it:" if "print(" in result.call else "These inputs show it:"
+    shown = result.heading or ("This call shows it:" if "print(" in result.call else "These inputs show it:")
     for title, text in ("", result.picture), (shown, result.call), ("", result.printed):
         if text:
             yield Line()
@@ -90,7 +100,7 @@ def heading(exercise: Exercise) -> Line:
 
 
 def statement(exercise: Exercise) -> Iterator[Line]:
-    """What is asked, and its equation."""
+    """What is asked, its equation, and the words for a kernel in Python."""
     yield heading(exercise)
     yield Line()
     for line in exercise.statement.strip().split("\n"):
@@ -98,13 +108,29 @@ def statement(exercise: Exercise) -> Iterator[Line]:
     if exercise.equation_text:
         yield Line()
         yield Line(f"  {exercise.equation_text}", "bold")
+    if exercise.in_python:
+        yield from (Line(f"  {line}".rstrip()) for line in kernel_text.IN_PYTHON.split("\n"))
+    if exercise.waits:
+        yield Line()
+        yield Line(f"  This exercise {kernel_text.WAITS}, and none is found here: leave it for now.", "yellow")
 
 
 def library(exercise: Exercise) -> Iterator[Line]:
     """Where the library does the same: the page, and file and line of each function."""
-    yield Line(f"  to read: docs/{exercise.page}")
+    yield Line(f"  to read: {reading(exercise)}")
     for name in exercise.api:
         yield Line(f"  library: {name}  {place(name)}".rstrip())
+
+
+def reading(exercise: Exercise) -> str:
+    """The page and the section that explain an exercise: a file, where the documentation is here."""
+    file, _, anchor = exercise.page.partition("#")
+    docs = docs_of(Path(__file__).parents[1])  # beside the package
+    if docs is None or not (docs / file).exists():
+        return f"the documentation's page {file.removesuffix('.md')}, {anchor.replace('-', ' ')}"
+    titles = headings((docs / file).read_text("utf-8"))
+    title = next((title for title in titles if anchor in (on_github(title), in_mkdocs(title))), anchor)
+    return f"{docs / file}, {title}"
 
 
 def place(name: str) -> str:
@@ -112,17 +138,23 @@ def place(name: str) -> str:
     module, _, attribute = name.rpartition(".")
     try:
         value = inspect.unwrap(getattr(importlib.import_module(module), attribute))
+        value = value.forward if isinstance(value, Primitive) else value
         return f"{inspect.getsourcefile(value)}:{inspect.getsourcelines(value)[1]}"
     except (ImportError, AttributeError, OSError, TypeError, ValueError):
         return ""
 
 
-def hint(exercise: Exercise, level: int) -> Iterator[Line]:
-    """The hints up to a level, counting from 1."""
+def hint(exercise: Exercise, level: int, done: bool = False) -> Iterator[Line]:
+    """The hints up to a level, counting from 1.
+
+    Args:
+        exercise: whose hints. level: how many of them.
+        done: whether its solution may be seen anyway.
+    """
     of = len(exercise.hints)
     for number, text in enumerate(exercise.hints[:level], start=1):
         yield Line(f"hint {number} of {of}: {text}", "" if number == level else "dim")
-    if level == of:
+    if level == of and not done:
         yield Line("That was the last one. `minilinear learn solution --give-up` shows a solution, and says so.", "dim")
 
 
@@ -242,12 +274,13 @@ def _left(workspace: Workspace, exercises: Iterable[Exercise]) -> str:
 def _row(workspace: Workspace, exercise: Exercise) -> Line:
     status, entry = workspace.status(exercise), workspace.progress.entry(exercise.id)
     mark, style = MARKS.get(status, (" ", ""))
+    needs = f"  {kernel_text.WAITS}" if exercise.waits else ""
     kind = "" if exercise.route == "core" else "  elective"
     best = f"{entry['best']:g}/10" if entry["attempts"] else ""
     seen = "  solution seen" if entry.get("given_up") and status == "passed" else ""
     return Line(
         f"  {mark} {status:<9}{exercise.id:<12}{exercise.title:<44}"
-        f"{exercise.minutes:>3} min  {best:<6}{kind}{seen}".rstrip(),
+        f"{exercise.minutes:>3} min  {best:<6}{kind}{needs}{seen}".rstrip(),
         style,
     )
 

@@ -132,7 +132,7 @@ def operation(exercise: str) -> Operation:
         if exercise in (each.forward, each.backward):
             return each
     usable = ", ".join(f"{each.forward} (with {each.backward} for its gradient)" for each in OPERATIONS)
-    raise ConfigError(explain("An exercise that a training run can use.", got=exercise, fix=f"one of {usable}"))
+    raise ConfigError(explain(f"{exercise} is no part of a training run.", fix=f"one of {usable}"))
 
 
 @contextmanager

@@ -27,8 +27,9 @@ from .judge import Judge
 from .show import Line
 from .workspace import Workspace
 
-KEYS = {"n": "next", "h": "hint", "s": "solution", "l": "list", "r": "run", "q": "quit", "?": "help"}
-HELP = "next (n), hint (h), solution (s), list (l), run again (r), quit (q)"
+KEYS = {"n": "next", "h": "hint", "o": "open", "l": "list", "r": "run", "s": "solution", "q": "quit", "?": "help"}
+SOLUTION = "solution (s), "  # for comparing: once it has passed
+HELP = f"next (n), hint (h), statement (o), list (l), run again (r), {SOLUTION}quit (q)"
 Event = tuple[str, Any]
 
 
@@ -55,7 +56,12 @@ class Session:
         self._check()
         self.write(Line())
         self.write(Line(f"watching {self.workspace.folder}: save a file and it is checked", "dim"))
-        self.write(Line(HELP, "dim"))
+        self.write(Line(self.help, "dim"))
+
+    @property
+    def help(self) -> str:
+        """What may be said now."""
+        return HELP if self.workspace.progress.done(self.exercise.id) else HELP.replace(SOLUTION, "")
 
     def saved(self, names: set[str] | None) -> None:
         """Some files may have changed; None: any. A change in one of another exercise makes that the current one."""
@@ -70,14 +76,17 @@ class Session:
 
     def said(self, word: str) -> bool:
         """A key or a word; whether the session goes on."""
-        word = KEYS.get(word.strip().lower()[:1], word) if len(word.strip()) == 1 else word.strip().lower()
+        word = word.strip().lower()
+        word = KEYS.get(word, word)
         if word == "quit":
             return False
         if word == "next":
             self._next()
         elif word == "hint":
             level = self.workspace.progress.hint(self.exercise.id, len(self.exercise.hints))
-            self._write(show.hint(self.exercise, level))
+            self._write(show.hint(self.exercise, level, self.workspace.progress.done(self.exercise.id)))
+        elif word in ("open", "statement"):
+            self._write(show.statement(self.exercise))
         elif word == "solution":
             self._solution()
         elif word == "list":
@@ -86,14 +95,15 @@ class Session:
             self.seen[self.exercise.id] = settled(self.workspace.path(self.exercise))
             self._check()
         elif word == "help":
-            self.write(Line(HELP))
+            self.write(Line(self.help))
         elif word:
-            self.write(Line(f"{word!r} is no word here: {HELP}"))
+            self.write(Line(f"{word!r} is no word here: {self.help}"))
         return True
 
     def _next(self) -> None:
         if not self.workspace.progress.done(self.exercise.id):
-            self.write(Line(f"{self.exercise.id} has not passed yet. hint helps; a save of another file goes there."))
+            self.write(Line(f"{self.exercise.id} has not passed yet. A hint helps (h)."))
+            self.write(Line("Every exercise is open to you (l): save the file of another one to go there."))
             return
         following = self.workspace.next(self.exercise.id)
         if following is None:
@@ -122,12 +132,11 @@ class Session:
         self.seen[exercise.id] = self.workspace.text(exercise)
         self.workspace.progress.work_on(exercise.id)
         self.write(Line())
-        if exercise.mode == "predict":  # a file of answers has no room for what is asked
-            self._write(show.statement(exercise))
-            self.write(Line())
-        else:
-            self.write(show.heading(exercise))
+        self._write(show.statement(exercise))
+        self.write(Line())
         self.write(Line(f"  open {path}"))
+        if other := self.workspace.elsewhere(exercise):
+            self.write(Line(f"  {other}", "yellow"))
         if exercise.mode == "kernel":
             from . import kernels  # the simulator, which the other exercises do without
 

@@ -149,14 +149,14 @@ class Workspace:
         return self.next(last) or self.course[self.route()[-1]]
 
     def next(self, after: str = "") -> Exercise | None:
-        """The first exercise of the route behind `after` that is not done; then those before it; None after all."""
-        route = self.route()
-        at = route.index(after) + 1 if after in route else 0
-        for name in route[at:] + route[:at]:
-            exercise = self.course[name]
-            if not self.progress.done(name) and (exercise.earlier is None or self.progress.done(exercise.earlier.id)):
-                return exercise
-        return None
+        """What is not done and can be begun: the first of the core behind `after`, by tracks, then the first before it;
+        where the core is done the same of what is elective; None after all.
+        """
+        names = [name for track in self.tracks() for name in self.course.tracks[track]["exercises"]]
+        at = names.index(after) + 1 if after in names else 0
+        open = [self.course[name] for name in names[at:] + names[:at] if not self.progress.done(name)]
+        open = [e for e in open if not e.waits and (e.earlier is None or self.progress.done(e.earlier.id))]
+        return min(open, key=lambda exercise: exercise.route != "core", default=None)
 
     def status(self, exercise: Exercise) -> str:
         """new, begun, passed, changed, given up."""
@@ -167,6 +167,14 @@ class Workspace:
     def path(self, exercise: Exercise) -> Path:
         """Where the learner writes."""
         return self.folder / exercise.file
+
+    def elsewhere(self, exercise: Exercise) -> str:
+        """In words, that a kernel was written in the other language, when a compiler was here or was not yet."""
+        other = self.path(exercise).with_suffix(".py" if exercise.file.endswith(".cu") else ".cu")
+        if exercise.mode != "kernel" or not other.exists():
+            return ""
+        now = "A C++ compiler is found now" if exercise.file.endswith(".cu") else "No C++ compiler is found now"
+        return f"You have {other.name} too. {now}, so this looks at {exercise.file}."
 
     def text(self, exercise: Exercise) -> str | None:
         """The learner's file as it is now; None without one, or with one that is no text."""

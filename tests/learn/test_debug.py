@@ -26,7 +26,22 @@ def test_the_call_becomes_a_stop_in_its_first_line(tmp_path):
 
 def test_arguments_without_names_and_calls_within_calls():
     made = script("from a import f\nprint(f(1, [2], k=g(3)))", "f")
-    assert made.endswith("print(at.runcall(f, 1, [2], k=g(3)))")
+    assert "result = at.runcall(f, 1, [2], k=g(3))\n" in made
+
+
+def test_the_last_call_is_the_one_whatever_is_printed_of_it():
+    before = "import numpy as np\nfrom a import f\nx = 3\nprint(f(x=1))\n"
+    for last in ("print(f(x=x).dtype)", "print(*[a.dtype for a in f(x=x)])", "print(f(x=x))\nprint(x)"):
+        made = script(before + last, "f")
+        assert "x = 3\n" in made and "runcall(f, x=x)\n" in made and "f(x=1)" not in made
+
+
+def test_who_quits_is_told_no_result(tmp_path):
+    (tmp_path / "first_1.py").write_text(WRONG)
+    done = subprocess.run(
+        [sys.executable, "-c", script(CALL, "double")], cwd=tmp_path, input="q\n", capture_output=True, text=True
+    )
+    assert "None" not in done.stdout and done.returncode == 0, done.stderr
 
 
 def test_a_function_that_is_used_by_another_one_is_stopped_in(tmp_path):
@@ -44,12 +59,12 @@ def test_the_call_of_an_exercise_with_a_harness_runs_as_pasted(tmp_path):
     exercise = Course()["autograd-1"]
     (tmp_path / exercise.file).write_text(exercise.source)
     inputs = [np.array(2.0), np.array(3.0), np.array(0)]
-    call = exercise.inputs.call(inputs, exercise.folder.name, exercise.name, "C", exercise.harness)
+    call = exercise.inputs.call([inputs], exercise.folder.name, exercise.name, "C", exercise.harness)
     done = subprocess.run([sys.executable, "-c", call], cwd=tmp_path, capture_output=True, text=True)
     assert done.stdout.startswith("(array(6.), array([3., 2.])"), done.stderr
 
 
 @pytest.mark.parametrize("call", ["x = 1", "f(1)", "print(3)", "print()"])
 def test_what_is_no_call_is_refused(call):
-    with pytest.raises(ConfigError, match="needs a call"):
+    with pytest.raises(ConfigError, match="no call to stop at"):
         script(call, "f")

@@ -33,7 +33,7 @@ def test_a_verdict_has_words_beside_its_colours_and_all_that_was_found(exercise)
     assert "read" not in said
     assert (
         "✓ pass  shape" in said
-        and "✗ fail  value          0 of 5" in said
+        and f"✗ fail  {'value':<{show.NAME}} 0 of 5" in said
         and "not yet  first-1, 1 of 10 points" in said
     )
     for part in ("the values differ", "Every entry twice.", "print(double(x))", "expected | yours", "said | hi"):

@@ -83,12 +83,15 @@ def test_the_way_is_the_core_by_the_doors_tracks_and_then_the_rest(workspace):
 
 def test_next_is_what_is_not_done_behind_and_then_before(workspace):
     assert workspace.current().id == "first-1"
-    assert workspace.next("first-1").id == "second-1"  # first-2 grows from first-1, which is not done
+    assert workspace.next("first-1").id == "first-1"  # first-2 grows from it, and second-1 is elective
     passes(workspace, "first-1", RIGHT)
     assert workspace.next("first-1").id == workspace.current().id == "first-2"
     passes(workspace, "second-1", "[]")
     assert workspace.next("second-1").id == "first-2"
     workspace.progress.give_up("first-2")
+    workspace.progress.restart("second-1")
+    assert workspace.next("first-2").id == "second-1"
+    passes(workspace, "second-1", "[]")
     assert workspace.next("second-1") is None and workspace.current().id == "second-1"
 
 
