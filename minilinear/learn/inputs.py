@@ -113,7 +113,7 @@ class Inputs:
 
     def call(
         self,
-        calls: Sequence[Arrays],
+        calls: Sequence[Sequence[np.ndarray]],
         module: str,
         function: str,
         layout: str = "C",

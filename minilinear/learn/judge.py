@@ -140,17 +140,17 @@ class Judge:
                 {"points": 0, "message": ""},
                 lambda spec: attempt.read(),
             )
-            for stage, spec, check in [first, *attempt.checks]:
+            for place, (stage, spec, check) in enumerate([first, *attempt.checks]):
                 began, result = time.monotonic(), Result(stage, spec["points"])
                 try:
-                    if stage != "read":
+                    if place:
                         attempt.revive()
                     check(spec)
                 except (Wrong, Ended) as finding:
                     result = self._report(result, spec, finding)
                 result.seconds = time.monotonic() - began
                 yield result
-                if not result.passed and (stage == "read" or (stop and not attempt.independent)):
+                if not result.passed and (place == 0 or (stop and not attempt.independent)):
                     return
         finally:
             attempt.close()

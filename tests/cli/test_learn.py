@@ -175,7 +175,8 @@ def test_doctor(learn, folder):
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (("run", "first-22"), 2, "first-2"),
+        (("run", "first-22"), 2, "has no exercise 'first-22'"),
+        (("init", "inside"), 2, "does not lie in another one"),
         (("list", "--route", "short"), 2, "core, elective, all"),
         (("run", "--workspace", "nowhere"), 2, "no workspace"),
         (("run", "--course", "nowhere"), 2, "course.toml"),
@@ -209,6 +210,21 @@ def test_streams_without_ticks_and_greek_get_words(learn, folder):
     assert "\x1b[32m" in coloured
     plain = said(minilinear("learn", "list", cwd=folder, env={"FORCE_COLOR": "1", "NO_COLOR": "1"}))
     assert "\x1b[32m" not in plain and "passed   first-1" in plain
+
+
+def test_the_statement_of_what_cannot_be_begun_yet_is_shown(learn, folder):
+    text = said(learn(folder, "open", "first-2"))
+    assert "Give every entry of x four times." in text and "appears when first-1 has passed" in text
+
+
+def test_debug_of_what_passes_says_so(learn, folder):
+    (folder / "first_1.py").write_text(RIGHT)
+    assert "nothing to stop at" in said(learn(folder, "debug", "first-1"))
+
+
+def test_the_door_is_chosen_again(learn, folder):
+    text = said(learn(folder, "door", input="2\n"))
+    assert "second, first" in text and json.loads((folder / "progress.json").read_text())["door"] == "other"
 
 
 # The watch.

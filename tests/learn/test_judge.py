@@ -287,8 +287,9 @@ def test_a_property_accepts_the_right_ones_and_rejects_the_wrong(body, stage, ki
     ],
 )
 def test_predictions_are_read_and_compared(answers, stage, kind, course, spare):
-    last = verdict(course, spare, answers, "memory-2")
-    assert (last.stage, last.kind) == (stage, kind), last
+    results = list(Judge(course["memory-2"], spare, answers).run())
+    first = next((result for result in results if result.found), results[-1])
+    assert (first.stage, first.kind) == (stage, kind), first
 
 
 def test_a_file_that_builds_on_another_opens_on_the_learners_own(spare, tmp_path):
@@ -303,3 +304,68 @@ def test_a_file_that_builds_on_another_opens_on_the_learners_own(spare, tmp_path
     assert verdict(course, spare, stub, "memory-2").kind == "stub"
     mended = stub.replace('raise NotImplementedError("memory-2: your code here")', "return S + 2 * np.outer(k, v)")
     assert verdict(course, spare, mended, "memory-2").passed
+
+
+def ran(call, source, folder):
+    """What a printed call prints beside the learner's file."""
+    (folder / "memory_1.py").write_text(source)
+    return subprocess.run(
+        [sys.executable, "-c", call], cwd=folder, capture_output=True, text=True, check=True
+    ).stdout.split("\n")
+
+
+@pytest.mark.parametrize(
+    ("body", "printed"),
+    [
+        ("return (S + np.outer(k, v)).astype(np.float64)", ["float64"]),
+        ("S += np.outer(k, v); return S", ["[[1.]]", "[[1.]]"]),  # the result, and the input that has become it
+        ("return S if S.shape != (2, 2) else S + np.outer(k, v)", ["True"]),
+    ],
+)
+def test_the_call_shows_what_was_found(body, printed, course, spare, tmp_path):
+    source = f"import numpy as np\ndef write(S, k, v):\n    {body}\n"
+    last = verdict(course, spare, source)
+    assert last.stage == "edges"
+    shown = ran(last.call, source, tmp_path)[: len(printed)]
+    assert shown == printed or (last.kind == "changed" and shown[0] == shown[1]), last.call
+
+
+def test_a_law_shows_the_calls_that_it_compares(course, spare, tmp_path):
+    source = RIGHT.replace("np.outer(k, v)", "np.outer(k, v) * (abs(v).sum() < 4)")
+    results = list(Judge(course["memory-1"], spare, source).run(stop=False))
+    last = results[-1]
+    assert last.stage == "law:linear" and last.heading == "The law compares these calls:"
+    assert last.call.count("print(write(") == 3 and last.call.count("import numpy") == 1
+    assert len(ran(last.call, source, tmp_path)) > 3
+    law = "def law_linear(yours, args, **_):\n    return False\n"
+    other = Course(write_course(tmp_path, {"memory_1": {"checks.py": law}}))
+    last = verdict(other, spare, RIGHT)
+    assert last.heading == "The law starts from these inputs:" and last.call.count("print(write(") == 1
+
+
+def test_which_of_several_results_differs_is_said(spare, tmp_path):
+    pair = {
+        "exercise.toml": HEAD.replace("solution.py:write", "solution.py:pair")
+        + '[inputs]\nx = { axes = "T" }\ny = { axes = "T" }\n[axes]\nT = [1, 3]\n'
+        + '[value]\npoints = 10\nmessage = "both"\n',
+        "solution.py": 'def pair(x, y):\n    """Both."""\n    return x + y, x - y\n',
+    }
+    source = "def pair(x, y):\n    return x + y, y - x\n"
+    found = verdict(Course(write_course(tmp_path, {"memory_1": pair})), spare, source).found
+    assert found == "the values differ: the second of 2 things returned"
+    pair["exercise.toml"] += '[gradient]\npoints = 0\nof = ["x", "y"]\ncotangent = "y"\nmessage = ""\n'
+    found = verdict(Course(write_course(tmp_path, {"memory_1": pair})), spare, source).found
+    assert found == "the values differ: dy, the second of 2 things returned"
+
+
+def test_a_slip_of_the_fingers_is_no_occasion_for_the_authors_words(course, spare):
+    assert verdict(course, spare, RIGHT.replace("np.outer", "nq.outer")).message == ""
+    assert verdict(course, spare, RIGHT.replace("return S", "return 0")).message
+
+
+def test_every_question_of_a_prediction_is_answered(course, spare):
+    answers = '[{"statement": ["..."]}, {"name": "read", "answer": [1, 0]}, {"name": "which", "answer": "second"}]'
+    results = list(Judge(course["memory-2"], spare, answers).run())
+    assert [(r.stage, r.passed) for r in results] == [("read", True), ("read", False), ("which", False)]
+    assert "both answer" in results[1].found and "look again" in results[2].found
+    assert "look again" not in results[1].found  # it belongs to another question

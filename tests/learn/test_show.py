@@ -1,8 +1,10 @@
 """What a learner reads: words beside every colour, both texts whole, and the sums right."""
 
+from pathlib import Path
+
 import pytest
 
-from minilinear.learn import Course, Result, show
+from minilinear.learn import Course, Result, kernel_text, show
 from minilinear.learn.workspace import Workspace
 
 from .tiny import RIGHT, WRONG, make_course
@@ -150,3 +152,37 @@ def test_the_report_adds_up(workspace):
 )
 def test_hours(minutes, words):
     assert show.hours(minutes) == words
+
+
+def test_what_is_to_read_can_be_opened(exercise):
+    path, title = show.reading(exercise).rsplit(", ", 1)
+    assert title in Path(path).read_text("utf-8")
+    exercise.page = "nowhere.md#three-forms"
+    assert show.reading(exercise) == "the documentation's page nowhere, three forms"
+
+
+def test_after_a_pass_the_last_hint_offers_no_giving_up(exercise):
+    assert "--give-up" not in text(show.hint(exercise, 3, done=True))
+
+
+def test_a_primitive_of_the_library_has_a_place():
+    assert show.place("minilinear.autograd.solve_triangular").rpartition(":")[2].isdigit()
+
+
+def test_a_kernel_that_waits_for_a_compiler_says_so_and_does_not_come_next(monkeypatch, tmp_path):
+    monkeypatch.setattr(kernel_text, "compiles", lambda: False)
+    workspace = Workspace.create(tmp_path / "real", Course())
+    said = text(show.overview(workspace, ["kernel-"]))
+    assert said.count(kernel_text.WAITS) == 1 and kernel_text.WAITS in next(
+        r for r in said.split("\n") if "kernel-5" in r
+    )
+    assert "In this file the kernel is Python" in text(show.statement(workspace.exercise("kernel-1")))
+    for name in workspace.course.ids:
+        if name != "kernel-5":
+            workspace.progress.give_up(name)
+    assert workspace.next() is None
+
+
+def test_a_file_that_grows_has_its_imports_once():
+    source = Course()["autograd-4"].source
+    assert all(source.count(f"\n{line}\n") <= 1 for line in source.split("\n") if line.startswith(("import ", "from ")))

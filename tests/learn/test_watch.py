@@ -210,3 +210,19 @@ def wait(happened):
     while not happened():
         assert time.monotonic() < until
         time.sleep(0.01)
+
+
+def test_the_statement_is_shown_at_each_turn_and_when_it_is_asked_for(session):
+    session.begin()
+    assert "Give every entry of x twice." in said(session)
+    for word in ("o", "open", "statement"):
+        session.said(word)
+        assert "Give every entry of x twice." in said(session)
+
+
+def test_the_solution_is_offered_once_it_has_passed(session):
+    session.said("?")
+    assert "solution" not in said(session)
+    save(session, "first_1.py", RIGHT)
+    session.said("?")
+    assert "solution (s)" in said(session)

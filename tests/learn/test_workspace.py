@@ -151,3 +151,13 @@ def test_untouched_is_said_of_texts(workspace):
     assert workspace.untouched(exercise, exercise.stub().replace("\n", "\r\n"))
     assert not workspace.untouched(exercise, RIGHT)
     assert not workspace.untouched(workspace.exercise("first-2"), RIGHT)
+
+
+def test_a_kernel_written_in_the_other_language_is_not_forgotten(workspace):
+    exercise = workspace.exercise("first-1")
+    exercise.mode = "kernel"
+    assert workspace.elsewhere(exercise) == ""
+    (workspace.folder / "first_1.cu").write_text("mine")
+    assert workspace.elsewhere(exercise).startswith("You have first_1.cu too. No C++ compiler is found now")
+    exercise.file = "first_1.cu"
+    assert "You have first_1.py too. A C++ compiler is found now" in workspace.elsewhere(exercise)
