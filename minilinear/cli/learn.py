@@ -26,6 +26,7 @@ from ..errors import ConfigError, explain
 from ..learn import Course, Exercise, Result, Spare, show
 from ..learn.checking import check, check_many
 from ..learn.debug import debug as debugger
+from ..learn.judge import decisive
 from ..learn.progress import Progress
 from ..learn.watch import Session, loop
 from ..learn.workspace import NAME, Workspace
@@ -277,8 +278,8 @@ def debug(
     exercise = found.exercise(name)
     results = _checked(found, exercise)
     _write(console, show.verdict(exercise, results))
-    first = show.first_found(results)
-    if first is None:
+    first = decisive(results)
+    if first.passed:
         say(console, "There is nothing to stop at.")
         return
     if not first.call.startswith("import") or exercise.mode == "kernel":  # nor a prediction, nor a property
@@ -341,8 +342,8 @@ def check_all(
     failed = 0
     for name, results in check_many(found, begun, jobs):
         failed += not show.passed(results)
-        first = show.first_found(results)
-        words = f"  {first.stage}: {first.found.splitlines()[0]}" if first else ""
+        first = decisive(results)
+        words = f"  {first.stage}: {first.found.splitlines()[0]}" if first.found else ""
         line = show.total(found.course[name], results)
         _write(console, [line._replace(text=line.text + words)])
     say(console, f"{len(begun) - failed} of {len(begun)} begun pass; {len(texts) - len(begun)} are not begun")

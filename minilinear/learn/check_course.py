@@ -23,7 +23,7 @@ from ..errors import ConfigError
 from .course import Course
 from .exercise import Exercise
 from .host import Child, Spare
-from .judge import Judge, Result
+from .judge import Judge, Result, decisive
 from .links import docs_of, unresolved
 from .stub import restore
 from .variants import conventions, unlike_reference
@@ -98,7 +98,7 @@ def check_exercise(exercise: Exercise, seeds: int = SEEDS) -> Report:
 
         def verdict(source: str, seed: int = 0) -> Result:
             since = time.monotonic()
-            *_, last = Judge(exercise, spare, source, seed=seed, seconds=PATIENCE).run()
+            last = decisive(list(Judge(exercise, spare, source, seed=seed, seconds=PATIENCE).run()))
             report.verdicts.append(time.monotonic() - since)
             report.checks += 1
             return last

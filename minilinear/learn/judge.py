@@ -170,6 +170,11 @@ class Judge:
         return result
 
 
+def decisive(results: list[Result]) -> Result:
+    """The stage that a verdict speaks of: the first that fails, else the last."""
+    return next((result for result in results if not result.passed), results[-1])
+
+
 def score(results: list[Result]) -> int:
     """The points of the stages that passed."""
     return sum(result.points for result in results if result.passed)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from .course import Course
 from .exercise import Exercise
 from .host import Spare
-from .judge import Judge
+from .judge import Judge, decisive
 
 COMMENT = {".py": "#", ".cu": "//"}
 
@@ -47,7 +47,7 @@ def waits(course: Course, ids: list[str] | None = None) -> Iterator[Wait]:
 def _wait(exercise: Exercise, spare: Spare, source: str) -> Wait:
     spare.ready()
     began = time.perf_counter()
-    *_, last = Judge(exercise, spare, source).run()
+    last = decisive(list(Judge(exercise, spare, source).run()))
     return Wait(exercise.id, last.passed, time.perf_counter() - began)
 
 

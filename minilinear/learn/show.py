@@ -40,11 +40,6 @@ class Line(NamedTuple):
 # A verdict.
 
 
-def first_found(results: list[Result]) -> Result | None:
-    """The first stage in which something was found; None where all passed."""
-    return next((result for result in results if result.found), None)
-
-
 def passed(results: list[Result]) -> bool:
     """Whether an exercise has passed: something was checked, and nothing was found."""
     return bool(results) and not any(result.found for result in results)
