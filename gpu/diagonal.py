@@ -237,20 +237,27 @@ def refuses(q, k, v, g, S, *, scale, chunk, cu_seqlens):
     return too_large(K, V) or too_many(B * T)
 
 
-def example(f: Any, rng: np.random.Generator, *, K: int, V: int, gate: str, T: int = 9, start: bool = True) -> Any:
-    """Chunks of 4 in a batch of two; the gate is one for each head, one for each channel, or none."""
+def example(
+    f: Any, rng: np.random.Generator, *, K: int, V: int, gate: str, T: int = 9, start: bool = True, chunk: int = 4
+) -> Any:
+    """A batch of two; the gate is one for each head, one for each channel, or none."""
     q, k, v = (rng.standard_normal((2, T, 2, n)) for n in (K, K, V))
     g = None if gate == "none" else -rng.random((2, T, 2, K) if gate == "channel" else (2, T, 2))
     S_0 = rng.standard_normal((2, 2, K, V)) if start else None
-    return f(q, k, v, g, S_0, scale=0.3, chunk=4, cu_seqlens=None)
+    return f(q, k, v, g, S_0, scale=0.3, chunk=chunk, cu_seqlens=None)
 
 
+LONG_EXAMPLE = partial(example, K=5, V=3, gate="channel", T=70, chunk=64)  # a whole chunk, and one of 6
 CHUNK_EXAMPLES = [
     partial(example, K=17, V=20, gate="channel"),
     partial(example, K=5, V=3, gate="head", T=70),
     partial(example, K=3, V=5, gate="none", start=False),
+    LONG_EXAMPLE,
 ]
-EXAMPLES_BY_TOKEN = [partial(example, K=K, V=V, gate="channel") for K, V in ((5, 140), (40, 70), (70, 40), (140, 5))]
+EXAMPLES_BY_TOKEN = [
+    *(partial(example, K=K, V=V, gate="channel") for K, V in ((5, 140), (40, 70), (70, 40), (140, 5))),
+    LONG_EXAMPLE,
+]
 
 SHAPES = {"q": "B T H K", "k": "B T H K", "v": "B T H V", "g": "B T H ...?"}
 

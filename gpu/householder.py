@@ -11,6 +11,7 @@ from .householder_recurrent import (
     ARRAYS,
     GATES,
     INPUTS,
+    LONG_EXAMPLE,
     SLAB,
     SMALL,
     TABLES,
@@ -170,6 +171,7 @@ TWINS = {
             partial(example, K=17, V=20, gate="channel", whole=True),
             partial(example, K=5, V=3, gate="head", whole=False, T=40),
             partial(example, K=3, V=5, gate="none", whole=True),
+            LONG_EXAMPLE,
         ],
     ),
 }

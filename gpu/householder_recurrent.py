@@ -159,18 +159,22 @@ def refuses(q, k, v, beta, g, p, S, *, scale, chunk, cu_seqlens, rows=None):
     return too_large(K, V) or too_many(max(k.size, v.size, at.N * H * K * V, scratch))
 
 
-def example(f: Any, rng: np.random.Generator, *, K: int, V: int, gate: str, whole: bool, T: int = 9) -> Any:
+def example(
+    f: Any, rng: np.random.Generator, *, K: int, V: int, gate: str, whole: bool, T: int = 9, chunk: int = 4
+) -> Any:
     """Two corrections a token, with keys of length 1; whole with erase keys and an initial state, or without."""
     unit = lambda *shape: (lambda x: x / np.linalg.norm(x, axis=-1, keepdims=True))(rng.standard_normal(shape))
     q, k, v = unit(1, T, 2, K), unit(1, T, 2, 2, K), rng.standard_normal((1, T, 2, 2, V))
     g = None if gate == "none" else -rng.random((1, T, 2, K) if gate == "channel" else (1, T, 2))
     p, S = (unit(1, T, 2, 2, K), rng.standard_normal((1, 2, K, V))) if whole else (None, None)
-    return f(q, k, v, rng.random((1, T, 2, 2)), g, p, S, scale=0.3, chunk=4, cu_seqlens=None)
+    return f(q, k, v, rng.random((1, T, 2, 2)), g, p, S, scale=0.3, chunk=chunk, cu_seqlens=None)
 
 
+LONG_EXAMPLE = partial(example, K=5, V=3, gate="channel", whole=True, T=70, chunk=64)  # whole chunks, and a rest
 EXAMPLES = [
     *(partial(example, K=K, V=5, gate="channel", whole=True) for K in (5, 40, 70, 140)),
     partial(example, K=3, V=20, gate="head", whole=False),
+    LONG_EXAMPLE,
 ]
 ARRAYS = {"q": "B T H K", "k": "B T R H K", "v": "B T R H V", "beta": "B T R H", "g": "B T H ...?", "p": "B T R H K?"}
 TWINS = {

@@ -66,6 +66,14 @@ def test_a_planted_fault_is_found(fault):
     assert faults.found(fault)
 
 
+@pytest.mark.parametrize("fault", [Fault(*each) for each in faults.LONG_CHUNKS], ids=lambda fault: fault.kernel)
+def test_some_faults_are_seen_in_long_chunks_only(fault, tmp_path):
+    faults.plant(fault, tmp_path)
+    twin = twins.TABLE[KERNELS[fault.kernel].twin]
+    wrong = [bool(compare.compare(twin, i, folder=tmp_path).wrong) for i in range(len(twin.examples))]
+    assert wrong == [each.keywords.get("chunk") == 64 for each in twin.examples]
+
+
 def test_a_fault_whose_text_is_gone_is_refused_and_one_that_changes_nothing_is_missed(tmp_path):
     with pytest.raises(ConfigError, match=r"A fault of column_sum changes a text that is there.\n  got: 'p < Q'"):
         faults.plant(Fault("column_sum", "p < Q", "", "out-of-bounds"), tmp_path)
