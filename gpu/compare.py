@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Tensor, grad, tensor, unwrap
-from ..backend import use
+from ..backend import current_backend, moved, to_numpy, use
 from ..nn import Parameter
 from .launch import Kernel, recorded
 from .mirror import Twin
@@ -46,8 +46,12 @@ class Compared:
         return self.wrong is None and not self.findings
 
 
-def compare(twin: Twin, example: int, *, seed: int = 0, folder: Path | None = None) -> Compared:
-    """Run an example both ways, the kernels in check mode; seed and folder as in `recorded`."""
+def compare(
+    twin: Twin, example: int, *, backend: str = "cpucuda", seed: int = 0, folder: Path | None = None
+) -> Compared:
+    """Run an example both ways, the kernels in check mode; seed and folder as in `recorded`. Check mode on a GPU fills
+    the outputs, and finds nothing.
+    """
     refused: list[str] = []
 
     def kernels(*inputs: Any, **static: Any) -> Any:
@@ -58,7 +62,7 @@ def compare(twin: Twin, example: int, *, seed: int = 0, folder: Path | None = No
 
     with use("numpy"):
         want = outcome(twin, twin.reference, twin.examples[example], np.float64, seed)
-    with use("cpucuda"), recorded(check=True, seed=seed, folder=folder) as launches:
+    with use(backend), recorded(check=True, seed=seed, folder=folder) as launches:
         got = outcome(twin, kernels, twin.examples[example], np.float32, seed)
     errors = [distance(x, y) for x, y in zip(got, want)]
     wrong = None
@@ -90,7 +94,8 @@ def outcome(twin: Twin, function: Callable, example: Callable, dtype: Any, seed:
     """Outputs of an example in this dtype, gradients of its inputs, and the arrays that lists of it hold afterwards."""
     leaves: list[Tensor] = []
     kept: list[np.ndarray] = []
-    exact = lambda x: np.asarray(x, np.float32).astype(dtype)
+    here = lambda x: moved(x, current_backend())
+    exact = lambda x: here(to_numpy(x).astype(np.float32).astype(dtype))
 
     def given(name: str, x: Any) -> Any:
         if isinstance(x, list):
@@ -98,7 +103,7 @@ def outcome(twin: Twin, function: Callable, example: Callable, dtype: Any, seed:
         if isinstance(x, Parameter):
             return Parameter(exact(x.data))
         if not isinstance(x, np.ndarray) or x.dtype.kind != "f":
-            return x
+            return here(x) if isinstance(x, np.ndarray) else x
         if name and name not in twin.constants:
             leaves.append(tensor(exact(x), requires_grad=True))
             return leaves[-1]
@@ -117,7 +122,7 @@ def outcome(twin: Twin, function: Callable, example: Callable, dtype: Any, seed:
         flat = not getattr(total, "requires_grad", False)  # a spline of degree 0
         gradients = [None] * len(leaves) if flat else grad(total, leaves, allow_unused=True)
         found += [np.zeros_like(x.data) if g is None else g for g, x in zip(gradients, leaves)]
-    return [np.asarray(unwrap(x)) for x in (*found, *kept)]
+    return [to_numpy(unwrap(x)) for x in (*found, *kept)]
 
 
 def _arrays(found: Any) -> list[Any]:

@@ -1,5 +1,6 @@
 """The script for a GPU, end to end on this processor; and its record, which survives whatever happens to a run."""
 
+import copy
 import json
 import math
 import re
@@ -11,8 +12,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+import minilinear as ml
 from minilinear.errors import ConfigError
+from minilinear.gpu.compare import compare
 from minilinear.gpu.cuda import Missing
+from minilinear.gpu.launch import KERNELS
+from minilinear.gpu.twins import TABLE
+from tests.gpu import fake_cupy
 from tests.gpu.on_gpu import compiled, correct, exact, places, timed, trained, traps
 from tests.gpu.on_gpu.operations import OPERATIONS
 from tests.gpu.on_gpu.peers import PEERS
@@ -148,6 +154,72 @@ def test_an_operation_that_is_wrong_fails(place, monkeypatch):
         exact, "step", lambda op, arrays, g, **how: right(wrong if arrays["x"].dtype == "f4" else op, arrays, g, **how)
     )
     assert not timed.timed(place, "rms_norm", OPERATIONS["rms_norm"], {})["ok"]
+
+
+def test_every_twin_is_held_against_float64_and_every_kernel_runs_twice(place):
+    """test_registry.py runs all examples; here they are those that the script runs, too."""
+    found = dict(correct.items(place))
+    assert {f"function {name}" for name in TABLE} | {f"kernel {name}" for name in KERNELS} <= found.keys()
+    about = found["function clip_by_global_norm"]()
+    assert about["ok"] and len(about["examples"]) == len(TABLE["clip_by_global_norm"].examples)
+    assert {each["kernels"] for each in about["examples"]} == {("sums_of_squares",)}
+
+
+def test_a_twin_that_is_not_its_text_fails(place, monkeypatch):
+    wrong = copy.copy(TABLE["l2_norm"])
+    wrong.reference = lambda x, eps=1e-6: x
+    monkeypatch.setitem(TABLE, "l2_norm", wrong)
+    found = correct.as_text(place, "l2_norm")
+    assert not found["ok"] and "away from the text's" in found["examples"][0]["wrong"]
+
+
+class OnGpu:
+    """A twin that computes with its text where the arrays are. Arrays of the stand-in do not meet NumPy's."""
+
+    def __init__(self, twin):
+        self.twin = twin
+
+    def __getattr__(self, name):
+        return getattr(self.twin, name)
+
+    def refuses(self, *inputs, **static):
+        """What a real GPU would be asked for."""
+
+    def __call__(self, *inputs, **static):
+        arrays = [x for given in inputs for x in (given if isinstance(given, list) else [given])]
+        assert all(fake_cupy.on_gpu(x) for x in map(ml.autograd.unwrap, arrays) if hasattr(x, "shape"))
+        return self.twin.reference(*inputs, **static)
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_an_example_runs_on_a_gpu(name):
+    twin = TABLE[name]
+    with fake_cupy.installed():
+        found = compare(OnGpu(twin), 0, backend="cupy")
+    assert found.wrong is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "scalar_gate_step",
+        "gated_delta_rule_step",
+        "gated_delta_rule_recurrent",
+        "rotate",
+        "cubic_spline_slope",
+        "cox_de_boor",
+    ],
+)
+def test_what_has_kernels_runs_as_kernels_where_it_is_timed(place, name):
+    found = timed.timed(place, name, OPERATIONS[name], {})
+    assert found["ok"] and found["launches"]
+
+
+def test_what_has_no_gradient_is_right_and_has_its_times(place):
+    found = dict(timed.items(place, {"copy": {"bytes_per_s": 1e9}}))
+    for name, least in (("adamw", 28 * 1024), ("clip_by_global_norm", 12 * 1024), ("add_rows", 4 * (65 + 101) * 48)):
+        about = found[name]()
+        assert about["ok"] and about["least_bytes"] == least and about["warm"]["of copy"] > 0
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,9 @@
 """Section `correct`: is a kernel right here?
 
-Every case of every kernel: against the same text on the simulator, twice with the same bits, and no number left that
-nobody wrote. The recurrences and attention at full size, gradient by gradient, against float64 on two heads of one
-batch row. And the traps. All other functions are compared with float64 where they are timed, at small sizes.
+Every example of every mirrored function, values and gradients, against the NumPy text in float64. Every case of every
+kernel: against the same text on the simulator (there, that says nothing), twice with the same bits, and no number left
+that nobody wrote. The recurrences and attention at full size, gradient by gradient, against float64 on two heads of one
+batch row. And the traps.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ import numpy as np
 
 import minilinear as ml
 from minilinear.gpu import cases
+from minilinear.gpu.compare import compare
 from minilinear.gpu.launch import KERNELS, Kernel, recorded
+from minilinear.gpu.twins import TABLE
 
 from . import traps
 from .exact import against_float64, distance, drawn
@@ -27,12 +30,25 @@ SAME_ROUNDED = 1e-3  # where numbers are rounded to 8 bits: one that lies halfwa
 
 
 def items(place: Processor) -> Iterator[Item]:
+    for name in TABLE:
+        yield f"function {name}", lambda name=name: as_text(place, name)  # type: ignore[misc]
     for name, kernel in KERNELS.items():
         yield f"kernel {name}", lambda kernel=kernel: same_text(place, kernel)  # type: ignore[misc]
     for name, operation in OPERATIONS.items():
         if operation.chunked:
             yield f"size {name}", lambda name=name: at_size(place, name)  # type: ignore[misc]
     yield from traps.items(place)
+
+
+def as_text(place: Processor, name: str) -> dict[str, Any]:
+    """All examples of a mirrored function, outputs and gradients."""
+    twin = TABLE[name]
+    found = [compare(twin, i, backend=place.name) for i in range(len(twin.examples))]
+    return {
+        "ok": all(each.agrees for each in found),
+        "bound": twin.bound,
+        "examples": [{"frobenius": x.error, "wrong": x.wrong, "kernels": x.kernels} for x in found],
+    }
 
 
 def at_size(place: Processor, name: str) -> dict[str, Any]:

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
 
+from minilinear import current_backend
+from minilinear.attention import rotate
 from minilinear.attention.softmax import softmax_attention
 from minilinear.autograd import cross_entropy, log_softmax, softmax
-from minilinear.kan import group_rational
+from minilinear.kan import BSpline, group_rational
 from minilinear.mlp.glu import gelu_glu, relu_glu, silu_glu
 from minilinear.nn.activations import silu_times
 from minilinear.nn.convolution import causal_convolution
@@ -68,6 +71,38 @@ def with_beta(n: Draw, s: Mapping[str, int], gate: str = "", R: int = 0) -> dict
     if R:
         arrays["k"], arrays["v"] = l2_norm(n(B, T, R, H, s["K"])), n(B, T, R, H, s["V"])
     return arrays | {"beta": 1 / (1 + np.exp(-n(B, T, *steps, H)))}
+
+
+def one_token(arrays: dict[str, np.ndarray], n: Draw) -> dict[str, np.ndarray]:
+    """The first token of a sequence, and the state that it meets: a step of decoding."""
+    (B, _, H, K), V = arrays["q"].shape, arrays["v"].shape[-1]
+    return {name: x[:, :1] for name, x in arrays.items()} | {"S": n(B, H, K, V)}
+
+
+@cache
+def spline(D: int, degree: int, backend: str) -> BSpline:
+    """A grid for each channel. A uniform cubic one has kernels of its own; another degree is computed by recursion."""
+    return BSpline(D, degree=degree)
+
+
+def on_grid(degree: int, slope: bool = False) -> Callable[..., Any]:
+    """B(x) or B'(x) of all channels of x (N, D)."""
+
+    def run(x: Any) -> Any:
+        basis = spline(x.shape[1], degree, current_backend())
+        return basis.derivative(x) if slope else basis(x)
+
+    return run
+
+
+def grid_points(n: Draw, s: Mapping[str, int]) -> dict[str, np.ndarray]:
+    """(T, D) numbers, most of them inside the grid; the output has 7 or 8 for each."""
+    return {"x": n(s["T"], s["D"]) / 2}
+
+
+def by_token_flops(R: int) -> Callable[[Mapping[str, int]], float]:
+    """Of a recurrence with R corrections, without its chunks."""
+    return lambda s: (4.0 * R + 5) * s["B"] * s["T"] * s["H"] * s["K"] * s["V"]
 
 
 def halves(n: Draw, s: Mapping[str, int]) -> dict[str, np.ndarray]:
@@ -156,6 +191,30 @@ OPERATIONS = {
         group_rational,
         lambda n, s: {"x": n(s["B"] * s["T"], s["D"]), "a": n(8, 6), "b": n(8, 4)}, elements(22),
     ),
+    "scalar_gate_recurrent": Operation(
+        lambda q, k, v, g: gated_linear_attention(q, k, v, g=g, form="recurrent"),
+        lambda n, s: streams(n, s, "scalar"), by_token_flops(0),
+    ),
+    "gated_delta_rule_recurrent": Operation(
+        lambda q, k, v, g, beta: delta_rule(q, k, v, g=g, beta=beta, form="recurrent"),
+        lambda n, s: with_beta(n, s, "scalar"), by_token_flops(1),
+    ),
+    "scalar_gate_step": Operation(
+        lambda q, k, v, g, S: gated_linear_attention(q, k, v, g=g, initial_state=S, form="recurrent"),
+        lambda n, s: one_token(streams(n, s, "scalar"), n), lambda s: by_token_flops(0)(s) / s["T"],
+    ),
+    "gated_delta_rule_step": Operation(
+        lambda q, k, v, g, beta, S: delta_rule(q, k, v, g=g, beta=beta, initial_state=S, form="recurrent"),
+        lambda n, s: one_token(with_beta(n, s, "scalar"), n), lambda s: by_token_flops(1)(s) / s["T"],
+    ),
+    "rotate": Operation(
+        lambda x: rotate(x, np.arange(x.shape[1])), lambda n, s: {"x": n(*(s[each] for each in "BTHK"))},
+        lambda s: 3.0 * s["B"] * s["T"] * s["H"] * s["K"],
+    ),
+    "cox_de_boor": Operation(on_grid(2), grid_points, lambda s: 24.0 * 7 * s["T"] * s["D"]),
+    "cox_de_boor_slope": Operation(on_grid(2, slope=True), grid_points, lambda s: 32.0 * 7 * s["T"] * s["D"]),
+    "cubic_spline": Operation(on_grid(3), grid_points, lambda s: 12.0 * 8 * s["T"] * s["D"]),
+    "cubic_spline_slope": Operation(on_grid(3, slope=True), grid_points, lambda s: 12.0 * 8 * s["T"] * s["D"]),
 }  # fmt: skip
 OPERATIONS |= {
     f"{name}_bf16": replace(OPERATIONS[name], precision="bf16")

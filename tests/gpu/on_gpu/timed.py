@@ -12,12 +12,14 @@ from typing import Any
 
 import numpy as np
 
+from minilinear.autograd.ops.indexing import add_rows
 from minilinear.gpu.launch import recorded
 from minilinear.nn import Parameter
-from minilinear.optim import AdamW
+from minilinear.optim import AdamW, clip_by_global_norm
 from minilinear.precision import products_in
 
 from . import peers
+from .correct import as_text
 from .exact import against_float64, drawn, first, step
 from .operations import FULL, OPERATIONS, SMALL, Operation
 from .places import Processor
@@ -29,7 +31,8 @@ ROUNDS, REPEATS, WARM_UP = 5, 10, 2  # turns, runs in each, and runs before each
 def items(place: Processor, ceilings: Mapping[str, Any]) -> Iterator[Item]:
     for name, operation in OPERATIONS.items():
         yield name, lambda name=name, operation=operation: timed(place, name, operation, ceilings)  # type: ignore[misc]
-    yield "adamw", lambda: adamw(place, ceilings)
+    for name, of in (("adamw", adamw), ("clip_by_global_norm", clip), ("add_rows", embedded)):
+        yield name, lambda name=name, of=of: as_text(place, name) | of(place, ceilings)  # type: ignore[misc]
 
 
 def timed(place: Processor, name: str, operation: Operation, ceilings: Mapping[str, Any]) -> dict[str, Any]:
@@ -104,10 +107,33 @@ def fractions(seconds: float, least: int, flops: float, ceilings: Mapping[str, A
 
 def adamw(place: Processor, ceilings: Mapping[str, Any]) -> dict[str, Any]:
     """One step of AdamW on many arrays: p, g, m and v read, p, m and v written."""
+    with place.backend:
+        parameters, gradients = list(map(Parameter, many(place))), many(place)
+        n, optimizer = sum(g.size for g in gradients), AdamW(parameters, lr=1e-3)
+        return measured(place, lambda: optimizer.step(gradients), 7 * 4 * n, 12.0 * n, ceilings)
+
+
+def clip(place: Processor, ceilings: Mapping[str, Any]) -> dict[str, Any]:
+    """All gradients, shrunk: read for their length, read and written again. The length is read back."""
+    with place.backend:
+        gradients = many(place)
+        n = sum(g.size for g in gradients)
+        return measured(place, lambda: clip_by_global_norm(gradients, 1.0), 3 * 4 * n, 3.0 * n, ceilings)
+
+
+def many(place: Processor) -> list[Any]:
+    """Arrays like those of a model."""
     count, size = (48, 1 << 20) if place.full_size else (4, 1 << 8)
     rng = np.random.default_rng(0)
+    return [place.here(rng.standard_normal(size, np.float32)) for _ in range(count)]
+
+
+def embedded(place: Processor, ceilings: Mapping[str, Any]) -> dict[str, Any]:
+    """The gradient of an embedding: each token's row read, each of the vocabulary's written."""
+    s = FULL if place.full_size else SMALL
+    N, D, rows, rng = s["B"] * s["T"], s["D"], s["vocabulary"], np.random.default_rng(0)
+    index = rng.integers(0, rows, N).data
     with place.backend:
-        parameters = [Parameter(place.here(rng.standard_normal(size, np.float32))) for _ in range(count)]
-        gradients = [place.here(rng.standard_normal(size, np.float32)) for _ in range(count)]
-        optimizer = AdamW(parameters, lr=1e-3)
-        return measured(place, lambda: optimizer.step(gradients), 7 * 4 * count * size, 12.0 * count * size, ceilings)
+        g = place.here(rng.standard_normal((N, D), np.float32))
+        do = lambda: add_rows(g, index=index, shape=(rows, D))
+        return measured(place, do, 4 * (N + rows) * D, float(N * D), ceilings)
