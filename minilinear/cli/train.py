@@ -64,7 +64,8 @@ def train(
         str | None,
         typer.Option(
             metavar="|".join(MANTISSA),
-            help="Of the operands of products in linear layers; weights, sums and all else stay float32.",
+            help="Of the operands of products in linear layers, and with bf16 in recurrences that have kernels for it; "
+            "weights, sums and all else stay float32.",
         ),
     ] = None,
     accumulate: Annotated[

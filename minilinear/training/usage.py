@@ -36,8 +36,8 @@ def too_small(D: int, tokens: int, precision: str) -> str | None:
         return None
     return (
         f"too small for a GPU to help: with {tokens:,} tokens at a time and D = {D}, below {least}, products take less "
-        "than the 10 microseconds of a launch (by formula, not measured); raise --batch, --length or D, or train "
-        "without a GPU"
+        "than the 10 microseconds of a launch (by formula, not measured; less in a graph, --graph); raise --batch, "
+        "--length or D, or train without a GPU"
     )
 
 
