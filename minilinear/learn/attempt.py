@@ -111,6 +111,8 @@ class Fill:
             f"\nline {head['line']}: {head.get('code')}" if head.get("line") else ""
         )  # a harness has no line of theirs
         words = f"{kind}: {head.get('message')}{place}"
+        if kind == "TypeError" and ("bitwise_xor" in words or "for ^:" in words):
+            words += "\npower is ** in Python; ^ works on bits"
         raise Wrong(f"raised {kind}", words, args, layout)
 
     def ask(

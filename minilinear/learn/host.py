@@ -156,7 +156,8 @@ class Child:
         if self.why == "time" or self.noise.startswith(b"Timeout ("):
             if wall == WALL:
                 return Ended("time", f"still running after {wall:.2g} s: does every loop end?", line)
-            return Ended("time", "the whole check takes too long: which line does more than it must?", line)
+            words = "a loop never ends, or this computer is very busy: then run it again"
+            return Ended("time", f"the whole check has run out of time. Either {words}")
         if answer or self.noise:
             return Ended("channel", "your code wrote into the checker's channel (a numbered file descriptor)")
         try:

@@ -11,7 +11,7 @@ import re
 import shlex
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,9 @@ IN_PYTHON = """
 
 In this file the kernel is Python, since no C++ compiler was found. Its first argument, cuda,
 has threadIdx, blockIdx, blockDim and gridDim, each with .x; an array takes one index. In place
-of `__shared__ float s[64]` write s = cuda.shared("s", 64), in place of `__syncthreads()` write
-yield; for expf use math.exp. With a compiler the exercise is a .cu file: `minilinear learn doctor`."""
+of `__shared__ float s[64]` write s = cuda.shared("s", 64): a Python list belongs to one thread.
+In place of `__syncthreads()` write yield; for expf use math.exp. With a compiler the exercise
+is a .cu file: `minilinear learn doctor`."""
 
 WAITS = "needs a C++ compiler"
 
@@ -118,6 +119,8 @@ RULES = [
     (re.compile(r"\b(?P<what>extern)\b(?!\s*(?:__global__|__shared__|__align__))"), "a function from elsewhere"),
     (re.compile(rf"\b(?P<what>{SYSTEM})\b"), "a call of the system"),
 ]
+COMMA = re.compile(r"\b(?P<name>[A-Za-z_]\w*)\s*\[(?P<row>[^\[\](),;{}]+),(?P<column>[^\[\](),;{}]+)\]")
+ARRAY = re.compile(r"\b(?P<type>float|double|int|unsigned)\s+(?P<name>\w+)\s*\[(?P<length>[^\[\]]+)\]")
 COMMON = re.compile(r'^[ \t]*#[ \t]*include[ \t]*"common\.cuh"[ \t]*$', re.M)
 
 
@@ -135,3 +138,21 @@ def refused(text: str) -> tuple[int, str] | None:
     at, what, why = min(found)
     words = f"{what.strip()!r}: {why} is no part of an exercise. A kernel has its arguments, CUDA's functions, and"
     return code.count("\n", 0, at) + 1, f'{words} #include "common.cuh"'
+
+
+def habit(text: str, numbers: Collection[str]) -> tuple[int, str] | None:
+    """What NumPy allows, and a C++ compiler takes for something else or as an extension of its own, with its line.
+
+    Args:
+        numbers: the kernel's parameters that are numbers: no constants, so no lengths of arrays.
+    """
+    code = blanked(text)
+    if hit := COMMA.search(code):
+        name, row, column = (hit[key].strip() for key in ("name", "row", "column"))
+        words = f"{name}[{row}, {column}] is {name}[{column}] in C: write {name}[{row} * LENGTH + {column}]"
+        words += ", LENGTH being that of a row"
+    elif hit := next((hit for hit in ARRAY.finditer(code) if {*re.findall(r"\w+", hit["length"])} & {*numbers}), None):
+        words = f"the length of an array must be a constant: {hit['type']} {hit['name']}[8]"
+    else:
+        return None
+    return code.count("\n", 0, hit.start()) + 1, words

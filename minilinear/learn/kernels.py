@@ -21,8 +21,8 @@ Stages, each with points and a message:
                before any value, since one that a race has made explains nothing
     [example]  inputs, and expect or expects, as in every exercise
     [value]    against library(*inputs), at sizes that are drawn; rtol = 1e-5 of the largest number
-    [traffic]  at = { N = 24 }, and at most: reads, writes (of global memory, in all), reads_each, writes_each (by one
-               thread of a block, over all blocks): numbers or expressions
+    [traffic]  at = { N = 24 }, and at most: reads, writes (of global memory, in all), reads_each, writes_each,
+               shared_reads_each (by one thread of a block, over all blocks): numbers or expressions
 
 A known mistake, [[wrong]], has `replace` and `by`, texts of solution.cu, or `file`; and for Python `python`, a pair of
 texts or a file. One without `python` is not told of there.
@@ -31,6 +31,7 @@ texts or a file. One without `python` is not told of there.
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -54,7 +55,10 @@ from .wrong import Wrong
 
 STAGES = ("build", "check", "example", "value", "traffic")
 RTOL = 1e-5
+BARRIER = re.compile(r"\b(__syncthreads|yield)\b")
 PATIENCE = 1.5  # seconds of one launch
+SLOWER = 6.0  # seconds more for the whole check where each thread is a Python function, on a busy computer
+LIMITS = ("reads", "reads_each", "writes", "writes_each", "shared_reads_each")  # of the traffic stage
 KNOWING = 0.4  # seconds to compare a finding with known mistakes
 TRIALS = 8  # launches that the check stage looks at
 PYTHON = 4  # launches of either stage where each thread is a Python function
@@ -78,7 +82,7 @@ class Kernel(Fill):
 
     def __init__(self, exercise: Exercise, spare: Spare, source: str, seed: int, examples: int, until: float) -> None:
         python = exercise.file.endswith(".py")
-        examples = min(examples, PYTHON) if python else examples
+        examples, until = (min(examples, PYTHON), until + SLOWER) if python else (examples, until)
         self.missing = "" if python else missing()
         spare = spare if python or self.missing else spare.of(Compiled)
         super().__init__(exercise, spare, source, seed, examples, until)
@@ -134,6 +138,12 @@ class Kernel(Fill):
             return
         if self.child is None:
             raise RuntimeError("the process is started before it is asked")
+        numbers = [parameter.name for parameter in self.plan.parameters if not parameter.pointer]
+        if habit := kernel_text.habit(self.source, numbers):
+            line, words = habit
+            shown = self.source.split("\n")[line - 1].strip()
+            self.unbuilt = Wrong("compile", f"{self.ex.file}:{line}: {words}\nline {line}: {shown}")
+            raise self.unbuilt
         began, told = time.monotonic(), {"source": self.source, "name": self.ex.name, "file": self.ex.file}
         self.unbuilt = Wrong("time", f"not compiled after {COMPILING:g} s: does a macro or a template grow?")
         try:
@@ -158,6 +168,9 @@ class Kernel(Fill):
     def refuse(self, head: dict[str, Any], args: Sequence[np.ndarray] = (), layout: str = "C") -> None:
         if head.get("error") in ("compile", "launch", "environment"):
             raise Wrong(head["error"], head["message"], args, layout)
+        undefined = re.match(r"name '(threadIdx|blockIdx|blockDim|gridDim)' is not defined", head.get("message", ""))
+        if undefined:
+            head = head | {"message": f"{head['message']}: in this file it is cuda.{undefined[1]}"}
         super().refuse(head, args, layout)
 
     # A launch.
@@ -175,7 +188,8 @@ class Kernel(Fill):
         self.refuse(head, args)
         try:
             self.report = json.loads(results.pop().tobytes())
-            self.report["findings"][:0], self.report["counters"]["global_reads"]
+            self.report["findings"] = by_cause(self.report["findings"])
+            self.report["counters"]["global_reads"]
         except (ValueError, KeyError, TypeError, IndexError):
             raise Ended("channel", "your code wrote into the checker's channel") from None
         return results
@@ -185,6 +199,8 @@ class Kernel(Fill):
         for finding in self.report["findings"]:
             raise Wrong(str(finding["kind"]), self.words(finding), args)
         if wrong:
+            if self.python and "cuda.shared(" in self.ex.source and "cuda.shared(" not in self.source:
+                wrong.args = (f"{wrong}; nothing is shared here: a Python list belongs to one thread",)
             raise wrong
 
     def words(self, finding: dict[str, Any]) -> str:
@@ -193,9 +209,12 @@ class Kernel(Fill):
             told = finding["words"].replace("same warp", "same block").replace("__syncwarp", "__syncthreads")
             finding = finding | {"kind": "race-in-block", "words": told, "hint": KINDS["race-in-block"]}  # true as well
         lines, marks = self.source.split("\n"), {finding["line"]: ">", finding["other"]: "+"}
+        between = kernel_text.blanked(self.source).split("\n")[min(marks) : max(marks) - 1] if finding["other"] else []
         marks[finding["line"]] = ">"
         shown = [f" {marks[n]} {n:3d} | {lines[n - 1]}" for n in sorted(marks) if 0 < n <= len(lines)]
         hint = [f"look for: {finding['hint']}"] if finding.get("hint") else []
+        if finding["kind"] == "race-in-block" and any(BARRIER.search(line) for line in between):
+            hint.insert(0, "a barrier stands between these lines: then one thread is a round of a loop further")
         return "\n".join([f"{finding['kind']}: {finding['words']}", *shown, *hint])
 
     # The stages.
@@ -229,7 +248,10 @@ class Kernel(Fill):
             self.found(args)
             for name, result in zip(self.ex.spec["outputs"], results, strict=True):
                 if result.dtype.kind == "f" and np.isnan(result).all():
-                    raise Wrong("unwritten", f"the kernel has written nothing to {name}", args)
+                    words = f"the kernel has written nothing to {name}"
+                    if any(self.report["counters"]["global_writes"]):
+                        words = f"{name} is nan: it does not begin as 0. Add up in a variable, and write {name} once"
+                    raise Wrong("unwritten", words, args)
 
     def value(self, spec: dict[str, Any]) -> None:
         """The largest sizes, and all different, before any that are drawn: of those there are few in Python."""
@@ -243,17 +265,19 @@ class Kernel(Fill):
         args = self.ex.inputs.draw(self.ex.inputs.sizes("largest") | spec["at"], self.seed)
         self.yours(args)
         letters, counters = self.plan.letters(args), self.report["counters"]
-        for what in ("reads", "writes"):
-            for key, whose, count in (
-                (what, "all threads together make", sum(counters[f"global_{what}"])),
-                (f"{what}_each", "one thread makes", max(counters[f"global_{what}"])),
-            ):
-                if key in spec and count > self.plan.sizes(spec[key], letters)[0]:
-                    most, at = (
-                        self.plan.sizes(spec[key], letters)[0],
-                        ", ".join(f"{k} = {v}" for k, v in letters.items()),
-                    )
-                    raise Wrong("traffic", f"{whose} {count} {what} of global memory at {at}; {most} are enough")
+        blocks = int(np.prod(self.plan.arrays(args)[0][:3]))
+        at = ", ".join(f"{letter} = {n}" for letter, n in letters.items())
+        for key in (key for key in LIMITS if key in spec):
+            what = key.removesuffix("_each").removeprefix("shared_")
+            memory = "shared" if key.startswith("shared_") else "global"
+            counted = counters[f"{memory}_{what}"]
+            count, whose = sum(counted), "all threads together make"
+            if key.endswith("_each"):
+                count = max(counted)
+                whose = f"thread {counted.index(count)} makes{f', over all {blocks} blocks,' * (blocks > 1)}"
+            (most,) = self.plan.sizes(spec[key], letters)
+            if count > most:
+                raise Wrong("traffic", f"{whose} {count} {what} of {memory} memory at {at}; {most} are enough")
 
     # What is shown.
 
@@ -274,7 +298,7 @@ class Kernel(Fill):
                 matches = self.gives(source, wrong) and self.gives(source, wrong.first)
             else:
                 _, report = trusted(self.ex, source, self.plan.arrays(wrong.inputs))
-                theirs, mine = ([alike(f) for f in each["findings"][:1]] for each in (report, self.report))
+                theirs, mine = ([alike(f) for f in by_cause(each["findings"])[:1]] for each in (report, self.report))
                 matches = bool(mine) and mine == theirs
             if matches:
                 says.add(str(mistake["says"]))
@@ -284,6 +308,11 @@ class Kernel(Fill):
         """Whether a kernel of the course has these outputs for these inputs."""
         outputs, _ = trusted(self.ex, source, self.plan.arrays(wrong.inputs))
         return len(outputs) == len(wrong.results) and all(map(same, outputs, wrong.results))
+
+
+def by_cause(findings: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Findings with those out of bounds first: what runs into the next row meets other threads there."""
+    return sorted(findings, key=lambda finding: finding["kind"] != "out-of-bounds")
 
 
 def alike(finding: dict[str, Any]) -> tuple[Any, ...]:

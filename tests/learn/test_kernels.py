@@ -250,6 +250,23 @@ def test_a_stub_keeps_all_but_the_body():
     assert tail == "}\n\n// end\n"
 
 
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("y[0] = k[t, i];", "k[t, i] is k[i] in C: write k[t * LENGTH + i]"),
+        ("float S[K] = {};", "the length of an array must be a constant: float S[8]"),
+        ("__shared__ float s[2 * K];", "the length of an array must be a constant: float s[8]"),
+    ],
+)
+def test_what_numpy_allows_is_said_at_its_line(line, words):
+    number, found = kernel_text.habit(f"// k[t, i]\n{line}\n", ["K", "T"])
+    assert (number, found.startswith(words)) == (2, True)
+
+
+def test_a_constant_length_and_a_comma_between_arguments_are_no_habit():
+    assert kernel_text.habit("float S[8], q[MOST_KEYS]; y[i] = f(k[i], x[max(i, 0)]);", ["K"]) is None
+
+
 # ---- verdicts
 
 
@@ -279,6 +296,49 @@ def test_in_python_a_race_is_shown_with_the_learners_lines(python, spare):
     assert last.stage == "check"
     assert " >  10 |             s[t] += s[t + half]" in last.found
     assert "no yield lies between the two" in last.found
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("cuda.blockIdx.x * 64", "blockIdx.x * 64", "in this file it is cuda.blockIdx"),
+        ("    yield\n    half", "    cuda.__syncthreads()\n    half", "the barrier is a line of its own: yield"),
+        ('cuda.shared("s", 64)', "[0.0] * 64", "a Python list belongs to one thread"),
+    ],
+)
+def test_habits_of_cuda_in_python_are_answered(old, new, words, python, spare):
+    exercise = python["kernel-3"]
+    assert words in verdict(exercise, spare, exercise.source.replace(old, new)).found
+
+
+def test_work_of_one_thread_alone_is_too_much_for_it(python, spare):
+    exercise, alone = (
+        python["kernel-4"],
+        "    if t == 0:\n        for i in range(1, 64):\n            s[i] += s[i - 1]\n",
+    )
+    begin, end = exercise.source.index("    away = 1"), exercise.source.index("    if t < T")
+    last = verdict(exercise, spare, exercise.source[:begin] + alone + "    yield\n" + exercise.source[end:])
+    assert last.stage == "traffic"
+    assert last.found.startswith("thread 0 makes, over all 2 blocks, ")
+    assert "reads of shared memory at" in last.found
+
+
+@compiler
+def test_an_output_that_is_added_to_was_written(spare):
+    exercise = COURSE["kernel-1"]
+    last = verdict(exercise, spare, exercise.source.replace("out[i] =", "out[i] +="))
+    assert (last.stage, last.found) == (
+        "check",
+        "out is nan: it does not begin as 0. Add up in a variable, and write out once",
+    )
+
+
+@compiler
+def test_out_of_bounds_comes_before_the_race_that_it_makes(spare):
+    exercise = COURSE["kernel-6"]
+    both = [{"kind": "race-in-block"}, {"kind": "out-of-bounds"}]
+    assert [finding["kind"] for finding in kernels.by_cause(both)] == ["out-of-bounds", "race-in-block"]
+    assert verdict(exercise, spare, mistake(exercise, "no guard")).found.startswith("out-of-bounds: ")
 
 
 @compiler
@@ -312,6 +372,7 @@ def test_the_race_to_hunt_is_shown_from_both_ends(spare):
     assert last.stage == "check"
     assert f" + {write:3d} |" in last.found
     assert f" > {read:3d} |" in last.found
+    assert "a barrier stands between these lines: then one thread is a round of a loop further" in last.found
     assert "look for: Put __syncthreads()" in last.found
 
 

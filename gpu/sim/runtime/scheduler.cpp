@@ -329,8 +329,8 @@ bool Worker::release_barrier() {
 #ifdef SIM_CHECK
   if (at_barrier_ < count_) {  // a GPU waits for the rest only, or for ever: CUDA leaves it open
     char words[200];
-    snprintf(words, sizeof words, "%u threads have returned while %u wait at __syncthreads", count_ - at_barrier_,
-             at_barrier_);
+    snprintf(words, sizeof words, "%u of %u threads have reached the end (or returned) while %u wait at __syncthreads",
+             count_ - at_barrier_, count_, at_barrier_);
     return stuck("skipped-barrier", static_cast<unsigned>(some - threads_.data()), words), false;
   }
 #endif

@@ -112,6 +112,11 @@ class Thread:
         self.threadIdx, self.blockIdx = _three(number, launch.block), _three(launch.at_block, launch.grid)
         self.blockDim, self.gridDim = (SimpleNamespace(x=s[0], y=s[1], z=s[2]) for s in (launch.block, launch.grid))
 
+    def __getattr__(self, name: str) -> Any:
+        if name in ("__syncthreads", "syncthreads"):
+            raise AttributeError("here the barrier is a line of its own: yield")
+        raise AttributeError(f"cuda has threadIdx, blockIdx, blockDim, gridDim and shared, no {name}")
+
     def shared(self, name: str, size: int) -> Pointer:
         """The block's array of this name, `size` floats: the same for all of its threads."""
         memory = self._launch.memory
@@ -166,8 +171,9 @@ class Launch:
         one = min(alive)
         if len(alive) < self.threads:
             words = (
-                f"{self.threads - len(alive)} threads of the block have returned, and {len(alive)} wait at the barrier "
-                f"on line {alive[one]} for ever; thread {one} of block {self.at_block} is one of them"
+                f"{self.threads - len(alive)} of {self.threads} threads of the block have reached the end (or returned)"
+                f" while {len(alive)} wait at the barrier on line {alive[one]} for ever; "
+                f"thread {one} of block {self.at_block} is one of them"
             )
             self.find("skipped-barrier", words, None, None, alive[one])
             return False
