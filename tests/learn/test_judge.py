@@ -9,7 +9,7 @@ import pytest
 from minilinear.learn import Course, Judge, Spare, score
 from minilinear.learn.judge import decisive
 
-from .small import HEAD, write_course
+from .small import HEAD, PREDICT, write_course
 
 RIGHT = "import numpy as np\n\n\ndef write(S, k, v):\n    return S + np.outer(k, v)\n"
 
@@ -370,3 +370,10 @@ def test_every_question_of_a_prediction_is_answered(course, spare):
     assert [(r.stage, r.passed) for r in results] == [("read", True), ("read", False), ("which", False)]
     assert "both answer" in results[1].found and "look again" in results[2].found
     assert "look again" not in results[1].found  # it belongs to another question
+
+
+def test_a_known_answer_is_told_at_its_own_question_only(spare, tmp_path):
+    both = PREDICT["exercise.toml"].replace("{ read = [1, 0] }", '{ read = [1, 0], which = "third" }')
+    course = Course(write_course(tmp_path, {"memory_2": {"exercise.toml": both}}))
+    answers = '[{"name": "read", "answer": [1, 2]}, {"name": "which", "answer": "third"}]'
+    assert "both answer" not in verdict(course, spare, answers, "memory-2").found
