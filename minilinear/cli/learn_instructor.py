@@ -69,7 +69,7 @@ def grade_class(
     told = _assignment(assignment, chosen)
     seed = read_secret(seed_file, "seed") if seed_file else None
     key = read_secret(key_file, "key") if key_file else None
-    folders = submissions(folder, [chosen[name].file for name in told.weights])
+    folders = submissions(folder, [each.file for name in told.weights for each in chosen[name].languages])
     for path in csv, junit, feedback:
         if path and not path.parent.is_dir():
             raise ConfigError(explain("What is written lies in a folder that there is.", got=path))

@@ -59,6 +59,7 @@ class Exercise:
     Args:
         folder: named after the id, with "_" for "-".
         earlier: the exercise on whose file this one builds, where the specification says `builds_on`.
+        language: of a kernel, ".cu" or ".py"; default: what can be run here.
 
     Attributes:
         id, title, track, route, minutes, difficulty, introduces, uses, page, api, equation, mode, hints, after, spec,
@@ -72,7 +73,7 @@ class Exercise:
         ConfigError: a file is missing or says what an exercise does not have.
     """
 
-    def __init__(self, folder: Path | str, earlier: Exercise | None = None) -> None:
+    def __init__(self, folder: Path | str, earlier: Exercise | None = None, language: str = "") -> None:
         self.folder, self.earlier = Path(folder), earlier
         self.spec = spec = _toml(self.folder / "exercise.toml")
         if missing := [key for key in NEEDED if key not in spec]:
@@ -102,7 +103,7 @@ class Exercise:
         self.target: str = spec.get("target", "solution.py:answers")
         where, _, self.name = self.target.partition(":")
         if self.mode == "kernel":
-            language = kernel_text.language(self.folder)
+            language = language or kernel_text.language(self.folder)
             where, self.file = f"solution{language}", self.folder.name + language
         self.own = _text(self.folder / where) if where.endswith((".py", ".cu")) else _source(where)
         self.source: str = self.grown(self.own)
@@ -113,6 +114,13 @@ class Exercise:
 
     def __repr__(self) -> str:
         return f"Exercise({self.id!r})"
+
+    @property
+    def languages(self) -> list[Exercise]:
+        """This exercise, and as it is where a kernel is written in the other language."""
+        other = {".cu": ".py", ".py": ".cu"}[Path(self.file).suffix] if self.mode == "kernel" else ""
+        there = other and (self.folder / f"solution{other}").exists()
+        return [self, Exercise(self.folder, self.earlier, other)] if there else [self]
 
     @cached_property
     def checks(self) -> dict[str, Any]:

@@ -116,8 +116,9 @@ class Grader:
             isolation(self.user), student if told.variants else "",
         )  # fmt: skip
         course = Course(self.plan.course, student) if told.variants else self.course
-        exercises = {name: course[name] for name in told.weights}
-        files = {name: handed_in(root / exercise.file) for name, exercise in exercises.items()}
+        found = {name: in_its_language(course[name], root) for name in told.weights}
+        exercises = {name: exercise for name, (exercise, _) in found.items()}
+        files = {name: file for name, (_, file) in found.items()}
         dates = [file.date for file in files.values() if file]
         if submitted or dates:
             at = datetime.fromisoformat(submitted) if submitted else datetime.fromtimestamp(max(dates), UTC)
@@ -174,6 +175,10 @@ class Grader:
                 print(f"{exercise.id}: {type(reason).__name__}: {reason}", file=sys.stderr)
                 mark.status = "error"
                 return
+        if lacking := next((result.found for result in results if result.kind == "environment"), ""):
+            print(f"{exercise.id}: {lacking}", file=sys.stderr)
+            mark.status = "error"  # not the student's doing: the same command marks it where a compiler is
+            return
         for result in results:
             if result.stage == "read" and result.found:
                 for stage in mark.stages:
@@ -219,6 +224,22 @@ def handed_in(path: Path) -> HandedIn | None:
                 b"", found.st_mtime, f"{path.name} has {found.st_size} bytes; an exercise needs some hundred"
             )
         return HandedIn(opened.read(MOST), found.st_mtime)
+
+
+def in_its_language(exercise: Exercise, root: Path) -> tuple[Exercise, HandedIn | None]:
+    """The exercise in the language of the file that was handed in, whatever can be run here, and that file.
+
+    A student may have had no compiler, or have got one on the way: what was only opened counts for nothing.
+    """
+    found = [(each, file) for each in exercise.languages if (file := handed_in(root / each.file))]
+    if len(found) < 2:
+        return found[0] if found else (exercise, None)
+    begun = [(each, file) for each, file in found if file.data.decode("utf-8", "replace") != each.stub()]
+    if len(begun) < 2:
+        return (begun or found)[0]
+    both = " and ".join(each.file for each, _ in begun)
+    date = max(file.date for _, file in begun)
+    return exercise, HandedIn(b"", date, f"{both} were both handed in, and one counts: hand in one of them")
 
 
 def hints_used(folder: Path) -> dict[str, int]:

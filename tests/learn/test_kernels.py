@@ -11,8 +11,12 @@ import pytest
 
 from minilinear.gpu.sim.compile import cache_folder
 from minilinear.learn import Course, Judge, Spare, kernel_launch, kernel_text, kernels
+from minilinear.learn.assignment import Assignment
 from minilinear.learn.check_course import Trusted
+from minilinear.learn.exercise import Exercise
+from minilinear.learn.grade import Plan, grade, in_its_language
 from minilinear.learn.isolated.blocks import run
+from minilinear.learn.reports import from_json
 from minilinear.learn.show import comparison
 
 COURSE = Course()
@@ -527,3 +531,49 @@ def test_the_launch_of_a_solution_in_python_has_the_parameters_of_the_cuda_one()
             function = names[COURSE[name].name]
             wanted = ["cuda", *(p.name for p in kernel_launch.Plan(COURSE[name]).parameters)]
             assert list(function.__code__.co_varnames[: function.__code__.co_argcount]) == wanted
+
+
+# ---- marks: which of two files
+
+
+def handed(folder, **texts):
+    folder.mkdir(exist_ok=True)
+    for name, text in texts.items():
+        (folder / name.replace("__", ".")).write_text(text, "utf-8")
+    return folder
+
+
+def test_what_was_handed_in_is_marked_in_its_language(tmp_path):
+    cu, python = sorted(COURSE["kernel-1"].languages, key=lambda each: each.file)
+    assert (cu.file, python.file) == ("kernel_1.cu", "kernel_1.py")
+    for each in (cu, python):
+        for other in (cu, python):
+            folder = handed(tmp_path / each.file, **{each.file.replace(".", "__"): "mine"})
+            exercise, file = in_its_language(other, folder)
+            assert (exercise.file, exercise.source, file.data) == (each.file, each.source, b"mine")
+    assert in_its_language(cu, handed(tmp_path / "none")) == (cu, None)
+
+
+def test_of_two_files_the_one_that_was_begun_is_marked_and_of_two_such_none(tmp_path):
+    cu, python = sorted(COURSE["kernel-1"].languages, key=lambda each: each.file)
+    folder = handed(tmp_path / "ada", kernel_1__cu=cu.stub(), kernel_1__py="mine")
+    assert in_its_language(cu, folder)[1].data == b"mine"
+    handed(folder, kernel_1__py=python.stub())
+    assert in_its_language(python, folder)[0].file == "kernel_1.py"
+    handed(folder, kernel_1__py="mine", kernel_1__cu="mine too")
+    assert in_its_language(cu, folder)[1].refused.startswith("kernel_1.cu and kernel_1.py were both handed in")
+
+
+@compiler
+def test_a_python_kernel_gets_its_marks_where_a_compiler_is(tmp_path, monkeypatch):
+    plan = Plan(COURSE.folder, Assignment("Week 9", "1", {"kernel-1": 1.0}))
+    handed(tmp_path / "ada", kernel_1__py=Exercise(COURSE["kernel-1"].folder, language=".py").source)
+    handed(tmp_path / "bob", kernel_1__cu=Exercise(COURSE["kernel-1"].folder, language=".cu").source)
+    students = {name: tmp_path / name for name in ("ada", "bob")}
+    for _ in grade(students, plan, tmp_path / "out"):
+        pass
+    marks = [from_json((tmp_path / "out" / f"{name}.json").read_bytes()).exercises[0] for name in students]
+    assert [(mark.status, mark.score) for mark in marks] == [("done", 10), ("done", 10)]
+    monkeypatch.setattr(kernels, "missing", lambda: "no compiler")
+    (bob,) = grade({"bob": students["bob"]}, plan, tmp_path / "elsewhere")
+    assert [(mark.status, mark.score) for mark in bob.exercises] == [("error", 0)]
