@@ -156,7 +156,7 @@ TWINS = {
             partial(example, K=5, V=3, gate="head", T=70),
             partial(example, K=70, V=66, gate="none", start=False),
             partial(example, K=130, V=5, gate="head"),
-            partial(example, K=5, V=3, gate="head", T=70, chunk=64),
+            partial(example, K=5, V=3, gate="none", T=70, chunk=64),  # with a gate, its gradient: differences
         ],
     ),
 }

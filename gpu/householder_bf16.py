@@ -142,7 +142,7 @@ TWINS = {
         examples=[
             partial(example, K=5, V=3, gate="head", whole=True, T=40),
             partial(example, K=70, V=66, gate="none", whole=False),
-            partial(example, K=5, V=3, gate="head", whole=True, T=70, chunk=64),
+            partial(example, K=24, V=20, gate="head", whole=True, T=70, chunk=64),
         ],
     ),
 }

@@ -64,9 +64,9 @@ def main(words: list[str]) -> int:
             raise ConfigError(explain("--max-seconds is a number of seconds.", got=given.max_seconds))
         if not given.out.parent.is_dir() or given.out.is_dir():
             raise ConfigError(explain("--out names a file in a folder that is there.", got=given.out))
-        code = machine.code() | {"place": given.backend}
-        record = Record(given.out, code, resume=given.resume, until=time.monotonic() + given.max_seconds)
         place = PLACES[given.backend]()
+        code = machine.code() | {"place": given.backend, "device": place.which()}
+        record = Record(given.out, code, resume=given.resume, until=time.monotonic() + given.max_seconds)
     except (BackendError, ConfigError) as reason:
         print(f"error: {reason}", file=sys.stderr)
         return 2

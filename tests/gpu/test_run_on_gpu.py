@@ -27,7 +27,7 @@ from tests.gpu.on_gpu.record import Record, plain
 from tests.gpu.on_gpu.split import split
 from tests.gpu.run_on_gpu import main
 
-CODE = {"commit": "a", "changed": False, "place": "cpucuda"}
+CODE = {"commit": "a", "changed": False, "place": "cpucuda", "device": "this one"}
 
 
 def read(path):
@@ -118,6 +118,25 @@ def test_resume_wants_the_same_code(tmp_path):
         Record(tmp_path / "r.json", CODE | {"commit": "b"}, resume=True)
 
 
+def test_resume_wants_the_same_device(tmp_path, capsys, monkeypatch):
+    """Ceilings of one are no measure for the kernels of another."""
+    words = ["--backend", "cpucuda", "--out", str(tmp_path / "r.json"), "--only", "machine"]
+    assert main(words) == 0
+    monkeypatch.setattr(Processor, "which", lambda self: "another one")
+    assert main([*words, "--resume"]) == 2
+    assert re.search(r"on the same device.\n.*device .* cores then, another one now", capsys.readouterr().err)
+
+
+def test_a_gpu_is_known_by_its_name_and_its_slot():
+    place = object.__new__(places.Gpu)
+    runtime = SimpleNamespace(getDeviceProperties=lambda i: {"name": b"G100"}, memGetInfo=lambda: (30, 100))
+    pool = SimpleNamespace(total_bytes=lambda: 60)
+    place.device = SimpleNamespace(id=0, pci_bus_id="0000:3B:00.0")
+    place.cupy = SimpleNamespace(cuda=SimpleNamespace(runtime=runtime), get_default_memory_pool=lambda: pool)
+    assert place.which() == "G100 at 0000:3B:00.0"
+    assert place.memory() == {"pool_bytes": 60, "device_bytes": 70}
+
+
 def test_what_json_has_no_word_for():
     assert plain({"a": math.nan, "b": (1, math.inf), 3: None, "d": True}) == {
         "a": None,
@@ -145,6 +164,15 @@ def test_an_operation_is_right_and_has_its_times(place):
     x, weight = 65 * 48 * 4, 48 * 4
     assert found["forward"]["least_bytes"] == 2 * x + weight
     assert found["forward_and_backward"]["least_bytes"] == 4 * x + 2 * weight
+
+
+def test_memory_of_an_operation_is_that_of_its_own_step(place, monkeypatch):
+    order, right = [], timed.step
+    monkeypatch.setattr(place, "forget", lambda: order.append("forgotten"))
+    monkeypatch.setattr(timed, "step", lambda *a: order.append("step") or right(*a))
+    monkeypatch.setattr(place, "memory", lambda: order.append("memory") or {"pool_bytes": 7})
+    assert timed.timed(place, "l2_norm", OPERATIONS["l2_norm"], {})["pool_bytes"] == 7
+    assert order[:3] == ["forgotten", "step", "memory"]
 
 
 def test_an_operation_that_is_wrong_fails(place, monkeypatch):

@@ -16,6 +16,7 @@ from minilinear.autograd import cross_entropy
 from minilinear.cli import main
 from minilinear.cli.bench import Worker
 from minilinear.cli.train import _announce, ran
+from minilinear.models import MIXERS
 from minilinear.norms import l2_norm, rms_norm
 from minilinear.tasks import task
 from minilinear.training import Run, RunFolder
@@ -36,7 +37,11 @@ def draw(*shape):
 
 @pytest.mark.parametrize(
     ("mixer", "more"),
-    [("delta_product", {}), ("mamba2", {"norm": "layer_norm", "ffn": "geglu"}), ("softmax", {"ffn": "gr_kan"})],
+    [
+        *((mixer, {}) for mixer in MIXERS),
+        ("mamba2", {"norm": "layer_norm", "ffn": "geglu"}),
+        ("softmax", {"ffn": "gr_kan"}),
+    ],
 )
 def test_losses_with_kernels_are_those_of_numpy(mixer, more):
     made = task("s3", lengths=(4, 6))

@@ -69,9 +69,16 @@ class Processor:
     def describe(self) -> dict[str, Any]:
         compiler = find_compiler()
         return {
-            "device": f"simulated on {platform.processor() or platform.machine()}, {os.cpu_count()} cores",
+            "device": f"simulated on {self.which()}",
             "compiler": version(compiler).partition("\n")[0],
         }
+
+    def which(self) -> str:
+        """One device among others: a record is of one."""
+        about = Path("/proc/cpuinfo")
+        lines = about.read_text("utf-8").splitlines() if about.is_file() else []
+        models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+        return f"{models[0] if models else platform.processor() or platform.machine()}, {os.cpu_count()} cores"
 
     def state(self) -> dict[str, Any] | None:
         return {"load": os.getloadavg()[0]}
@@ -95,6 +102,10 @@ class Processor:
 
     def forget(self) -> None:
         """Give memory back that nothing uses any more: what a pool holds later is of what ran after this."""
+
+    def memory(self) -> dict[str, int]:
+        """What a GPU holds: CuPy's pool, which keeps what it once had, and the device as a whole."""
+        return {}
 
     def seconds(self, do: Callable[[], Any], *, warm_up: int, repeats: int, cold: bool) -> list[float]:
         """How long each of the repeats took."""
@@ -153,6 +164,10 @@ class Gpu(Processor):
             "processes": (processes or "").splitlines(),
         }
 
+    def which(self) -> str:
+        name = self.cupy.cuda.runtime.getDeviceProperties(self.device.id)["name"].decode()
+        return f"{name} at {self.device.pci_bus_id}"
+
     def software(self) -> dict[str, Any]:
         runtime = self.cupy.cuda.runtime
         nvrtc = self.cupy.cuda.nvrtc.getVersion()
@@ -184,6 +199,10 @@ class Gpu(Processor):
         self._flushed = None
         gc.collect()
         self.cupy.get_default_memory_pool().free_all_blocks()
+
+    def memory(self) -> dict[str, int]:
+        free, total = self.cupy.cuda.runtime.memGetInfo()
+        return {"pool_bytes": self.cupy.get_default_memory_pool().total_bytes(), "device_bytes": total - free}
 
     def seconds(self, do: Callable[[], Any], *, warm_up: int, repeats: int, cold: bool) -> list[float]:
         event = self.cupy.cuda.Event

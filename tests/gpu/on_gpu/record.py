@@ -29,7 +29,8 @@ class Record:
 
     Args:
         path: where it is written.
-        code: what was run, "commit" and whether the tree was "changed": a resumed run has to be of the same code.
+        code: what was run, "commit" and whether the tree was "changed", and in which "place", on which "device": a
+            resumed run has to be of the same.
         resume: go on with the file that is there.
         until: of `time.monotonic`; no item begins later.
 
@@ -55,9 +56,9 @@ class Record:
         except (OSError, ValueError, KeyError, TypeError) as reason:
             rule = f"--resume goes on with a record: {self.path} is none."
             raise ConfigError(explain(rule, got=reason, fix="without --resume a new one begins")) from None
-        other = [name for name in ("commit", "changed", "place") if before.get(name) != code.get(name)]
+        other = [name for name in ("commit", "changed", "place", "device") if before.get(name) != code.get(name)]
         if other:
-            rule = "--resume goes on with a record of the same code in the same place."
+            rule = "--resume goes on with a record of the same code on the same device."
             got = ", ".join(f"{name} {before.get(name)} then, {code.get(name)} now" for name in other)
             raise ConfigError(explain(rule, got=got, fix="another --out"))
         return found

@@ -39,10 +39,13 @@ def timed(place: Processor, name: str, operation: Operation, ceilings: Mapping[s
     """One operation, forward and with its backward; right first, then fast."""
     sizes = FULL if place.full_size else SMALL
     found = {"sizes": dict(sizes)} | against_float64(place, operation, drawn(operation, SMALL))
+    place.forget()
     arrays = {name: place.here(x) for name, x in drawn(operation, sizes).items()}
     with place.backend, products_in(operation.precision):
         out = first(operation.run(*arrays.values()))
         cotangent = place.here(np.random.default_rng(1).standard_normal(out.shape, np.float32))
+        step(operation, arrays, cotangent)
+        found |= place.memory()  # at the most, of all inputs, a forward and a backward: before others use the pool
         others: dict[str, Any] = {}
         if place.full_size:
             others = peers.peers_of(name, [place.numbers(x) for x in arrays.values()], place.numbers(cotangent))

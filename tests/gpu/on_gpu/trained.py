@@ -13,6 +13,7 @@ import numpy as np
 import minilinear as ml
 from minilinear import gpu
 from minilinear.gpu.launch import recorded
+from minilinear.models import MIXERS
 from minilinear.precision import MANTISSA
 from minilinear.tasks import task
 from minilinear.training import Run, RunFolder
@@ -33,7 +34,6 @@ PEERS = {
     "softmax": ("torch", "torch compiled"),
     "linear": ("torch", "torch compiled"),
 }
-MIXERS = ("linear", "gla", "mamba2", "delta_net", "gated_delta_net", "delta_product", "kda", "softmax")
 
 
 def items(place: Processor, sections: Mapping[str, Any]) -> Iterator[Item]:
@@ -129,7 +129,7 @@ def text(place: Processor, precision: str, *, graph: bool = False, **training: A
         seconds = step_seconds(place, run, 10 if place.full_size else 2)
         with recorded() as launches:
             tokens = run.advance().tokens
-        held = memory(place)  # before the split: kernels that run alone have other neighbours
+        held = place.memory()  # before the split: kernels that run alone have other neighbours
         spent = {} if graph else {"split": split(place, run, seconds)}  # what is replayed cannot be taken apart
     names = sorted({launch.kernel for launch in launches})
     return {
@@ -203,12 +203,3 @@ def faster_from(found: Mapping[str, Any]) -> dict[str, Any]:
     times = {int(name[6:]): each["times_as_fast"] for name, each in found.items() if "times_as_fast" in each}
     slower = max((D for D, faster in times.items() if faster < 1), default=0)
     return {"processor_up_to": slower or None, "kernels_from": min((D for D in times if slower < D), default=None)}
-
-
-def memory(place: Any) -> dict[str, Any]:
-    """Of CuPy's pool, and of the device as a whole."""
-    if not place.full_size:
-        return {}
-    pool = place.cupy.get_default_memory_pool()
-    free, total = place.cupy.cuda.runtime.memGetInfo()
-    return {"pool_bytes": pool.total_bytes(), "device_bytes": total - free}
