@@ -22,9 +22,9 @@ IN_PYTHON = """
 
 In this file the kernel is Python, since no C++ compiler was found. Its first argument, cuda,
 has threadIdx, blockIdx, blockDim and gridDim, each with .x; an array takes one index. In place
-of `__shared__ float s[64]` write s = cuda.shared("s", 64): a Python list belongs to one thread.
-In place of `__syncthreads()` write yield; for expf use math.exp. With a compiler the exercise
-is a .cu file: `minilinear learn doctor`."""
+of `__shared__ float s[64]` write s = cuda.shared("s", 64), in place of `float S[8] = {}` write
+S = [0.0] * 8: a Python list belongs to one thread. In place of `__syncthreads()` write yield;
+for expf use math.exp. With a compiler the exercise is a .cu file: `minilinear learn doctor`."""
 
 WAITS = "needs a C++ compiler"
 

@@ -377,3 +377,9 @@ def test_a_known_answer_is_told_at_its_own_question_only(spare, tmp_path):
     course = Course(write_course(tmp_path, {"memory_2": {"exercise.toml": both}}))
     answers = '[{"name": "read", "answer": [1, 2]}, {"name": "which", "answer": "third"}]'
     assert "both answer" not in verdict(course, spare, answers, "memory-2").found
+
+
+@pytest.mark.parametrize("square", ["S^2", "2.0^2"])
+def test_a_power_that_is_none_in_python_is_answered(square, course, spare):
+    last = verdict(course, spare, f"def write(S, k, v):\n    return {square}\n")
+    assert last.found.endswith("power is ** in Python; ^ works on bits")
