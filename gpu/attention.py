@@ -10,7 +10,7 @@ import numpy as np
 from ..attention.softmax import _chunk
 from ..backend import home, moved
 from .checks import GRID
-from .chunked import LARGEST, too_large
+from .chunked import LARGEST, flat, too_large
 from .launch import kernel
 from .mirror import Twin, too_many
 
@@ -139,11 +139,6 @@ def arguments(q, k, v, *, window, sequences):
     device = q.device.id if home(q) == "cupy" else 0
     tiles = lambda make: table(home(q), device, make, B, T, S, H // max(G, 1), where, window)
     return {"q": q.reshape(B * T, H, K), "k": flat(k), "v": flat(v), "window": window}, tiles
-
-
-def flat(x):
-    """(B, T, ...) -> (B T, ...)."""
-    return None if x is None else x.reshape(x.shape[0] * x.shape[1], *x.shape[2:])
 
 
 def forward(q, k, v, sink, *, window, sequences, chunk):

@@ -7,7 +7,7 @@ integers say what belongs together. Chunks tile the tokens, so the end of one is
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -106,6 +106,26 @@ def _tables(
         asked=None if caller.C == chunks.C else moved(everywhere(asked, chunks.N, 0)[:-1], where),
         shape=(B, caller.N),
     )
+
+
+def flat(x: Any) -> Any:
+    """(B, T, ...) -> (B T, ...): batch elements one after another."""
+    return None if x is None else x.reshape(x.shape[0] * x.shape[1], *x.shape[2:])
+
+
+def counts(at: Tables) -> dict[str, int]:
+    """Numbers that no input has as its shape."""
+    return {"N": at.N, "sequences": at.sequences}
+
+
+def absent(**inputs: Any) -> dict[str, None]:
+    """No gradient of an input that is not there: the names of the gradients, and the inputs."""
+    return {name: None for name, x in inputs.items() if x is None}
+
+
+def given_back(gradients: Iterable[Any], inputs: Iterable[Any]) -> Iterator[Any]:
+    """In the shapes of the inputs."""
+    return (None if x is None else dx.reshape(x.shape) for dx, x in zip(gradients, inputs))
 
 
 def too_large(K: int, V: int) -> str | None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..recurrence.diagonal import _chunk, recurrent
 from . import checks, chunked
-from .chunked import Tables, drawn, tables, too_large
+from .chunked import Tables, drawn, flat, tables, too_large
 from .launch import Kernel, kernel
 from .mirror import Twin, in_float32, too_many
 
@@ -135,17 +135,9 @@ diagonal_gate = registered(
 # What a call becomes: arrays (B, T, H, D) as tokens (B T, H, D), a batch of B as B packed sequences.
 
 
-def flat(x: Any) -> Any:
-    """(B, T, H, D) -> (B T, H, D), and a gate (B, T, H) -> (B T, H, 1)."""
-    if x is None:
-        return None
-    B, T, H, *rest = x.shape
-    return x.reshape(B * T, H, *(rest or [1]))
-
-
 def given(q: Any, k: Any, v: Any, g: Any, cut: Tables) -> dict[str, Any]:
     """What all kernels ask for."""
-    gates = flat(g)
+    gates = flat(g if g is None or g.ndim == 4 else g[..., None])
     sizes = {"N": cut.N, "sequences": cut.sequences, "G": 1 if g is None else gates.shape[2]}
     return {"q": flat(q), "k": flat(k), "v": flat(v), "g": gates, "starts": cut.starts, **sizes}
 

@@ -11,9 +11,8 @@ from ..backend import home
 from ..recurrence.diagonal import _chunk
 from . import chunked, diagonal
 from .checks import GRID
-from .chunked import CHUNK, tables
+from .chunked import CHUNK, flat, tables
 from .diagonal import SHAPES, example, shaped
-from .householder_recurrent import flat
 from .launch import kernel
 from .mirror import Twin
 

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from ..recurrence import householder as text
-from .chunked import CHUNK, tables
+from .chunked import CHUNK, absent, counts, flat, given_back, tables
 from .householder_recurrent import (
     ARRAYS,
     GATES,
@@ -16,11 +16,7 @@ from .householder_recurrent import (
     SMALL,
     TABLES,
     TOGETHER,
-    absent,
-    counts,
     example,
-    flat,
-    given_back,
     laid_out,
     refuses,
     registered,

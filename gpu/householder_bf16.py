@@ -6,10 +6,10 @@ from functools import partial
 from typing import Any
 
 from ..recurrence.householder import _chunk
-from .chunked import tables
+from .chunked import absent, counts, flat, given_back, tables
 from .diagonal_bf16 import ARCH, CHUNK, THREADS, TILE, drawn, tiles, too_many_chunks, too_old
 from .householder import refuses_chunks
-from .householder_recurrent import ARRAYS, TABLES, TOGETHER, absent, counts, example, flat, given_back
+from .householder_recurrent import ARRAYS, TABLES, TOGETHER, example
 from .launch import Kernel, kernel
 from .mirror import Twin
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..recurrence import householder as text
 from . import checks
-from .chunked import CHUNK, Tables, drawn, tables, too_large
+from .chunked import CHUNK, absent, counts, drawn, flat, given_back, tables, too_large
 from .launch import Kernel, kernel
 from .mirror import Twin, in_float32, too_many
 
@@ -123,26 +123,6 @@ def backward(gs, outs, inputs, needs, *, scale, chunk, cu_seqlens):
         V=v.shape[-1], rows=min(at.C, q.shape[1]) * k.shape[2], scale=scale, **counts(at),
     )  # fmt: skip
     return *given_back(gradients, inputs), d_initial
-
-
-def flat(x):
-    """(B, T, ...) -> (B T, ...): batch elements one after another."""
-    return None if x is None else x.reshape(x.shape[0] * x.shape[1], *x.shape[2:])
-
-
-def counts(at: Tables) -> dict[str, int]:
-    """Numbers that no input has as its shape."""
-    return {"N": at.N, "sequences": at.sequences}
-
-
-def absent(**inputs) -> dict[str, None]:
-    """No gradient of an input that is not there: the names of the gradients, and the inputs."""
-    return {name: None for name, x in inputs.items() if x is None}
-
-
-def given_back(gradients, inputs):
-    """In the shapes of the inputs."""
-    return (None if x is None else dx.reshape(x.shape) for dx, x in zip(gradients, inputs))
 
 
 def refuses(q, k, v, beta, g, p, S, *, scale, chunk, cu_seqlens, rows=None):

@@ -1,7 +1,7 @@
 // Cross-entropy of each row of logits x (N, D) with its target t, and its gradient, without the table of log p between.
 // With m = max x and s = sum exp(x - m), for targets that count (t >= 0; the others give 0),
 //
-//     loss = log s - (x_t - m)                  dx_j = scale (exp(x_j - m) / s - [j = t]),  scale = g / targets that count
+//     loss = log s - (x_t - m)               dx_j = scale (exp(x_j - m) / s - [j = t]),  scale = g / targets that count
 //
 //     D <= 1024: grid (N / 4) x block (32, 4), a warp for each row      D > 1024: grid (N) x block (256, 1)
 //

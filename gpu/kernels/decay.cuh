@@ -8,15 +8,16 @@
 // One long sum G and exp(G_t - G_j) would be wrong in float32 after a reset (g = -1e4), and nan after g = -inf. So the
 // chunk of 64 tokens is cut in halves again and again, and no two sums are ever subtracted:
 //
-//     level 5   |  0 ............ 31 | 32 ........... 63 |        exp(sum from j to t) = left_j right_t, where
-//     level 4   |  0 .. 15 | 16 . 31 | 32 . 47 | 48 . 63 |        left_j  = exp(g_{j+1} + ... + the last before the cut)
-//     ...                                                         right_t = exp(the first after the cut + ... + g_t)
+//     level 5   |  0 ............ 31 | 32 ........... 63 |       exp(sum from j to t) = left_j right_t, where
+//     level 4   |  0 .. 15 | 16 . 31 | 32 . 47 | 48 . 63 |       left_j  = exp(g_{j+1} + ... + the last before the cut)
+//     ...                                                        right_t = exp(the first after the cut + ... + g_t)
 //     level 0   | 0| 1| 2| 3| ...                                 and the cut is the only one between both
 //
 // The level of a pair is the highest bit in which t and j differ. There a token is either left or right: one factor for
 // each token and level, and both exponents are sums of their own terms, never positive.
 //
-// Shared memory holds slabs, 16 channels of 64 rows. A token may have several rows (R corrections), which share its decay.
+// Shared memory holds slabs, 16 channels of 64 rows. A token may have several rows (R corrections), which share its
+// decay.
 #pragma once
 #include "common.cuh"
 #include "tile.cuh"
@@ -66,9 +67,9 @@ __device__ __forceinline__ void load_gates(float *gates, const float *g, size_t 
 //     suffix   exp(g_{t+1} + ... ), to the chunk's end
 //     factor   [LEVELS]: left or right factor of each token
 //
-// A warp takes a channel, lane l the tokens l and l + 32. Of the block of 2^level tokens that a token is in, `before` is
-// the sum from its first to the token, `after` from the next to its last. Two such blocks make one of the next level:
-// the right one's `before` grows by the whole left one, the left one's `after` by the whole right one.
+// A warp takes a channel, lane l the tokens l and l + 32. Of the block of 2^level tokens that a token is in, `before`
+// is the sum from its first to the token, `after` from the next to its last. Two such blocks make one of the next
+// level: the right one's `before` grows by the whole left one, the left one's `after` by the whole right one.
 template <int GATES>
 __device__ __forceinline__ void chunk_decays(const float *gates, float *prefix, float *suffix, float *factor)
 {
@@ -144,7 +145,7 @@ __device__ __forceinline__ void add_scores(float E[PER_THREAD][PER_THREAD], cons
 template <int XR = 1, int YR = 1>
 __device__ __forceinline__ void decay_scores(float E[PER_THREAD][PER_THREAD], const float *factor)
 {
-each_entry([&](int i, int j, int row, int column) {
+    each_entry([&](int i, int j, int row, int column) {
         const int t = row / XR, s = column / YR;
         E[i][j] = s > t ? 0.0f : E[i][j] * between<1>(factor, t, s, 0);
     });
@@ -155,8 +156,8 @@ each_entry([&](int i, int j, int row, int column) {
 //     row_sum     sum_{j <= t} D_tj Y_jd exp(g_{j+1,d} + ... + g_{t,d})        what channel d of row t of X gets
 //     column_sum  sum_{t >= j} D_tj X_td exp(g_{j+1,d} + ... + g_{t,d})        what channel d of row j of Y gets
 //
-// for a row inside the chunk. The terms of a level share a factor, which is multiplied once. With GATES = 1 the decay is
-// in D already.
+// for a row inside the chunk. The terms of a level share a factor, which is multiplied once. With GATES = 1 the decay
+// is in D already.
 #define SCORES (CHUNK + 1)
 
 template <int GATES, int XR = 1, int YR = 1>

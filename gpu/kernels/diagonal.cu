@@ -1,6 +1,6 @@
 // Linear attention with decay: minilinear/recurrence/diagonal.py in CUDA, forward and backward.
 //
-//     S_t = exp(g_t) * S_{t-1} + k_t v_t^T           S (K, V); g absent, one for each token and head, or one per channel
+//     S_t = exp(g_t) * S_{t-1} + k_t v_t^T          S (K, V); g absent, one for each token and head, or one per channel
 //     o_t = scale * S_t^T q_t
 //
 // q, k (T, H, K), v (T, H, V), g (T, H, 1 or K): the tokens of all sequences, one after another. Chunk n is tokens
@@ -14,15 +14,15 @@
 // so k and q change places, dO stands for v, and time runs the other way: reverse = 1. What is left to find is g. It is
 // in every decay from a write to a later read, so Q * dQ - K * dK, summed from the end, counts each once:
 //
-//     dg_t = sum_{s >= t} (q_s * dq_s - k_s * dk_s) + rowsum(dS+ * S+)       s in the chunk; S+ leaves it, dS+ is its dS
+//     dg_t = sum_{s >= t} (q_s * dq_s - k_s * dk_s) + rowsum(dS+ * S+)      s in the chunk; S+ leaves it, dS+ is its dS
 //
-// |            | grid, blocks of                             | bytes for a token and head      | flops                  |
-// |------------|---------------------------------------------|---------------------------------|------------------------|
-// | recurrent  | (sequences, H, V/16), 8 lanes x 16 columns  | 4 (2 K + 2 V)                   | 5 K V                  |
-// | states     | (sequences, H, K/64 V/64), 256              | 4 (K + V + K V / C)             | 2 K V                  |
-// | outputs    | (N, H), 256                                 | 4 (2 K + 2 V + K V / C)         | C (K + V) + 2 K V      |
-// | gradient   | (N, H), 256                                 | 4 (4 K + 2 V + 2 K V / C)       | C (2 K + V) + 4 K V    |
-// | gate       | (N, H, G/32), 32                            | 4 (4 K + 2 G + 2 K V / C)       | 4 K + 2 K V / C        |
+// |            | grid, blocks of                            | bytes for a token and head      | flops                 |
+// |------------|--------------------------------------------|---------------------------------|-----------------------|
+// | recurrent  | (sequences, H, V/16), 8 lanes x 16 columns | 4 (2 K + 2 V)                   | 5 K V                 |
+// | states     | (sequences, H, K/64 V/64), 256             | 4 (K + V + K V / C)             | 2 K V                 |
+// | outputs    | (N, H), 256                                | 4 (2 K + 2 V + K V / C)         | C (K + V) + 2 K V     |
+// | gradient   | (N, H), 256                                | 4 (4 K + 2 V + 2 K V / C)       | C (2 K + V) + 4 K V   |
+// | gate       | (N, H, G/32), 32                           | 4 (4 K + 2 G + 2 K V / C)       | 4 K + 2 K V / C       |
 //
 // No block waits for another, no sum is atomic: two runs give the same bits.
 #include "decay.cuh"
@@ -99,8 +99,8 @@ __device__ __forceinline__ void walk(const float *q, const float *k, const float
     if (last != nullptr) each_own([&](int r, int i) { last[own + i] = S[r]; });
 }
 
-// o, the states entering each chunk and the last ones; or dv, the cotangents of the states leaving each chunk and of the
-// initial ones. `added` are cotangents of the entering states, from outside.
+// o, the states entering each chunk and the last ones; or dv, the cotangents of the states leaving each chunk and of
+// the initial ones. `added` are cotangents of the entering states, from outside.
 template <int ROWS>
 __global__ void diagonal_recurrent(const float *__restrict__ q, const float *__restrict__ k,
                                    const float *__restrict__ v, const float *__restrict__ g,
@@ -124,8 +124,8 @@ __global__ void diagonal_recurrent_gradient(const float *__restrict__ q, const f
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
-// In chunks of C <= 64 tokens, with Q~ = Q as the state before the chunk sees it, K~ = K as the state after it does, and
-// Gamma the sum of g over the chunk, as in diagonal.py:
+// In chunks of C <= 64 tokens, with Q~ = Q as the state before the chunk sees it, K~ = K as the state after it does,
+// and Gamma the sum of g over the chunk, as in diagonal.py:
 //
 //     states    S+ = exp(Gamma) * S + K~^T V        reversed    dS = exp(Gamma) * dS+ + Q~^T dO
 //     outputs   O  = Q~ S + M V                     reversed    dV = K~ dS+ + M^T dO               M = scale E(Q, K)
@@ -263,8 +263,9 @@ __global__ void __launch_bounds__(THREADS, 2)
 
 // dQ and dK. A block has a chunk of a head: it makes dM over all of V, then goes through K, 16 channels at a time, of
 // which a thread has those of column tx in the rows ty, ty + 16, ty + 32, ty + 48. `leaving` are the cotangents of the
-// states that leave the chunks. The decays from the chunk's start and to its end are found in the factors of the levels:
-// to its end is between a token and the last one, from its start is between it and the first, times the first's own.
+// states that leave the chunks. The decays from the chunk's start and to its end are found in the factors of the
+// levels: to its end is between a token and the last one, from its start is between it and the first, times the first's
+// own.
 template <int GATES>
 __global__ void __launch_bounds__(THREADS, 2)
     diagonal_gradient(const float *__restrict__ q, const float *__restrict__ k, const float *__restrict__ v,
@@ -347,8 +348,9 @@ __global__ void __launch_bounds__(THREADS, 2)
 }
 
 // dg. A warp has a chunk of a head, and 32 channels of it, one in each lane, or the one gate of all channels. The state
-// that leaves chunk n is states[after[n]], or behind a sequence's last chunk last[-1 - after[n]]. The terms of the sum are
-// those of all tokens to the end, and where exp(g_t) = 0 they cancel but for their rounding: such a gate has no slope.
+// that leaves chunk n is states[after[n]], or behind a sequence's last chunk last[-1 - after[n]]. The terms of the sum
+// are those of all tokens to the end, and where exp(g_t) = 0 they cancel but for their rounding: such a gate has no
+// slope.
 template <int GATES>
 __global__ void diagonal_gate(const float *__restrict__ q, const float *__restrict__ dq, const float *__restrict__ k,
                               const float *__restrict__ dk, const float *__restrict__ g,

@@ -1,6 +1,7 @@
 // Linear attention with no decay or one for each head, in chunks of 64 tokens, on the tensor cores: the same text as
-// diagonal.cu, with every matrix product made of 64 x 64 tiles (tensor_cores.cuh). Products are of bfloat16, sums and the state
-// are float32. For a chunk with incoming state S, G_t the sum of its gates up to token t and Gamma that of all,
+// diagonal.cu, with every matrix product made of 64 x 64 tiles (tensor_cores.cuh). Products are of bfloat16, sums and
+// the state are float32. For a chunk with incoming state S, G_t the sum of its gates up to token t and Gamma that of
+// all,
 //
 //     M  = lower(Q K^T * exp(G_t - G_j))     Q~ = exp(G) Q     K~ = exp(Gamma - G) K
 //     S+ = exp(Gamma) S + K~^T V             the only step that waits for the chunk before
@@ -31,15 +32,12 @@ struct Chunk {
 };
 __device__ __forceinline__ Chunk chunk_at(const int *starts, int n) { return {starts[n], starts[n + 1] - starts[n]}; }
 
-// The gates of a chunk, and their decays: every thread must come here.
-__device__ __forceinline__ void decays_of(Chunk chunk, const float *g, int H, int h, float *prefix, float *suffix,
-                                          float *factor)
+// The gates of a chunk as decays_of takes them.
+__device__ __forceinline__ auto gates_in(Chunk chunk, const float *g, int H, int h)
 {
-    __shared__ float gates[CHUNK];
-    load_gates<1>(gates, g == nullptr ? g : g + (size_t)chunk.first * H + h, H, chunk.tokens, 1);
-    __syncthreads();
-    chunk_decays<1>(gates, prefix, suffix, factor);
-    __syncthreads();
+    return [=](float *gates) {
+        load_gates<1>(gates, g == nullptr ? g : g + (size_t)chunk.first * H + h, H, chunk.tokens, 1);
+    };
 }
 
 // S from chunk to chunk. Forward, x is k and y is v. Reversed, x is q and y is dO: then `states` are the cotangents of
@@ -67,7 +65,7 @@ __global__ void __launch_bounds__(THREADS, 1)
         const int n = REVERSED ? end - 1 - i : begin + i;
         const Chunk chunk = chunk_at(starts, n);
         const size_t of_chunk = ((size_t)n * H + h) * state + v0;
-        decays_of(chunk, g, H, h, prefix, suffix, nullptr);
+        decays_of(gates_in(chunk, g, H, h), prefix, suffix, nullptr);
         const float whole = prefix[CHUNK - 1];
         load_tile(y_tile, y + ((size_t)chunk.first * H + h) * V + v0, (size_t)H * V, chunk.tokens, columns);
 #pragma unroll
@@ -98,7 +96,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
     const int v0 = blockIdx.x * TILE, h = blockIdx.y, n = blockIdx.z, columns = V - v0;
     const Chunk chunk = chunk_at(starts, n);
     const size_t row = (size_t)chunk.first * H + h;
-    decays_of(chunk, g, H, h, prefix, nullptr, factor);
+    decays_of(gates_in(chunk, g, H, h), prefix, nullptr, factor);
     float M[4][4], O[4][4];
     clear(M), clear(O);
     for (int d0 = 0; d0 < K; d0 += TILE) {
@@ -128,8 +126,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
 {
     __shared__ __align__(16) bf16 m_tile[TILE_NUMBERS], dm_tile[TILE_NUMBERS], a[TILE_NUMBERS], b[TILE_NUMBERS];
     __shared__ float prefix[CHUNK], suffix[CHUNK], factor[LEVELS * CHUNK];
-    // For dg_t = sum_{r >= t} along_r + sum_{r < t} to_end_r + exp(Gamma) sum(dS+ S): q . dq - k . dk without what a token
-    // brings to the chunk's end, and that. (Together they are the sum above; apart they do not cancel.)
+    // For dg_t = sum_{r >= t} along_r + sum_{r < t} to_end_r + exp(Gamma) sum(dS+ S): q . dq - k . dk without what a
+    // token brings to the chunk's end, and that. (Together they are the sum above; apart they do not cancel.)
     __shared__ float along[2 * CHUNK], to_end[2 * CHUNK];
     const int h = blockIdx.x, n = blockIdx.y;
     const Chunk chunk = chunk_at(starts, n);
@@ -137,7 +135,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
     const float *S = states + ((size_t)n * H + h) * K * V, *dS = dstates + ((size_t)n * H + h) * K * V;
     q += row * K, k += row * K, v += row * V, dout += row * V, dq += row * K, dk += row * K, dv += row * V;
     if (threadIdx.x < 2 * CHUNK) along[threadIdx.x] = to_end[threadIdx.x] = 0.0f;
-    decays_of(chunk, g, H, h, prefix, suffix, factor);
+    decays_of(gates_in(chunk, g, H, h), prefix, suffix, factor);
 
     float c[4][4], e[4][4];
     clear(c), clear(e);

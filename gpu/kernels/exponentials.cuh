@@ -2,8 +2,8 @@
 //
 //     a larger x moves m:  s <- s exp(m - x) + 1,  m <- x          else  s <- s + exp(x - m)
 //
-// Milakov and Gimelshein 2018, arXiv 1805.02867, algorithm 3. Each thread does so with its own numbers, every THREADS-th
-// of the row; then all threads' s are brought to one m and added.
+// Milakov and Gimelshein 2018, arXiv 1805.02867, algorithm 3. Each thread does so with its own numbers, every
+// THREADS-th of the row; then all threads' s are brought to one m and added.
 #pragma once
 #include "common.cuh"
 

@@ -2,8 +2,8 @@
 //
 //     silu(a) = a sigmoid(a)          gelu(a) = a Phi(a)          relu(a) = max(a, 0)
 //
-// silu_times takes a and b as two arrays of n numbers; ..._glu takes them side by side in x (N, 2, E), as one linear map
-// makes them, and gives dx the same way: nothing is copied apart or together.
+// silu_times takes a and b as two arrays of n numbers; ..._glu takes them side by side in x (N, 2, E), as one linear
+// map makes them, and gives dx the same way: nothing is copied apart or together.
 //
 //     silu_times: grid (n / 1024, at most 4096) x block 256      each thread 4 neighbours, then further ones
 //     ..._glu:    grid (N) x block (E / 4, from 32 to 256)       a row of x for each block: [ a0 a1 ... | b0 b1 ... ]

@@ -13,7 +13,8 @@
 //
 // T is multiplied without its diagonal of ones, X = R + (T - I) R: what a row writes of its own is not rounded. And T
 // is two tiles, its numbers rounded and what rounding took from them. With keys that repeat and beta = 2 its rows are
-// 2, -2, 2, ... and R hardly changes: almost all cancels, and after some chunks nothing would be left but T's roundings.
+// 2, -2, 2, ... and R hardly changes: almost all cancels, and after some chunks nothing would be left but T's
+// roundings.
 //
 //     prepare    grid (H, N)        states, dstates    grid (V / 64, H, sequences)
 //     gradients  grid (H, N)        outputs            grid (V / 64, H, N)
@@ -69,13 +70,10 @@ __device__ __forceinline__ void state_tile(bf16 *tile, const float *S, int K, in
     load_tile(tile, S + (size_t)d0 * V + v0, V, K - d0, V - v0);
 }
 
-__device__ __forceinline__ void decays_of(const float *g, Rows rows, float *prefix, float *suffix, float *factor)
+// The gates of a chunk as decays_of takes them.
+__device__ __forceinline__ auto gates_in(const float *g, Rows rows)
 {
-    __shared__ float gates[CHUNK];
-    load_first<1>(gates, g, rows, 1, 0);
-    __syncthreads();
-    chunk_decays<1>(gates, prefix, suffix, factor);
-    __syncthreads();
+    return [=](float *gates) { load_first<1>(gates, g, rows, 1, 0); };
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
@@ -87,7 +85,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
     __shared__ float matrix[CHUNK][CHUNK + 1], factor[LEVELS * CHUNK];
     const int h = blockIdx.x, n = blockIdx.y;
     const Rows rows = rows_of(starts, n, R, h, H);
-    decays_of(g, rows, nullptr, nullptr, factor);
+    decays_of(gates_in(g, rows), nullptr, nullptr, factor);
     float M[4][4], A[4][4];
     clear(M), clear(A);
     for (int d0 = 0; d0 < K; d0 += TILE) {
@@ -133,7 +131,7 @@ __global__ void __launch_bounds__(THREADS, 1)
     for (int n = bounds[sequence]; n < bounds[sequence + 1]; n++) {
         const Rows rows = rows_of(starts, n, R, h, H);
         const size_t of_chunk = ((size_t)n * H + h) * K * V + v0;
-        decays_of(g, rows, prefix, suffix, nullptr);
+        decays_of(gates_in(g, rows), prefix, suffix, nullptr);
         float x[4][4];  // V - P~ S
         each_number(x, [&](float &own, int r, int column) {
             const int d = v0 + column;
@@ -185,7 +183,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
     __shared__ float prefix[CHUNK];
     const int v0 = blockIdx.x * TILE, h = blockIdx.y, n = blockIdx.z;
     const Rows rows = rows_of(starts, n, R, h, H);
-    decays_of(g, rows, prefix, nullptr, nullptr);
+    decays_of(gates_in(g, rows), prefix, nullptr, nullptr);
     float O[4][4];
     clear(O);
     for (int d0 = 0; d0 < K; d0 += TILE) {
@@ -231,7 +229,7 @@ __global__ void __launch_bounds__(THREADS, 1)
         const Rows rows = rows_of(starts, n, R, h, H);
         const size_t of_chunk = ((size_t)n * H + h) * K * V + v0;
         const float *both = TM + ((size_t)n * H + h) * CHUNK * CHUNK;
-        decays_of(g, rows, prefix, suffix, nullptr);
+        decays_of(gates_in(g, rows), prefix, suffix, nullptr);
         matrix_tile<false>(a, both);
         tokens_tile(dout, d_o, rows, V, v0, One());
         __syncthreads();
@@ -297,7 +295,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) householder_gradients_b
     const float *erase = p == nullptr ? k : p;
     const float *S = entering + ((size_t)n * H + h) * K * V, *dS = d_leaving + ((size_t)n * H + h) * K * V;
     if (threadIdx.x < 2 * CHUNK) along[threadIdx.x] = to_end[threadIdx.x] = of_beta[threadIdx.x] = 0.0f;
-    decays_of(g, rows, prefix, suffix, factor);
+    decays_of(gates_in(g, rows), prefix, suffix, factor);
     const auto minus = [](int) { return -1.0f; };
 
     float c[4][4], e[4][4], f[4][4];

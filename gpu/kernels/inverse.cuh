@@ -1,7 +1,7 @@
 // T = (I + A)^-1 for a strictly lower triangular A of ROWS x ROWS, where it lies in shared memory.
 //
-// Forward substitution, T_i = e_i - sum_{r<i} A_ir T_r, in the order that lets all rows work at once: when row r of T is
-// done, it is taken off every row below it,
+// Forward substitution, T_i = e_i - sum_{r<i} A_ir T_r, in the order that lets all rows work at once: when row r of T
+// is done, it is taken off every row below it,
 //
 //     T_i  -=  A_ir T_r        for i > r
 //
@@ -20,8 +20,8 @@
 #pragma once
 
 // A (ROWS, ROWS + 1 padded), below the diagonal; there T is written, and the diagonal of T, which is 1, is not. What
-// lies on and above the diagonal is neither read nor written; rows from `rows` on are zeros, and stay so. All threads of
-// the block come here, and may read T after.
+// lies on and above the diagonal is neither read nor written; rows from `rows` on are zeros, and stay so. All threads
+// of the block come here, and may read T after.
 template <int ROWS> __device__ __forceinline__ void unit_lower_inverse(float (*A)[ROWS + 1], int rows = ROWS)
 {
     const int ty = threadIdx.x / 16, tx = threadIdx.x % 16;

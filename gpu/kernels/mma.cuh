@@ -28,6 +28,8 @@ __device__ __forceinline__ void mma_m16n8k16_bf16(float (&d)[4], const unsigned 
 #endif
 }
 
+// For kernels in tf32: there is none yet, and the tests of the simulator hold it ready.
+//
 // A 16 x 8, B 8 x 8, tf32: float32 of which only the upper 19 bits count, so round with to_tf32 first. sm_80 and above.
 //     a[0] = A[g][t]      a[2] = A[g][t+4]      b[0] = B[t][g]
 //     a[1] = A[g+8][t]    a[3] = A[g+8][t+4]    b[1] = B[t+4][g]

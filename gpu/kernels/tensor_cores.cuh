@@ -1,7 +1,7 @@
 // Products of 64 x 64 tiles on the tensor cores: bfloat16 in, sums in float32.
 //
-// A tile lies in shared memory, rows TILE_PITCH numbers apart. A block has 256 threads, 8 warps; of a product warp w has
-// 16 rows and 32 columns, which are four mma of 16 x 8 side by side, and a thread has four numbers of each:
+// A tile lies in shared memory, rows TILE_PITCH numbers apart. A block has 256 threads, 8 warps; of a product warp w
+// has 16 rows and 32 columns, which are four mma of 16 x 8 side by side, and a thread has four numbers of each:
 //
 //                columns 0 .. 31   32 .. 63
 //     rows  0 .. 15   warp 0      warp 1        c[n][i] is in row 16 (w / 2) + l / 4 + 8 (i / 2)
@@ -25,6 +25,17 @@ typedef __nv_bfloat16 bf16;
 #else
 #define INLINE_PRODUCT __forceinline__
 #endif
+
+// The decays of a chunk whose gates load(gates) brings, one for each row: every thread must come here.
+template <class Load>
+__device__ __forceinline__ void decays_of(Load load, float *prefix, float *suffix, float *factor)
+{
+    __shared__ float gates[CHUNK];
+    load(gates);
+    __syncthreads();
+    chunk_decays<1>(gates, prefix, suffix, factor);
+    __syncthreads();
+}
 
 __device__ __forceinline__ int tile_row(int i) { return threadIdx.x / 64 * 16 + threadIdx.x % 32 / 4 + i / 2 * 8; }
 __device__ __forceinline__ int tile_column(int n, int i)
@@ -99,8 +110,8 @@ template <bool ITSELF> __device__ __forceinline__ void keep_lower(float (&c)[4][
     });
 }
 
-// What the rows of a product and value(r, d) have in common, sum_d c_rd value(r, d), added to sums[2][CHUNK], one half for
-// each half of the columns: four lanes share a row.
+// What the rows of a product and value(r, d) have in common, sum_d c_rd value(r, d), added to sums[2][CHUNK], one half
+// for each half of the columns: four lanes share a row.
 template <class Value>
 __device__ __forceinline__ void add_row_products(float *sums, const float (&c)[4][4], Value value)
 {
@@ -123,12 +134,13 @@ template <class Value> __device__ __forceinline__ void fill_tile(bf16 *tile, Val
 #pragma unroll 1
     for (int i = threadIdx.x; i < TILE * TILE / 2; i += 256) {
         const int r = i / (TILE / 2), d = i % (TILE / 2) * 2;
-        *(unsigned *)(tile + r * TILE_PITCH + d) = pair(__float2bfloat16(value(r, d)), __float2bfloat16(value(r, d + 1)));
+        *(unsigned *)(tile + r * TILE_PITCH + d) =
+            pair(__float2bfloat16(value(r, d)), __float2bfloat16(value(r, d + 1)));
     }
 }
 
-// A tile from global memory: its rows are `stride` apart, those and the columns beyond the given numbers are zero; row r
-// is multiplied by scale, and by factor[r] unless that is nullptr.
+// A tile from global memory: its rows are `stride` apart, those and the columns beyond the given numbers are zero; row
+// r is multiplied by scale, and by factor[r] unless that is nullptr.
 __device__ __forceinline__ void load_tile(bf16 *tile, const float *x, size_t stride, int rows, int columns,
                                           float scale = 1.0f, const float *factor = nullptr)
 {

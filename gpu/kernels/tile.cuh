@@ -1,6 +1,6 @@
 // Matrices in shared memory and registers: a block of 256 threads, 16 x 16, makes 64 x 64 numbers of a product. Thread
-// (ty, tx) has the 4 x 4 entries (ty + 16 i, tx + 16 j) in registers: eight reads for sixteen products, and neighbouring
-// lanes read and write neighbouring numbers.
+// (ty, tx) has the 4 x 4 entries (ty + 16 i, tx + 16 j) in registers: eight reads for sixteen products, and
+// neighbouring lanes read and write neighbouring numbers.
 #pragma once
 
 #define TILE 64         // rows and columns
