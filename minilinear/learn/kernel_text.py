@@ -104,9 +104,11 @@ def changed(source: str, wrong: dict[str, Any], language: str, read: Callable[[s
 
 HIDDEN = re.compile(r"//[^\n]*|/\*.*?\*/|\"(?:\\.|[^\"\\\n])*\"|(?<![0-9a-fA-F])'(?:\\.|[^'\\\n])*'", re.DOTALL)
 SYSTEM = (
-    "system popen fopen freopen fdopen fwrite fputs tmpfile tmpnam remove rename exit _exit _Exit quick_exit "
+    "system popen posix_spawn posix_spawnp fopen fopen64 freopen freopen64 fdopen pwrite ftruncate fwrite fputs "
+    "tmpfile tmpnam remove rename exit _exit _Exit quick_exit "
     "abort atexit at_quick_exit getenv secure_getenv setenv unsetenv putenv malloc calloc realloc free "
-    "aligned_alloc longjmp setjmp signal raise kill fork vfork clone execl execv execve execvp dlopen dlsym "
+    "aligned_alloc longjmp setjmp signal raise kill fork vfork clone execl execlp execle execv execve execvp execvpe "
+    "dlopen dlsym "
     "syscall mmap mprotect munmap open openat creat unlink rmdir mkdir socket connect ptrace sleep usleep "
     "pthread_create stdin stdout stderr fprintf vprintf scanf gets thread atomic mutex filesystem fstream"
 ).replace(" ", "|")
@@ -117,8 +119,9 @@ RULES = [
     (re.compile(r"\b(?P<what>__attribute__|__attribute|__builtin_\w+|__libc_\w+)\b"), "the compiler's own extensions"),
     (re.compile(r"\b(?P<what>(?:sim|chk|SIM|CHK)_\w+|__tsan\w*|sim\s*::\s*\w+)"), "the simulator's own parts"),
     (re.compile(r"\b(?P<what>extern)\b(?!\s*(?:__global__|__shared__|__align__))"), "a function from elsewhere"),
-    (re.compile(rf"\b(?P<what>{SYSTEM})\b"), "a call of the system"),
+    (re.compile(rf"\b(?P<what>{SYSTEM}|(?:write|truncate)(?=\s*\())\b"), "a call of the system"),
 ]
+LITERAL = re.compile(r"""(?<!\w)(?P<what>(?:u8|u|U|L)?R"|(?:u8|u|U|L)['"])""")
 COMMA = re.compile(r"\b(?P<name>[A-Za-z_]\w*)\s*\[(?P<row>[^\[\](),;{}]+),(?P<column>[^\[\](),;{}]+)\]")
 ARRAY = re.compile(r"\b(?P<type>float|double|int|unsigned)\s+(?P<name>\w+)\s*\[(?P<length>[^\[\]]+)\]")
 COMMON = re.compile(r'^[ \t]*#[ \t]*include[ \t]*"common\.cuh"[ \t]*$', re.M)
@@ -133,6 +136,10 @@ def refused(text: str) -> tuple[int, str] | None:
     """The first thing that a kernel of an exercise may not say, with its line; None if there is none."""
     code = blanked(COMMON.sub(lambda found: " " * len(found[0]), text))
     found = [(hit.start("what"), hit["what"], why) for rule, why in RULES if (hit := rule.search(code))]
+    if raw := LITERAL.search(
+        text
+    ):  # it could hide the rest from the rules above, so it is looked for in all of the text
+        found.append((raw.start("what"), raw["what"], "a raw or a prefixed literal"))
     if not found:
         return None
     at, what, why = min(found)

@@ -31,7 +31,7 @@ class Predict:
     def read(self) -> None:
         """Is it JSON, of the form that the stub has?"""
         try:
-            answers = json.loads(self.source)
+            answers = json.loads(self.source, parse_int=whole)
         except (json.JSONDecodeError, RecursionError) as error:
             line = f"line {error.lineno}: {error.msg}" if isinstance(error, json.JSONDecodeError) else "too deep"
             raise Wrong("syntax", f"{self.ex.file} is not JSON: {line}. Text stands in double quotes") from None
@@ -86,6 +86,11 @@ def same_kind(want: Any, got: Any) -> bool:
     if isinstance(want, bool | str):
         return type(got) is type(want)
     return isinstance(got, int | float) and not isinstance(got, bool)
+
+
+def whole(digits: str) -> int | float:
+    """A number without a point; one of more digits than any answer has need not be exact."""
+    return int(digits) if len(digits) < 16 else float(digits)
 
 
 def rectangular(values: list) -> bool:

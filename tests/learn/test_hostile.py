@@ -84,6 +84,18 @@ HOSTILE = {
         "denied",
         "open",
     ),
+    "the guard by its name": (
+        "import sys\nsys.modules['isolated.guard'].PATHS['open'] = 0\ndef write(S, k, v): return S\n",
+        "raised KeyError",
+        "isolated.guard",
+    ),
+    "the guard by the frames": (
+        "import sys\nframe = sys._getframe()\nwhile 'guard' not in frame.f_globals: frame = frame.f_back\n"
+        "guard = frame.f_globals['guard']\nguard.PATHS['open'] = 0\nguard.HARMLESS = frozenset(['open'])\n"
+        "def write(S, k, v):\n    return open('/etc/hostname').read()\n",
+        "denied",
+        "open",
+    ),
     "any file": ("def write(S, k, v):\n    return open('/etc/hostname').read()\n", "denied", "open"),
     "the judge's environment": (
         "import warnings\nos = warnings.sys.modules['os']\ndef write(S, k, v):\n"
@@ -181,6 +193,24 @@ def test_the_judge_goes_on_after_each_of_them(exercise, spare):
     for name in ("an endless loop", "ending the process", "killing", "a verdict on the channel"):
         list(Judge(exercise, spare, HOSTILE[name][0]).run())
         assert all(result.passed for result in Judge(exercise, spare, HONEST).run()), name
+
+
+def test_an_honest_warning_is_no_crime(exercise, spare):
+    warned = HONEST.replace("    return", "    import warnings\n    warnings.warn('look', stacklevel=2)\n    return")
+    assert all(result.passed for result in Judge(exercise, spare, warned).run())
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become another user")
+def test_another_user_sees_no_file_at_all_even_without_the_guard(exercise):
+    """os.stat raises no audit event, so the guard lets it by: there is nothing to see."""
+    look = (
+        "import os\ndef write(S, k, v):\n"
+        "    raise ValueError([os.getuid(), os.path.exists('/etc'), os.path.exists('/')])\n"
+    )
+    with Spare(user=54_321) as fresh:
+        *_, last = Judge(exercise, fresh, look).run()
+        assert "ValueError: [54321, False, True]" in last.found, last.found
+        assert all(result.passed for result in Judge(exercise, fresh, HONEST).run())
 
 
 def test_nothing_is_left_running_and_no_folder_behind(exercise):

@@ -285,6 +285,7 @@ def test_a_property_accepts_the_right_ones_and_rejects_the_wrong(body, stage, ki
         ('[{"name": "read", "answer": null}]', "read", "stub"),
         ('{"read": [1, 2]}', "read", "form"),
         ("[1, 2", "read", "syntax"),
+        ('[{"name": "read", "answer": [1, ' + "9" * 5000 + "]}]", "read", "value"),
     ],
 )
 def test_predictions_are_read_and_compared(answers, stage, kind, course, spare):

@@ -208,6 +208,10 @@ def test_blocks_and_grids_have_three_axes():
     ("line", "what"),
     [
         ('system("true");', "system"),
+        ('const char *p = R"(")"; system("true"); //"', 'R"'),
+        ("char32_t c = U'\"'; system(0); // '", "U'"),
+        ('fopen64("/tmp/x", "w");', "fopen64"),
+        ("write (1, 0, 0);", "write"),
         ("#include <stdlib.h>", "include"),
         ('#include "/etc/passwd"', "include"),
         ("#line 3", "line"),

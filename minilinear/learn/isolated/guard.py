@@ -12,7 +12,7 @@ import importlib
 import os
 import sys
 from collections.abc import Callable
-from types import CodeType
+from types import CodeType, MappingProxyType
 
 from . import wire
 
@@ -138,8 +138,13 @@ def arm(out: int, file: str, tracer: CodeType, write: Callable[[int, bytes], int
     import numpy as np
 
     numpy_at, python_at = os.path.dirname(np.__file__) + os.sep, os.path.dirname(os.__file__) + os.sep
-    home, sep, writing = os.getcwd(), os.sep, os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-    harmless, paths, frozen = HARMLESS, PATHS, FROZEN
+    home, sep, writing = (
+        os.getcwd().rstrip(os.sep),
+        os.sep,
+        os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND,
+    )
+    harmless, frozen = HARMLESS, FROZEN
+    paths = MappingProxyType(dict(PATHS))  # no module that a learner could find holds what is read here
     kind, text, raw, number, frame_at, end, pack = type, str, bytes, int, sys._getframe, os._exit, wire.HEADER.pack
 
     def inside(event: str, path: object, flags: object) -> bool:
