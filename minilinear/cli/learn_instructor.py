@@ -167,7 +167,7 @@ def similarity(
     files: dict[str, dict[str, str]] = {}
     for student, path in submissions(folder, [exercise.file for exercise in exercises]).items():
         found = {exercise.id: handed_in(only_folder(path) / exercise.file) for exercise in exercises}
-        files[student] = {name: file.data.decode("utf-8", "replace") for name, file in found.items() if file}
+        files[student] = {name: file.data.decode("utf-8-sig", "replace") for name, file in found.items() if file}
     pairs = compare_class(files, {exercise.id: exercise.stub() for exercise in exercises})
     if as_json:
         print_json([{"one": p.one, "other": p.other, "alike": p.alike, "exercises": p.exercises} for p in pairs])

@@ -234,7 +234,7 @@ def in_its_language(exercise: Exercise, root: Path) -> tuple[Exercise, HandedIn 
     found = [(each, file) for each in exercise.languages if (file := handed_in(root / each.file))]
     if len(found) < 2:
         return found[0] if found else (exercise, None)
-    begun = [(each, file) for each, file in found if file.data.decode("utf-8", "replace") != each.stub()]
+    begun = [(each, file) for each, file in found if file.data.decode("utf-8-sig", "replace") != each.stub()]
     if len(begun) < 2:
         return (begun or found)[0]
     both = " and ".join(each.file for each, _ in begun)

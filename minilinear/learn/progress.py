@@ -23,6 +23,11 @@ from ..training.lock import try_to_lock
 SCHEMA = 1
 PAUSE = 600.0  # seconds: who does nothing for longer was not at the desk
 WAIT = 5.0  # seconds for another writer, who needs some milliseconds
+DOCUMENT = {"course": dict, "exercises": dict, "active": dict, "door": str, "used": list}
+COURSE = {"folder": str | None, "variant": str}
+ACTIVE = {"id": str, "at": int | float}
+NUMBERS, TEXTS = ("score", "best", "attempts", "hints", "seconds"), ("state", "sha256", "checked", "version")
+ENTRY: dict[str, Any] = {**dict.fromkeys(NUMBERS, int | float), **dict.fromkeys(TEXTS, str)}
 
 
 def fingerprint(text: str) -> str:
@@ -154,7 +159,7 @@ class Progress:
 
     def _clock(self, name: str, entry: dict[str, Any]) -> None:
         last, now = self.document.get("active", {}), time.time()
-        if last.get("id") == name and 0 <= now - last["at"] <= PAUSE:
+        if last.get("id") == name and 0 <= now - last.get("at", 0) <= PAUSE:
             entry["seconds"] = round(entry["seconds"] + now - last["at"], 1)
         self.document["active"] = {"id": name, "at": round(now, 1)}
 
@@ -193,6 +198,14 @@ class Progress:
             document = json.loads(self.path.read_bytes())
             if not isinstance(document, dict) or not isinstance(document.get("exercises"), dict):
                 raise ValueError("it has no exercises")
+            _fits("", document, DOCUMENT)
+            _fits("course: ", document.get("course", {}), COURSE)
+            _fits("active: ", document.get("active", {}), ACTIVE)
+            for name, entry in document["exercises"].items():
+                _fits("exercises: ", {name: entry}, {name: dict})
+                _fits(f"{name}: ", entry, ENTRY)
+            for name in document.get("used", []):
+                _fits("used: ", {"an id": name}, {"an id": str})
         except FileNotFoundError:
             raise ConfigError(
                 explain(f"{self.path.parent} is no workspace: it has no progress.json.", fix="minilinear learn init")
@@ -208,6 +221,13 @@ class Progress:
                 )
             ) from None
         return document
+
+
+def _fits(where: str, values: dict[str, Any], kinds: dict[str, Any]) -> None:
+    """What is known is of its kind, for someone may have edited it; what is not known may be anything."""
+    for name, kind in kinds.items():
+        if name in values and not isinstance(values[name], kind):
+            raise ValueError(f"{where}{name} is {json.dumps(values[name])[:40]}")
 
 
 def _write(path: Path, document: dict[str, Any]) -> None:

@@ -203,7 +203,7 @@ def settled(path: Path) -> str | None:
     text = None
     for _ in range(20):
         try:
-            text = path.read_text("utf-8")
+            text = path.read_text("utf-8-sig")
             if text.strip():
                 return text
         except (OSError, UnicodeDecodeError):

@@ -179,7 +179,7 @@ class Workspace:
     def text(self, exercise: Exercise) -> str | None:
         """The learner's file as it is now; None without one, or with one that is no text."""
         try:
-            return self.path(exercise).read_text("utf-8")
+            return self.path(exercise).read_text("utf-8-sig")  # some editors begin with a mark of the encoding
         except (OSError, UnicodeDecodeError):
             return None
 

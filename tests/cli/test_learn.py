@@ -149,6 +149,19 @@ def test_check_all_checks_what_was_begun(learn, folder):
     assert "active" not in json.loads((folder / "progress.json").read_text())  # nobody has turned to any of them
 
 
+def test_check_all_of_an_answer_whose_last_stage_passes_tells_the_first_that_does_not(learn, folder):
+    (folder / "first_1.py").write_text(RIGHT.replace("x + x", "x + x if list(x) != [1, 2] else x"))
+    text = said(learn(folder, "check-all", "--jobs", 1), 1)
+    assert "not yet  first-1, 6 of 10 points  example: the worked example differs" in text
+
+
+@pytest.mark.parametrize("verb", ["run", "check-all"])
+def test_a_file_may_begin_with_a_byte_order_mark(learn, folder, verb):
+    (folder / "first_1.py").write_text(RIGHT, "utf-8-sig")
+    assert "PASSED  first-1" in said(learn(folder, verb))
+    assert "changed" not in said(learn(folder, "list"))
+
+
 def test_check_all_side_by_side_says_the_same(learn, folder):
     (folder / "first_1.py").write_text(RIGHT)
     (folder / "second_1.json").write_text(ELEVEN)

@@ -167,6 +167,31 @@ def test_a_damaged_file_is_said_and_left_alone(progress, text):
     assert progress.path.read_bytes() == text.encode("latin1")
 
 
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        ({"exercises": {"a-1": "passed"}}, 'exercises: a-1 is "passed"'),
+        ({"exercises": {"a-1": {"best": "y"}}}, 'a-1: best is "y"'),
+        ({"exercises": {"a-1": {"sha256": None}}}, "a-1: sha256 is null"),
+        ({"exercises": {}, "active": "foo"}, 'active is "foo"'),
+        ({"exercises": {}, "active": {"id": "a-1", "at": "now"}}, 'active: at is "now"'),
+        ({"exercises": {}, "course": []}, r"course is \[\]"),
+        ({"exercises": {}, "course": {"folder": 3}}, "course: folder is 3"),
+        ({"exercises": {}, "used": [["linear-1"]]}, r'used: an id is \["linear-1"\]'),
+    ],
+)
+def test_a_value_of_another_kind_is_damage(progress, document, words):
+    progress.path.write_text(json.dumps(document))
+    with pytest.raises(RunError, match=f"is damaged(.|\n)*{words}"):
+        Progress(progress.path.parent)
+
+
+def test_an_exercise_without_a_time_was_left_long_ago(progress):
+    progress.path.write_text('{"exercises": {}, "active": {"id": "a-1"}}')
+    progress.work_on("a-1")
+    assert progress.entry("a-1")["seconds"] == 0
+
+
 def test_a_folder_without_one_is_no_workspace(tmp_path):
     with pytest.raises(ConfigError, match="no workspace"):
         Progress(tmp_path)

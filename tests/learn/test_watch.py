@@ -36,7 +36,7 @@ def said(session):
 
 
 def save(session, name, text):
-    (session.workspace.folder / name).write_text(text)
+    (session.workspace.folder / name).write_text(text, "utf-8")
     session.saved({name})
     return said(session)
 
@@ -61,6 +61,11 @@ def test_a_save_is_checked_and_recorded(session):
     )
     entry = session.workspace.progress.entry("first-1")
     assert entry["state"] == "passed" and entry["attempts"] == 2
+
+
+def test_a_byte_order_mark_is_not_part_of_the_text(session):
+    assert "PASSED  first-1" in save(session, "first_1.py", f"\ufeff{RIGHT}")
+    assert settled(session.workspace.folder / "first_1.py") == RIGHT
 
 
 def test_the_same_text_saved_again_is_not_checked_again(session):
