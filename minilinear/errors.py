@@ -63,7 +63,7 @@ class RunError(RuntimeError):
 
 
 class TrainingFailed(RuntimeError):
-    """The job itself failed: a loss that is not finite."""
+    """The job itself failed: a loss that is not finite, or an error in the learner's own function."""
 
 
 def explain(rule: str, *, got: object = None, fix: str | None = None) -> str:

@@ -324,7 +324,7 @@ def solution(
                 )
             )
         found.progress.give_up(exercise.id)
-    _write(console, [show.heading(exercise)])
+    _write(console, [show.heading(exercise), *show.usual(exercise)])
     _write(console, show.comparison(found.text(exercise) or "", exercise.source, console.width))
 
 

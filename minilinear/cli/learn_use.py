@@ -68,9 +68,14 @@ def learners_own(console: Console) -> Iterator[list[str]]:
         The lines of the banner; none without a workspace here.
     """
     folder = Workspace.find(Path.cwd())
-    found = Workspace.open(folder) if folder else None
-    files = sources(found) if found else {}
-    if found is None or not files:
+    if folder is None:
+        yield []
+        return
+    found = Workspace.open(folder)
+    for line in stale(found):
+        say(console, line)
+    files = sources(found)
+    if not files:
         yield []
         return
     with using(found.course, files) as banner:
@@ -89,6 +94,18 @@ def sources(found: Workspace) -> dict[str, str]:
                 if text is not None and found.status(found.course[name]) == "passed":
                     texts[name] = text
     return texts
+
+
+def stale(found: Workspace) -> Iterator[str]:
+    """What was named for runs and is not used, since it does not pass as it stands."""
+    for each in OPERATIONS:
+        if each.forward in found.progress.document.get("used", []):
+            states = {name: found.status(found.course[name]) for name in (each.forward, each.backward)}
+            for name, state in states.items():
+                why = "has changed since it passed" if state == "changed" else "does not pass as it stands"
+                if state == "changed" or (name == each.forward and state != "passed"):
+                    yield f"{name} {why}: the library's own runs; minilinear learn run {name}"
+                    break  # the library's forward has the library's gradient
 
 
 def beside(workspace: Path | None, course: Path | None = None) -> Workspace:

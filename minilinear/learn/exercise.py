@@ -15,7 +15,7 @@ import inspect
 import json
 import textwrap
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
@@ -67,11 +67,13 @@ class Exercise:
         file: the name of the learner's file.
         name: the name of the function to write.
         source: the whole reference program, with what it builds on. own: this exercise's part of it.
-        inputs: how arguments are drawn.
+        inputs: how arguments are drawn. changed: the conventions that are not the usual ones; see variants.py.
 
     Raises:
         ConfigError: a file is missing or says what an exercise does not have.
     """
+
+    changed: Sequence[str] = ()
 
     def __init__(self, folder: Path | str, earlier: Exercise | None = None, language: str = "") -> None:
         self.folder, self.earlier = Path(folder), earlier

@@ -146,11 +146,18 @@ def hint(exercise: Exercise, level: int, done: bool = False) -> Iterator[Line]:
         exercise: whose hints. level: how many of them.
         done: whether its solution may be seen anyway.
     """
+    yield from usual(exercise)
     of = len(exercise.hints)
     for number, text in enumerate(exercise.hints[:level], start=1):
         yield Line(f"hint {number} of {of}: {text}", "" if number == level else "dim")
     if level == of and not done:
         yield Line("That was the last one. `minilinear learn solution --give-up` shows a solution, and says so.", "dim")
+
+
+def usual(exercise: Exercise) -> Iterator[Line]:
+    """Above hints and solution, which everybody's exercise has: that this one is varied, and in what."""
+    if exercise.changed:
+        yield Line(f"usual conventions; yours differ in: {', '.join(exercise.changed)}", "yellow")
 
 
 def after(exercise: Exercise, next: Exercise | None, words: tuple[str, str]) -> Iterator[Line]:

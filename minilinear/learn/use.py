@@ -14,6 +14,7 @@ import importlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from traceback import extract_tb
 from types import ModuleType
 from typing import Any
 
@@ -21,7 +22,7 @@ import numpy as np
 
 from .. import backend
 from ..autograd import Primitive
-from ..errors import ConfigError, explain
+from ..errors import ConfigError, TrainingFailed, explain
 from .course import Course
 from .stub import function
 
@@ -175,7 +176,8 @@ def primitive(operation: Operation, sources: dict[str, str]) -> Primitive:
             for n, start in enumerate(starts):
                 entering[b, n, h] = state[b, h]
                 part = [x if x is None else x[start : start + C] for x in head]
-                out[b, start : start + C, h], state[b, h] = operation.run(own, *part, state[b, h], C)
+                with _named(operation.forward):
+                    out[b, start : start + C, h], state[b, h] = operation.run(own, *part, state[b, h], C)
         return out, state, entering
 
     def backward(cotangents: Any, outs: Any, inputs: Any, needs: Any, **static: Any) -> tuple:
@@ -201,7 +203,8 @@ def _own_gradients(
     C = Chunks(T, chunk).C
     for b, h in np.ndindex(B, H):
         head = _head(operation, b, h, (scale * q, *inputs[1:-1]))
-        *found, dS = operation.back(own, *head, first[b, h], do[b, :, h], d_final[b, h], C)
+        with _named(operation.backward):
+            *found, dS = operation.back(own, *head, first[b, h], do[b, :, h], d_final[b, h], C)
         for place, mine in zip(_head(operation, b, h, gradients[:-1]), found, strict=True):
             if place is not None and mine is not None:
                 place[...] = mine
@@ -220,8 +223,25 @@ def _head(operation: Operation, b: int, h: int, arrays: Any) -> list[Any]:
 def _executed(source: str, name: str) -> Module:
     """The learner's own file, run in this process: it is their machine and their run."""
     module = ModuleType(name)
-    exec(compile(source, name.replace("-", "_") + ".py", "exec", dont_inherit=True), module.__dict__)
+    exec(compile(source, _file(name), "exec", dont_inherit=True), module.__dict__)
     return module
+
+
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    """An error in the learner's function ends the run with the line of their file, not with the library's."""
+    try:
+        yield
+    except Exception as error:
+        lines = [frame.lineno for frame in extract_tb(error.__traceback__) if frame.filename == _file(name)]
+        place = f"{_file(name)}, line {lines[-1]}" if lines else f"{_file(name)}, in what it returned"
+        words = str(error).partition("\n")[0]
+        fix = f"minilinear learn debug {name}; or minilinear learn unuse"
+        raise TrainingFailed(explain(f"{place}: {type(error).__name__}: {words}", fix=fix)) from error
+
+
+def _file(name: str) -> str:
+    return name.replace("-", "_") + ".py"
 
 
 def _banner(course: Course, operation: Operation, sources: dict[str, str]) -> Iterator[str]:

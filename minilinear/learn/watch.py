@@ -115,6 +115,7 @@ class Session:
         exercise = self.exercise
         if self.workspace.progress.done(exercise.id):
             mine = self.workspace.text(exercise) or ""
+            self._write(show.usual(exercise))
             self._write(show.comparison(mine, exercise.source, self.width))
         else:
             self.write(

@@ -1,6 +1,7 @@
 """The learner's function in a run: chosen by `learn use`, said in the banner and the result, gone after `unuse`."""
 
 import json
+import re
 import sys
 
 import pytest
@@ -59,8 +60,49 @@ def test_it_is_really_the_learners_code(workspace, run):
     )
     passed(workspace, "delta-6", broken)
     run("learn", "use", "delta-6")
-    with pytest.raises(ZeroDivisionError, match="mine ran"):
-        run(*RUN)
+    code, _, err = run(*RUN)
+    line = broken.count("\n")
+    assert code == 1 and f"delta_6.py, line {line}: ZeroDivisionError: mine ran" in err and "Traceback" not in err
+
+
+@pytest.mark.parametrize("at", ["delta-6", "delta-7"])
+def test_lengths_that_do_not_fit_are_told_with_the_learners_line(workspace, run, at):
+    for name in ("delta-6", "delta-7"):
+        source = workspace.course[name].source
+        own = workspace.course[name].name
+        passed(
+            workspace,
+            name,
+            source + f"\n\ndef {own}(q, k, *args):\n    return np.ones(2) + np.ones(3)\n" * (name == at),
+        )
+    run("learn", "use", "delta-6")
+    code, _, err = run(*RUN)
+    assert code == 1 and re.search(rf"{at.replace('-', '_')}.py, line \d+: ValueError", err), err
+    assert "lengths are compared" not in err and f"learn debug {at}" in err
+
+
+def test_what_a_function_returns_in_the_wrong_shape_names_the_file(workspace, run):
+    passed(workspace, "delta-6", workspace.course["delta-6"].source + "\n\ndef delta_rule(*args):\n    return 1\n")
+    run("learn", "use", "delta-6")
+    code, _, err = run(*RUN)
+    assert code == 1 and "delta_6.py, in what it returned: TypeError" in err
+
+
+def test_a_file_that_was_edited_is_said_to_run_no_more(workspace, run):
+    passed(workspace, "delta-6")
+    passed(workspace, "delta-7")
+    run("learn", "use", "delta-6")
+    human = [word for word in RUN if word != "--json"]
+    assert "has changed" not in run(*human)[1]
+    workspace.path(workspace.course["delta-7"]).write_text("# changed\n", "utf-8")
+    out = run(*human)[1]
+    assert "delta-7 has changed since it passed: the library's own runs; minilinear learn run delta-7" in out
+    assert "YOUR delta_rule" in out
+    workspace.path(workspace.course["delta-6"]).write_text("# changed\n", "utf-8")
+    out = run(*human)[1]
+    assert "delta-6 has changed since it passed: the library's own runs" in out and "delta-7 has" not in out
+    workspace.progress.restart("delta-6")
+    assert "delta-6 does not pass as it stands: the library's own runs" in run(*human)[1]
 
 
 def test_a_file_that_has_not_passed_or_has_changed_is_not_used(workspace, run):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import minilinear as ml
-from minilinear.errors import ConfigError
+from minilinear.errors import ConfigError, TrainingFailed
 from minilinear.learn import Course
 from minilinear.learn.use import operation, primitive, using
 from minilinear.recurrence import delta_product, gated_linear_attention
@@ -84,7 +84,7 @@ def test_what_the_exercise_does_not_have_runs_by_the_librarys_text():
     wanted = delta_product(q, k, v, beta=beta, g=g, initial_state=state)
     with using(COURSE, {"delta-6": "def delta_rule(*args):\n    raise AssertionError('not asked for')\n"}):
         got = delta_product(q, k, v, beta=beta, g=g, initial_state=state)
-        with pytest.raises(AssertionError, match="not asked for"):
+        with pytest.raises(TrainingFailed, match=r"delta_6\.py, line 2: AssertionError: not asked for"):
             delta_product(q, k, v, beta=beta, initial_state=state)
     assert got[0].tobytes() == wanted[0].tobytes()
     assert primitive(each, {"delta-6": COURSE["delta-6"].source}).name == "your delta_product"

@@ -199,6 +199,11 @@ def test_a_workspace_and_the_marks_have_the_same_conventions(tmp_path):
     for more in ([], ["--plain"]):
         done = runner.invoke(app, ["learn", "run", "linear-2", "--workspace", str(tmp_path / bob), *more])
         assert done.exit_code == 0, done.output
+    for verb in ("hint", "solution"):
+        for name, said in (("linear-2", 1), ("memory-1", 0)):
+            more = ["--give-up"] if (verb, name) == ("solution", "memory-1") else []
+            done = runner.invoke(app, ["learn", verb, name, "--workspace", str(tmp_path / bob), *more])
+            assert done.output.count(f"usual conventions; yours differ in: {READ}") == said, done.output
     (tmp_path / ada).mkdir()
     (tmp_path / ada / "linear_2.py").write_text(answer)  # copied
     plan = Plan(COURSE.folder, Assignment("Week 3", COURSE.version, {"linear-2": 1.0}, variants=True))

@@ -68,6 +68,15 @@ def test_a_byte_order_mark_is_not_part_of_the_text(session):
     assert settled(session.workspace.folder / "first_1.py") == RIGHT
 
 
+def test_in_a_varied_exercise_hints_and_solution_say_that_they_are_the_usual_ones(session):
+    save(session, "first_1.py", RIGHT)
+    for changed, count in ((), 0), (["write / 2"], 1):
+        session.exercise.changed = changed
+        for word in ("hint", "solution"):
+            session.said(word)
+            assert said(session).count("usual conventions; yours differ in: write / 2") == count
+
+
 def test_the_same_text_saved_again_is_not_checked_again(session):
     save(session, "first_1.py", WRONG)
     assert save(session, "first_1.py", WRONG) == ""
