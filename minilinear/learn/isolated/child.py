@@ -24,7 +24,7 @@ import numpy as np
 
 from . import guard, measure, wire
 
-chroot = getattr(os, "chroot", None)  # taken before the guard hides it
+chroot: Any = getattr(os, "chroot", None)  # taken before the guard hides it
 MOST_RESULT = 1 << 24  # bytes of one result
 
 
