@@ -18,7 +18,10 @@ from .console import AsJson, Plain, make_console, print_json, say, show_table
 
 
 def check(
-    ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Only these exercises.")] = None,
+    ids: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[DIR] [ID]...", help="A folder with a course.toml; and only these exercises."),
+    ] = None,
     course: Annotated[Path | None, typer.Option("--course", metavar="DIR", help="A course of your own.")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="How often each known mistake is tried.")] = SEEDS,
     jobs: Annotated[int, typer.Option(min=1, help="Exercises at a time.")] = min(4, os.cpu_count() or 1),
@@ -31,8 +34,11 @@ def check(
     The reference passes and equals the library; the stub, an empty file, a syntax error and a wrong signature fail;
     each known mistake fails at its stage with every seed; hints, points, links and the order of concepts fit.
     """
+    names = list(ids or [])
+    if names and course is None and (Path(names[0]) / "course.toml").exists():
+        course = Path(names.pop(0))
     chosen = Course(course)
-    wanted = [chosen[name].id for name in ids or []] or None
+    wanted = [chosen[name].id for name in names] or None
     console = make_console(as_json, plain)
     if times:
         _times(console, chosen, wanted, as_json)

@@ -45,9 +45,9 @@ class Course:
             spec: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
         except OSError as reason:
             fix = "--course DIR names the folder of course.toml"
-            raise ConfigError(explain("a course is a folder with course.toml", got=str(reason), fix=fix)) from None
+            raise ConfigError(explain("A course is a folder with course.toml.", got=str(reason), fix=fix)) from None
         except tomllib.TOMLDecodeError as reason:
-            raise ConfigError(explain(f"{path} is TOML", got=str(reason))) from None
+            raise ConfigError(explain(f"{path} is TOML.", got=str(reason))) from None
         try:
             self.title, self.version = str(spec["title"]), str(spec["version"])
             self.prerequisites: list[str] = spec["prerequisites"]

@@ -18,13 +18,14 @@ import symtable
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import FunctionType
+from types import FunctionType, ModuleType
 from typing import Any
 
 from ..errors import ConfigError, explain, nearest
 from . import show
 from .course import Course
 from .host import Spare
+from .isolated.guard import MAY_IMPORT
 from .judge import Judge, Result, score
 from .workspace import Workspace
 
@@ -100,12 +101,13 @@ def _exercise(course: Course, answer: Any, name: str | None) -> Any:
                 explain("There is no such exercise.", got=repr(name), fix=nearest(name, course.exercises))
             )
         return course.exercises[name]
-    called = getattr(answer, "__name__", "")
+    called = getattr(answer, "__name__", "").replace("<lambda>", "")  # which is no name
     asking = [exercise for exercise in course.exercises.values() if called and exercise.name == called]
     if len(asking) != 1:
         which = f"{', '.join(exercise.id for exercise in asking)} ask for it" if asking else "no exercise asks for it"
         near = nearest(called, [exercise.name for exercise in course.exercises.values() if exercise.name])
-        fix = f'check({called or "answers"}, "{asking[0].id if asking else "memory-1"}")'
+        given = called or ("f" if callable(answer) else "answers")
+        fix = f'check({given}, "{asking[0].id if asking else "memory-1"}")' + ", f written with def" * (given == "f")
         raise ConfigError(
             explain("check needs to know the exercise.", got=f"{called or answer!r}: {which}; {near}", fix=fix)
         )
@@ -137,6 +139,7 @@ def program(function: Callable[..., Any], exercise: Any) -> str:
     }
     known = {alias.asname or alias.name.split(".")[0] for node in imports for alias in node.names}
     texts: dict[str, str] = {}  # what is used stands before what uses it
+    modules: set[str] = set()  # the notebook's imports
     strangers: dict[str, str] = {}
     begun: set[str] = set()
     namespace = getattr(function, "__globals__", {})  # the notebook's
@@ -148,6 +151,8 @@ def program(function: Callable[..., Any], exercise: Any) -> str:
             used = namespace.get(name)
             if isinstance(used, FunctionType | type) and used.__module__ == function.__module__:
                 add(used)
+            elif isinstance(used, ModuleType) and used.__name__ in ("numpy", *MAY_IMPORT):
+                modules.add(f"import {used.__name__}" + (f" as {name}" if name != used.__name__ else ""))
             elif name in namespace:
                 strangers[name] = f"{name} ({type(used).__name__})"
             elif name not in given and not hasattr(builtins, name):
@@ -160,13 +165,13 @@ def program(function: Callable[..., Any], exercise: Any) -> str:
         raise ConfigError(
             explain(
                 f"{function.__name__} uses names that do not go along. "
-                f"What does: functions and classes of the notebook, and {lines}.",
+                f"What does: functions and classes of the notebook, modules that an exercise may import, and {lines}.",
                 got=", ".join(strangers.values()),
                 fix="write the value into the function, or pass it as an argument",
             )
         )
     own = [ast.unparse(node) for name, node in given.items() if name not in texts]
-    return "\n\n\n".join(["\n".join(map(ast.unparse, imports)), *own, *texts.values()]) + "\n"
+    return "\n\n\n".join(["\n".join([*map(ast.unparse, imports), *sorted(modules)]), *own, *texts.values()]) + "\n"
 
 
 def _source(value: Any) -> str:

@@ -251,7 +251,8 @@ def overview(workspace: Workspace, words: Iterable[str] = (), route: str = "all"
         if found:
             yield Line()
             yield Line(course.tracks[track]["title"], "bold")
-            yield from (_row(workspace, exercise) for exercise in found)
+            for exercise in found:
+                yield from _rows(workspace, exercise)
     yield Line()
     if not shown:
         yield Line(f"no exercise has {' and '.join(map(repr, wanted))} in it")
@@ -273,18 +274,20 @@ def _left(workspace: Workspace, exercises: Iterable[Exercise]) -> str:
     return f"left: about {hours(core)}" + (f", and {hours(elective)} of electives" if elective else "")
 
 
-def _row(workspace: Workspace, exercise: Exercise) -> Line:
+def _rows(workspace: Workspace, exercise: Exercise) -> Iterator[Line]:
+    """One line of at most 80 columns, and below it what is rare."""
     status, entry = workspace.status(exercise), workspace.progress.entry(exercise.id)
     mark, style = MARKS.get(status, (" ", ""))
-    needs = f"  {kernel_text.WAITS}" if exercise.waits else ""
-    kind = "" if exercise.route == "core" else "  elective"
+    kind = "" if exercise.route == "core" else "elective"
     best = f"{entry['best']:g}/10" if entry["attempts"] else ""
-    seen = "  solution seen" if entry.get("given_up") and status == "passed" else ""
-    return Line(
-        f"  {mark} {status:<9}{exercise.id:<12}{exercise.title:<44}"
-        f"{exercise.minutes:>3} min  {best:<6}{kind}{needs}{seen}".rstrip(),
+    yield Line(
+        f" {mark} {status:<9}{exercise.id:<11}{exercise.title:<36}{exercise.minutes:>2} min {best:<6}{kind}".rstrip(),
         style,
     )
+    if exercise.waits:
+        yield Line(f"{'':<23}{kernel_text.WAITS}", "dim")
+    if entry.get("given_up") and status == "passed":
+        yield Line(f"{'':<23}solution seen", "dim")
 
 
 def hours(minutes: float) -> str:

@@ -12,6 +12,7 @@ import pytest
 
 from minilinear.cli import main
 from tests.cli.test_train import ENTRY, minilinear
+from tests.learn.small import write_course
 from tests.learn.tiny import RIGHT, WRONG, make_course
 
 
@@ -167,6 +168,14 @@ def test_check_all_side_by_side_says_the_same(learn, folder):
     (folder / "second_1.json").write_text(ELEVEN)
     text = said(learn(folder, "check-all", "--jobs", 2), 1)
     assert "PASSED  first-1" in text and "1 of 2 begun pass; 1 are not begun" in text
+
+
+@pytest.mark.parametrize("option", [[], ["--course"]])
+def test_check_course_takes_the_folder_of_a_course(learn, tmp_path, option):
+    course = write_course(tmp_path)
+    done = learn(tmp_path, "check-course", *option, course, "memory-2", "--seeds", 1, "--jobs", 1)
+    assert "1 of 1 exercises sound" in said(done)
+    assert "no exercise 'nowhere'" in learn(tmp_path, "check-course", course, tmp_path / "nowhere").stderr
 
 
 def test_report_as_a_table(learn, folder):

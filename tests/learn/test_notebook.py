@@ -94,7 +94,7 @@ def test_what_the_stub_gives_goes_along_unless_the_notebook_has_its_own(folder):
     [
         ("scale = 2\ndef double(x):\n    return scale * x\n", r"scale \(int\)"),
         ("def double(x):\n    return nothing * x\n", r"nothing \(not defined\)"),
-        ("import math\ndef double(x):\n    return math.sqrt(x)\n", r"math \(module\)"),
+        ("import os\ndef double(x):\n    return os.getcwd()\n", r"os \(module\)"),
         ("f = lambda x: x\ndef double(x):\n    return f(x)\n", "written with def"),
         ("deep = [1]\ndef double(x):\n    return [lambda: deep for _ in x]\n", r"deep \(list\)"),
         ("size = 1\ndef g(x):\n    return size\ndef double(x):\n    return g(x)\n", r"size \(int\)"),
@@ -133,3 +133,15 @@ def test_the_exercise_is_found_by_name_or_asked_for(folder):
         check(cell("def double(x):\n    return x\n").double, "first_11", course=folder)
     with pytest.raises(ConfigError, match="needs to know"):
         check({"sum": 2}, course=folder)
+    with pytest.raises(ConfigError, match=r'check\(f, "memory-1"\), f written with def'):
+        check(lambda x: x, course=folder)
+    with pytest.raises(ConfigError, match=r'check\(answers, "memory-1"\)$'):
+        check({"sum": 2}, course=folder)
+
+
+@pytest.mark.parametrize("line", ["import math", "import math as m", "import numpy"])
+def test_a_module_that_an_exercise_may_import_goes_along(exercise, folder, line):
+    name = line.split()[-1]
+    made = cell(f"{line}\ndef double(x):\n    return x * {name}.sqrt(4.0)\n")
+    assert line in program(made.double, exercise).split("\n")
+    assert check(made.double, course=folder).passed
