@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from minilinear.errors import ConfigError, RunError
+from minilinear.learn import Course
 from minilinear.learn import grade as grading
 from minilinear.learn.assignment import Assignment
 from minilinear.learn.grade import Grader, Plan, free_users, grade, hints_used, submissions
@@ -143,6 +144,7 @@ def test_a_grader_that_is_killed_keeps_the_marks(tmp_path, plan):
 import os
 import re
 from pathlib import Path
+from minilinear.learn import Course
 from minilinear.learn import grade as grading
 from minilinear.learn.assignment import Assignment
 run = grading.Judge.run
@@ -308,3 +310,11 @@ def test_a_user_that_cannot_be_had_is_said(plan, monkeypatch):
     monkeypatch.setattr(grading.Spare, "take", refuse)
     with pytest.raises(RunError, match=r"(?s)did not start.*readable for every user"):
         Grader(plan)
+
+
+def test_a_stub_with_a_byte_order_mark_is_still_a_stub(tmp_path):
+    """An editor that only opened the file in the other language may have left the mark there."""
+    here, other = Course()["kernel-1"].languages
+    (tmp_path / here.file).write_text(here.stub(), "utf-8-sig")
+    (tmp_path / other.file).write_text(other.source, "utf-8")
+    assert grading.in_its_language(here, tmp_path)[0].file == other.file
