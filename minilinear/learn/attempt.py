@@ -9,6 +9,7 @@ import ast
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from .wrong import Wrong
 
 MOST_TEXT = 100_000  # characters of a file
 LAW_TRIALS = 5
+TRIALS = 15  # inputs of a property: it is asked twice of every implementation
+EXAMPLE = 1e-5, 1e-6  # relative and absolute: an author writes a few digits
 MOST_SHOWN = 400  # numbers in a call that is printed
 ORDINALS = ("first", "second", "third", "fourth", "fifth")
 ASKED = {"dtype": "{}.dtype", "shared": "np.shares_memory({}, NAME)"}  # of the result, where its values show nothing
@@ -147,7 +150,8 @@ class Fill:
             raise Wrong("shape", f"wanted {shapes(want)}, got {shapes(got)}", args)
         for which, (g, w) in enumerate(zip(got, want, strict=True)):
             if not np.allclose(g, w, rtol=rtol, atol=rtol):  # NaN is never close
-                raise Wrong("value", self.differs("the values differ", which, len(got)), args, "C", g, w, got)
+                words = self.differs("the values differ", which, len(got))
+                raise Wrong("value", words, args, "C", g, w, got, tolerance=(rtol, rtol))
 
     def differs(self, words: str, which: int, of: int) -> str:
         """What differs, where several things are returned: by its name if the exercise gives it one."""
@@ -161,7 +165,7 @@ class Fill:
     def shape(self, spec: dict[str, Any]) -> None:
         args = self.ex.inputs.draw(self.ex.inputs.sizes("different"), self.seed)
         got, want = self.yours(args), self.ex.reference(*args)
-        if [(g.shape, g.dtype) for g in got] != [(w.shape, w.dtype) for w in want]:
+        if [(g.shape, width(g)) for g in got] != [(w.shape, width(w)) for w in want]:
             raise Wrong("shape", f"wanted {shapes(want)}, got {shapes(got)}", args)
 
     def example(self, spec: dict[str, Any]) -> None:
@@ -172,9 +176,9 @@ class Fill:
         if [g.shape for g in got] != [w.shape for w in wanted]:
             raise Wrong("shape", f"wanted {shapes(wanted)}, got {shapes(got)}", args)
         for which, (g, w) in enumerate(zip(got, wanted, strict=True)):
-            if not np.allclose(g, w, atol=1e-6):
+            if not np.allclose(g, w, *EXAMPLE):
                 words = self.differs("the worked example differs", which, len(got))
-                raise Wrong("value", words, args, "C", g, w, got)
+                raise Wrong("value", words, args, "C", g, w, got, tolerance=EXAMPLE)
 
     def edges(self, spec: dict[str, Any]) -> None:
         """Memory layouts and float32, against the learner's own answer: a wrong value is for the value stage to say."""
@@ -197,7 +201,7 @@ class Fill:
                 args = self.ex.inputs.floats(args, dtype)
                 got = self.yours(args)
                 for g, w in zip(got, self.ex.reference(*args), strict=True):
-                    if g.dtype != w.dtype:
+                    if width(g) != width(w):
                         words = f"{dtype} in: wanted {w.dtype} out, got {g.dtype}"
                         raise Wrong("dtype", words, args, results=got)
 
@@ -214,8 +218,6 @@ class Fill:
 
         def compare(args: Arrays) -> None:
             self.compare(args, spec.get("rtol", 1e-8))
-
-        st.fixed_dictionaries({a: st.integers(*ends) for a, ends in self.ex.inputs.axes.items()})
 
         @settings(
             max_examples=self.examples,
@@ -323,14 +325,23 @@ class Fill:
             )
         if wrong.want is None or wrong.got is None:
             return call, "", ""
-        return call, picture(wrong.want, wrong.got), self.known(wrong)
+        return call, picture(wrong.want, wrong.got, wrong.tolerance), self.known(wrong)
 
     def known(self, wrong: Wrong) -> str:
         """What the author says of a mistake that gives this very answer, here and before the inputs were made small."""
         for mistake, function in self.ex.mistakes:
-            if wrong.results and gives(function, wrong) and gives(function, wrong.first):
+            if wrong.results and self.explains(function, wrong) and self.explains(function, wrong.first):
                 return str(mistake["says"])
         return ""
+
+    def explains(self, function: Callable[..., tuple], wrong: Wrong) -> bool:
+        """Whether a known mistake shows at these inputs, and returns what the learner's function returned."""
+        try:
+            with np.errstate(all="ignore"):  # a mistake may be one that divides by 0
+                results = function(*wrong.inputs)
+        except Exception:  # or one that raises
+            return False
+        return wrong.same(results, wrong.results) and not wrong.same(results, self.ex.reference(*wrong.inputs))
 
 
 class Bug(Fill):
@@ -352,24 +363,60 @@ class Property(Fill):
             )
         return bool(answer)
 
+    @cached_property
     def trials(self) -> list[Arrays]:
         draw, sizes = self.ex.inputs.draw, self.ex.inputs.sizes
-        return [draw(sizes("random", seed=self.seed + n), [self.seed, n]) for n in range(self.examples)]
+        return [draw(sizes("random", seed=self.seed + n), [self.seed, n]) for n in range(min(self.examples, TRIALS))]
+
+    def said(self, place: int, trial: int) -> bool | Wrong:
+        try:
+            return self.holds(self.ex.spec["implementation"][place], self.trials[trial])
+        except Wrong as wrong:
+            return wrong
+
+    @cached_property
+    def answers(self) -> list[list[bool | Wrong]]:
+        """What the property says of each implementation, for each of the trials.
+
+        Right and wrong ones are asked in an order that is drawn, and all of them once more in another: only what
+        depends on the implementation and the inputs says the same twice.
+        """
+        rng, shape = np.random.default_rng(self.seed), (len(self.ex.spec["implementation"]), len(self.trials))
+        rounds: list[dict[tuple[int, int], bool | Wrong]] = []
+        for _ in range(2):
+            asked: dict[tuple[int, int], bool | Wrong] = {}
+            for number in rng.permutation(shape[0] * shape[1]).tolist():
+                pair = divmod(number, shape[1])
+                asked[pair] = self.said(*pair)
+                if rounds and str(asked[pair]) != str(rounds[0][pair]):
+                    words = "two answers for the same write and inputs: chance, or something kept between calls?"
+                    raise Wrong("chance", words, self.trials[pair[1]])
+            rounds.append(asked)
+        return [[rounds[0][place, trial] for trial in range(shape[1])] for place in range(shape[0])]
+
+    def of(self, right: bool) -> list[tuple[dict[str, Any], list[bool | Wrong]]]:
+        """The right implementations, or the wrong ones, each with the answers; what was raised there is raised."""
+        pairs = zip(self.ex.spec["implementation"], self.answers, strict=True)
+        found = [(implementation, answers) for implementation, answers in pairs if implementation["right"] == right]
+        for answer in (answer for _, answers in found for answer in answers):
+            if isinstance(answer, Wrong):
+                raise answer
+        return found
 
     def accepts(self, spec: dict[str, Any]) -> None:
-        for implementation in self.ex.spec["implementation"]:
-            for args in self.trials() if implementation["right"] else []:
+        for implementation, answers in self.of(right=True):
 
-                def holds(args: Arrays, implementation: dict[str, Any] = implementation) -> None:
-                    if not self.holds(implementation, args):
-                        words = f"your property is False for {implementation['name']}, which is right"
-                        raise Wrong("rejects a right one", words, args)
+            def holds(args: Arrays, implementation: dict[str, Any] = implementation) -> None:
+                if not self.holds(implementation, args):
+                    words = f"your property is False for {implementation['name']}, which is right"
+                    raise Wrong("rejects a right one", words, args)
 
-                self.small(holds, args)
+            if not all(answers):
+                self.small(holds, self.trials[answers.index(False)])
 
     def rejects(self, spec: dict[str, Any]) -> None:
-        for implementation in self.ex.spec["implementation"]:
-            if not implementation["right"] and all(self.holds(implementation, args) for args in self.trials()):
+        for implementation, answers in self.of(right=False):
+            if all(answers):
                 words = f"your property lets {implementation['name']} pass, and it must not: {implementation['says']}"
                 raise Wrong("accepts a wrong one", words)
 
@@ -386,19 +433,10 @@ def signature(body: Sequence[ast.stmt], name: str) -> str:
     return ast.unparse(arguments.args) if isinstance(arguments, ast.FunctionDef) else ""
 
 
+def width(a: np.ndarray) -> str:
+    """The dtype, as far as it has to be the wanted one: of whole numbers only the kind, since they are exact in any."""
+    return "integer" if a.dtype.kind == "i" else str(a.dtype)
+
+
 def shapes(arrays: Sequence[np.ndarray]) -> str:
     return " and ".join(f"shape {a.shape} of {a.dtype}" for a in arrays)
-
-
-def gives(function: Callable[..., tuple], wrong: Wrong) -> bool:
-    """Whether a known mistake returns what the learner's function returned."""
-    try:
-        with np.errstate(all="ignore"):  # a mistake may be one that divides by 0
-            results = function(*wrong.inputs)
-    except Exception:  # or one that raises
-        return False
-    return len(results) == len(wrong.results) and all(map(same, results, wrong.results))
-
-
-def same(a: np.ndarray, b: np.ndarray) -> bool:
-    return a.shape == b.shape and bool(np.allclose(a, b, equal_nan=True))  # 0 / 0 is an answer that mistakes give, too

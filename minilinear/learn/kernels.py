@@ -222,11 +222,11 @@ class Kernel(Fill):
     def compare(self, args: Arrays, rtol: float = RTOL) -> None:
         got, wanted = self.yours(args), self.ex.reference(*args)
         for g, w in zip(got, wanted, strict=True):
-            if not close(g, w, rtol):
-                differ = np.argwhere(~np.isclose(g, w, rtol=rtol, atol=rtol, equal_nan=False))
-                at = ", ".join(map(str, differ[0])) if len(differ) else ""
-                nan = " (nan: never written)" if len(differ) and np.isnan(g[tuple(differ[0])]) else ""
-                self.found(args, Wrong("value", f"the values differ, first at [{at}]{nan}", args, "C", g, w, got))
+            differ = np.argwhere(~np.isclose(g, w, *tolerance(w, rtol)))  # NaN agrees with nothing
+            if len(differ):
+                nan = " (nan: never written)" if np.isnan(g[tuple(differ[0])]) else ""
+                words = f"the values differ, first at [{', '.join(map(str, differ[0]))}]{nan}"
+                self.found(args, Wrong("value", words, args, "C", g, w, got, tolerance=tolerance(w, rtol)))
 
     def example(self, spec: dict[str, Any]) -> None:
         try:
@@ -249,7 +249,8 @@ class Kernel(Fill):
             for name, result in zip(self.ex.spec["outputs"], results, strict=True):
                 if result.dtype.kind == "f" and np.isnan(result).all():
                     words = f"the kernel has written nothing to {name}"
-                    if any(self.report["counters"]["global_writes"]):
+                    counters = self.report["counters"]  # a kernel in Python has no atomics
+                    if any(counters["global_writes"]) or any(counters.get("global_atomics", ())):
                         words = f"{name} is nan: it does not begin as 0. Add up in a variable, and write {name} once"
                     raise Wrong("unwritten", words, args)
 
@@ -284,7 +285,9 @@ class Kernel(Fill):
     def show(self, wrong: Wrong) -> tuple[str, str, str]:
         if not wrong.inputs:
             return "", "", ""
-        drawn = around(wrong.want, wrong.got) if wrong.want is not None and wrong.got is not None else ""
+        drawn = ""
+        if wrong.want is not None and wrong.got is not None:
+            drawn = around(wrong.want, wrong.got, wrong.tolerance)
         return self.plan.call(list(wrong.inputs)), drawn, self.known(wrong)
 
     def known(self, wrong: Wrong) -> str:
@@ -305,9 +308,9 @@ class Kernel(Fill):
         return says.pop() if len(says) == 1 else ""
 
     def gives(self, source: str, wrong: Wrong) -> bool:
-        """Whether a kernel of the course has these outputs for these inputs."""
+        """Whether a mistake of the course shows at these inputs, and has these outputs."""
         outputs, _ = trusted(self.ex, source, self.plan.arrays(wrong.inputs))
-        return len(outputs) == len(wrong.results) and all(map(same, outputs, wrong.results))
+        return wrong.same(outputs, wrong.results) and not wrong.same(outputs, self.ex.reference(*wrong.inputs))
 
 
 def by_cause(findings: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -320,24 +323,18 @@ def alike(finding: dict[str, Any]) -> tuple[Any, ...]:
     return finding["kind"], finding["array"], finding["access"], finding["line"] == finding["other"]
 
 
-def same(a: np.ndarray, b: np.ndarray) -> bool:
-    """Whether two answers are one, what was never written included."""
-    return a.shape == b.shape and np.allclose(a, b, rtol=RTOL, atol=RTOL, equal_nan=True)
+def tolerance(want: np.ndarray, rtol: float) -> tuple[float, float]:
+    """What two outputs may differ by, relative and absolute: a part of the largest number that is wanted."""
+    return 0.0, rtol * max(1.0, float(np.max(np.abs(want), initial=0.0, where=np.isfinite(want))))
 
 
-def close(got: np.ndarray, want: np.ndarray, rtol: float = RTOL) -> bool:
-    """Whether two outputs agree, to a part of the largest number; NaN agrees with nothing."""
-    largest = max(1.0, float(np.max(np.abs(want), initial=0.0, where=np.isfinite(want))))
-    return got.shape == want.shape and bool(np.all(np.abs(got - want) <= rtol * largest))
-
-
-def around(want: np.ndarray, got: np.ndarray) -> str:
+def around(want: np.ndarray, got: np.ndarray, tolerance: tuple[float, float]) -> str:
     """The picture of two outputs, from shortly before the first difference on."""
-    if want.shape != got.shape or not (differ := np.argwhere(~np.isclose(want, got, rtol=RTOL, atol=RTOL))).size:
-        return picture(want, got)
+    if want.shape != got.shape or not (differ := np.argwhere(~np.isclose(got, want, *tolerance))).size:
+        return picture(want, got, tolerance)
     start = [max(0, i - MOST + 2) for i in differ[0].tolist()]
     part = tuple(slice(i, None) for i in start)
-    drawn = picture(want[part], got[part])
+    drawn = picture(want[part], got[part], tolerance)
     return f"{drawn}\n(from {start} on)" if any(start) and drawn else drawn
 
 

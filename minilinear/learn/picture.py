@@ -7,17 +7,18 @@ import numpy as np
 MOST = 8  # rows and columns that are drawn
 
 
-def picture(want: np.ndarray, got: np.ndarray) -> str:
+def picture(want: np.ndarray, got: np.ndarray, tolerance: tuple[float, float]) -> str:
     """expected | yours | difference, side by side; a dot where the two agree.
 
     Args:
         want, got: arrays of one shape, of at most two axes; of others there is no picture.
+        tolerance: of the stage that compared them, relative and absolute.
     """
     if want.shape != got.shape or want.ndim > 2 or want.size == 0:
         return ""
     rows = [("expected", "yours", "difference")]
     for w, g in zip(np.atleast_2d(want)[:MOST, :MOST], np.atleast_2d(got)[:MOST, :MOST], strict=True):
-        agree = np.isclose(np.asarray(w, float), np.asarray(g, float), rtol=1e-6, atol=1e-6, equal_nan=True)
+        agree = np.isclose(np.asarray(g, float), np.asarray(w, float), *tolerance, equal_nan=True)
         apart = ["     ." if same else f"{float(y) - float(x):6.3g}" for x, y, same in zip(w, g, agree, strict=True)]
         rows.append((_row(w), _row(g), " ".join(apart)))
     widths = [max(len(row[column]) for row in rows) for column in range(3)]

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from minilinear.learn import Course, Judge, Spare, score
+from minilinear.learn.attempt import Fill
 from minilinear.learn.judge import decisive
+from minilinear.learn.wrong import Wrong
 
 from .small import HEAD, PREDICT, write_course
 
@@ -106,6 +108,54 @@ def test_a_counter_example_is_small_and_runs_as_pasted(course, spare, tmp_path):
 def test_a_known_mistake_is_told_what_it_is(course, spare):
     last = verdict(course, spare, "import numpy as np\ndef write(S, k, v):\n    return np.outer(k, v)\n")
     assert "The old memory is gone." in last.found
+
+
+def test_an_answer_a_little_off_is_no_known_mistake(spare, tmp_path):
+    course = Course(write_course(tmp_path))
+    last = verdict(
+        course, spare, RIGHT.replace("return S + np.outer(k, v)", "return (S + np.outer(k, v)) * (1 + 2e-7)")
+    )
+    assert (last.stage, last.kind) == ("value", "value")
+    assert "The old memory is gone." not in last.found
+    assert "2e-07" in last.picture and "  ." not in last.picture, last.picture
+
+
+@pytest.mark.parametrize("off", [0, 2e-7])
+def test_a_mistake_that_does_not_show_explains_nothing(off, course):
+    """Where S is 0, what forgets S is right."""
+    fill, ((_, transposed), (_, forgets)) = Fill(course["memory-1"], None, "", 0, 1, 0), course["memory-1"].mistakes
+    inputs, results = [np.zeros((1, 1)), np.ones(1), np.ones(1)], [np.full((1, 1), 1 + off)]
+    assert not fill.explains(forgets, Wrong("value", "", inputs, results=results, tolerance=(1e-8, 1e-8)))
+    inputs[0] += 2
+    wrong = Wrong("value", "", inputs, results=results, tolerance=(1e-8, 1e-8))
+    assert fill.explains(forgets, wrong) == (off == 0) and not fill.explains(transposed, wrong)
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("tuple([S] * 100000)", "returned 100000 results"),
+        ("tuple([np.zeros(1 << 20)] * 5)", "returned 40 MB"),
+        ("np.zeros((1,) * 9)", "returned an array of dtype float64, shape (1, 1,"),
+        ("np.zeros((3, 0))", "got shape (3, 0) of float64"),
+    ],
+)
+def test_too_much_is_said_to_be_too_much(body, words, course, spare):
+    last = verdict(course, spare, f"import numpy as np\ndef write(S, k, v):\n    return {body}\n")
+    assert last.stage == "shape" and words in last.found
+
+
+@pytest.mark.parametrize(("dtype", "stage"), [("int32", "value"), ("int64", "value"), ("float64", "shape")])
+def test_whole_numbers_may_have_any_width(dtype, stage, spare, tmp_path):
+    whole = {
+        "exercise.toml": HEAD.replace("solution.py:write", "solution.py:places")
+        + '[inputs]\nx = { axes = "T" }\n[axes]\nT = [1, 3]\n'
+        + '[shape]\npoints = 1\nmessage = "whole"\n[value]\npoints = 9\nmessage = "order"\n',
+        "solution.py": 'import numpy as np\n\n\ndef places(x):\n    """Order."""\n    return np.argsort(x)\n',
+    }
+    course = Course(write_course(tmp_path, {"memory_1": whole}))
+    last = verdict(course, spare, f"import numpy as np\ndef places(x):\n    return np.argsort(x).astype(np.{dtype})\n")
+    assert (last.stage, last.passed) == (stage, stage == "value")
 
 
 def test_grading_goes_on_after_a_stage_that_fails(course, spare):
@@ -266,6 +316,10 @@ def adds(f, S, k):
         ("return True", "rejects", "accepts a wrong one"),
         ("return False", "accepts", "rejects a right one"),
         ("return f(S, k)", "accepts", "type"),
+        ("return f.__name__ == 'plus'", "accepts", "rejects a right one"),
+        ("adds.n = getattr(adds, 'n', 0) + 1; return adds.n <= 30", "accepts", "chance"),
+        ("adds.n = getattr(adds, 'n', 0) + 1; return adds.n % 60 < 30", "accepts", "chance"),
+        ("return (f(S, k) == S + k).all() or 1 / 0", "rejects", "raised ZeroDivisionError"),
     ],
 )
 def test_a_property_accepts_the_right_ones_and_rejects_the_wrong(body, stage, kind, spare, tmp_path):

@@ -1,5 +1,6 @@
 """Kernel exercises: what is found and at which line, in CUDA and in Python, and what a kernel cannot do."""
 
+import re
 import subprocess
 import sys
 import time
@@ -332,9 +333,11 @@ def test_work_of_one_thread_alone_is_too_much_for_it(python, spare):
 
 
 @compiler
-def test_an_output_that_is_added_to_was_written(spare):
+@pytest.mark.parametrize("added", ["out[i] += {};", "atomicAdd(&out[i], {});"])
+def test_an_output_that_is_added_to_was_written(added, spare):
     exercise = COURSE["kernel-1"]
-    last = verdict(exercise, spare, exercise.source.replace("out[i] =", "out[i] +="))
+    source = re.sub(r"out\[i\] = (.*);", lambda found: added.format(found[1]), exercise.source)
+    last = verdict(exercise, spare, source)
     assert (last.stage, last.found) == (
         "check",
         "out is nan: it does not begin as 0. Add up in a variable, and write out once",

@@ -27,7 +27,7 @@ from .child import become, channel
 compiling = importlib.import_module("minilinear.gpu.sim.compile")  # the package has a function of this name
 
 EMPTY = 'extern "C" __global__ void nothing() {}'
-COUNTED = ("global_reads", "global_writes", "shared_reads", "shared_writes")
+COUNTED = ("global_reads", "global_writes", "global_atomics", "shared_reads", "shared_writes")
 
 
 def launch(program: sim.Program, plan: np.ndarray, args: list[Any]) -> tuple[list[np.ndarray], dict[str, Any]]:

@@ -45,7 +45,7 @@ def unpack(read: Callable[[int], bytes]) -> Frame:
     head, body = json.loads(read(length)), read(size)
     arrays, start = [], 0
     for dtype, shape in head["arrays"]:
-        if dtype not in DTYPES or len(shape) > 8 or not all(type(n) is int and 0 <= n <= size for n in shape):
+        if dtype not in DTYPES or len(shape) > 8 or not all(type(n) is int and 0 <= n <= MOST_BYTES for n in shape):
             raise ValueError("not an array of numbers")
         count = int(np.prod(shape, dtype=object))
         arrays.append(np.frombuffer(body, dtype, count, start).reshape(shape).copy())
