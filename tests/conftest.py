@@ -1,7 +1,9 @@
 """What holds for every test: one thread, and the same examples on every run."""
 
 import os
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # BLAS reads these when NumPy is loaded, which the test modules do after this file (hypothesis alone does not).
@@ -16,3 +18,13 @@ settings.register_profile(
     "minilinear", derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("minilinear")
+
+
+@pytest.fixture(autouse=True)
+def backend_as_it_was() -> Iterator[None]:
+    """`use("numpy")` as a statement, in a docstring's example or by a command, holds for its test alone."""
+    from minilinear.backend import _chosen  # here: what is set above is set before NumPy is loaded
+
+    before = _chosen.get()
+    yield
+    _chosen.set(before)
