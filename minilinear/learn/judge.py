@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from .attempt import Bug, Fill, Property
+from .attempt import Fill
 from .exercise import Exercise
 from .host import Ended, Spare
 from .picture import clean
 from .predict import Predict
+from .properties import Property
 from .wrong import Wrong
 
 Check = Callable[[dict[str, Any]], None]
@@ -57,7 +58,7 @@ class Attempt(Protocol):
 
 MODES: dict[str, type[Attempt]] = {
     "fill": Fill,
-    "bug": Bug,
+    "bug": Fill,  # a function with a mistake in it is judged like one written from nothing
     "property": Property,
     "predict": Predict,
 }
