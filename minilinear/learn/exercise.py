@@ -62,7 +62,7 @@ class Exercise:
         language: of a kernel, ".cu" or ".py"; default: what can be run here.
 
     Attributes:
-        id, title, track, route, minutes, difficulty, introduces, uses, page, api, equation, mode, hints, after, spec,
+        id, title, track, route, minutes, difficulty, introduces, uses, page, tutorial, api, equation, mode, hints, after, spec,
         statement: as the files have them.
         file: the name of the learner's file.
         name: the name of the function to write.
@@ -93,6 +93,7 @@ class Exercise:
         self.introduces: list[str] = spec["introduces"]
         self.uses: list[str] = spec["uses"]
         self.page: str = spec["page"]
+        self.tutorial: str = spec.get("tutorial", "")
         self.api: list[str] = spec["api"]
         self.equation: str = spec["equation"]
         self.equation_text: str = spec["equation_text"]

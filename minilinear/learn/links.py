@@ -25,6 +25,8 @@ def unresolved(exercise: Exercise, docs: Path | None = None) -> Iterator[str]:
         return
     if not (docs / file).is_file():
         yield f"{exercise.id}: docs/ has no page {file}"
+    elif exercise.tutorial and not (docs / exercise.tutorial).is_file():
+        yield f"{exercise.id}: docs/ has no tutorial {exercise.tutorial}"
     elif anchor not in anchors(docs / file):
         yield f"{exercise.id}: {file} has no heading that #{anchor} leads to, on GitHub and in MkDocs"
 
