@@ -9,7 +9,7 @@ from minilinear.delta import delta_net
 from minilinear.recurrence import affine_scan
 from minilinear.svg import text
 
-from .picture import INK, LETTERS, Picture
+from .picture import INK, PALETTE, Picture, by_hand
 
 CELL, GAP = 24, 5  # of the matrices; between a matrix and the key beside it
 TOP, LOWER = 128, 278  # where the two rows of states begin
@@ -47,22 +47,22 @@ def overwrite() -> Picture:
         x = FIRST + t * PITCH
         parts += [
             f'<text x="{x}" y="34" font-size="19" fill="{INK}">{t + 1}. write '
-            f'<tspan fill="{LETTERS["k"]}" font-weight="bold">{keys[t]}</tspan> \N{RIGHTWARDS ARROW} '
-            f'<tspan fill="{LETTERS["v"]}" font-weight="bold">{names[t]}</tspan></text>',
-            _cells(v[t][None], x, 52, LETTERS["v"], largest),
+            f'<tspan fill="{PALETTE["k"]}" font-weight="bold">{keys[t]}</tspan> \N{RIGHTWARDS ARROW} '
+            f'<tspan fill="{PALETTE["v"]}" font-weight="bold">{names[t]}</tspan></text>',
+            _cells(v[t][None], x, 52, PALETTE["v"], largest),
         ]
         for S, y in ((replaced[t], TOP), (added[t], LOWER)):
             row = int(k[t].argmax())
             parts += [
-                _cells(k[t][:, None], x - GAP - CELL, y, LETTERS["k"], largest, lines=False),
-                _cells(S, x, y, LETTERS["S"], largest),
+                _cells(k[t][:, None], x - GAP - CELL, y, PALETTE["k"], largest, lines=False),
+                _cells(S, x, y, PALETTE["S"], largest),
                 f'<rect x="{x}" y="{y + row * CELL}" width="{6 * CELL}" height="{CELL}" fill="none" '
-                f'stroke="{LETTERS["k"]}" stroke-width="3"/>',
+                f'stroke="{PALETTE["k"]}" stroke-width="3"/>',
             ]
     x = FIRST + 3 * PITCH + 8
     parts.append(
         f'<text x="{x}" y="34" font-size="19" fill="{INK}">ask '
-        f'<tspan fill="{LETTERS["k"]}" font-weight="bold">{keys[2]}</tspan></text>'
+        f'<tspan fill="{PALETTE["k"]}" font-weight="bold">{keys[2]}</tspan></text>'
     )
     for S, y, answer, title, good in (
         (replaced[2], TOP, names[2], f"The delta rule replaces: {names[0]} is gone.", True),
@@ -73,17 +73,16 @@ def overwrite() -> Picture:
         parts += [
             text(FIRST - GAP - CELL, y - 11, title, size=19, fill=INK),
             f'<path d="M{x - 40} {middle}h26m-8 -6l8 6l-8 6" fill="none" stroke="{INK}" stroke-width="2"/>',
-            _cells((k[2] @ S)[None], x, y + CELL, LETTERS["v"], largest),
+            _cells((k[2] @ S)[None], x, y + CELL, PALETTE["v"], largest),
             f'<text x="{x}" y="{y + 3 * CELL + 2}" font-size="19" fill="{INK}">= '
-            f'<tspan fill="{LETTERS["v"]}" font-weight="bold">{answer}</tspan> {mark}</text>',
+            f'<tspan fill="{PALETTE["v"]}" font-weight="bold">{answer}</tspan> {mark}</text>',
         ]
     alt = (
         f"Two memories of 4 by 6 numbers, three writes: {keys[0]} to {names[0]}, {keys[1]} to {names[1]}, then "
         f"{keys[2]} to {names[2]}. Asked for {keys[2]}, the delta rule answers {names[2]}, off by {wrong[1]:.2f}; "
         f"addition answers {names[0]} + {names[2]}, off by {wrong[0]:.2f}, the length of the old value."
     )
-    svg = ['<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 780 390" font-family="sans-serif">', *parts, "</svg>"]
-    return Picture("\n".join(svg) + "\n", alt)
+    return by_hand(parts, 780, 390, alt)
 
 
 def _cells(values: np.ndarray, x: float, y: float, colour: str, largest: float, lines: bool = True) -> str:
