@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import functools
-import importlib
 import inspect
 import re
 import sys
@@ -21,6 +20,7 @@ sys.path.insert(0, str(DOCS.parent))  # the tests' tables are not installed
 import numpy as np  # noqa: E402
 
 import minilinear as ml  # noqa: E402
+from docs.papers import paper_map, source  # noqa: E402
 from minilinear.autograd import Primitive  # noqa: E402
 from minilinear.autograd.core import CREATION, IMPLEMENTATIONS, spelled  # noqa: E402
 from minilinear.autograd.primitive import passes  # noqa: E402
@@ -192,15 +192,6 @@ def led(exercises: list[Exercise], page: str = "") -> str:
     return ", ".join(f"[{each.id}]({page}#{each.id})" for each in exercises)
 
 
-def source(name: str) -> str:
-    """A public name, and a link to the file in which it is written."""
-    package, _, last = name.rpartition(".")
-    module = importlib.import_module(package)
-    value = inspect.unwrap(getattr(module, last))
-    home = inspect.getmodule(value.forward if isinstance(value, Primitive) else value) or module  # a table has none
-    return f"[{name}](../{Path(home.__file__ or '').resolve().relative_to(DOCS.parent).as_posix()})"
-
-
 def call(exercise: Exercise) -> str:
     """What is to be written, as the learner's file has it."""
     if exercise.mode == "predict":
@@ -285,7 +276,13 @@ def leading_to_exercises(name: str, text: str) -> str:
     return text + f"\n{START}\n\nExercises: {led(found, 'exercises.md')}\n\n{END}\n" * bool(found)
 
 
-PAGES = {"rules.md": rules, "mistakes.md": mistakes, "exercises.md": exercises, "figures/graph.svg": graph}
+PAGES = {
+    "rules.md": rules,
+    "mistakes.md": mistakes,
+    "exercises.md": exercises,
+    "paper-map.md": paper_map,
+    "figures/graph.svg": graph,
+}
 
 
 def made() -> dict[str, str]:

@@ -101,7 +101,7 @@ def conv2d(
         memory until backward: x once for each kernel entry.
 
     Source:
-        V. Dumoulin and F. Visin, A guide to convolution arithmetic for deep learning, arXiv:1603.07285, section 2;
+        Dumoulin and Visin 2016, A guide to convolution arithmetic for deep learning, arXiv 1603.07285, section 2;
         K. Chellapilla, S. Puri and P. Simard, High performance convolutional neural networks for document processing
         (2006), for the columns.
     """
