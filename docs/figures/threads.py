@@ -1,0 +1,168 @@
+"""Threads and phases: what every thread of a block touches between two barriers, and where two of them race."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minilinear.learn.isolated.blocks import Launch, Pointer
+from minilinear.svg import text
+
+from .picture import INK, PALETTE, RULE, Picture, by_hand
+
+LEFT, TOP, LINE, GAP = 66.0, 40.0, 15.0, 22.0  # the names of the rows; the names of the threads; a line; a barrier
+RACE = PALETTE["k"]
+
+
+class Step(NamedTuple):
+    """One access of one thread, with as many barriers of its block behind it as `phase` says."""
+
+    phase: int
+    thread: int
+    verb: str
+    array: str
+    index: int
+
+
+class Watched(Launch):
+    """A launch of the simulator in Python that keeps what one of its blocks does."""
+
+    def __init__(self, grid: tuple[int, ...], block: tuple[int, ...], watched: int) -> None:
+        super().__init__(grid, block, None)
+        self.steps: list[Step] = []
+        self._watched = watched
+
+    def count(self, what: str, array: Pointer, i: int) -> None:
+        super().count(what, array, i)
+        if self.at_block == self._watched:
+            self.steps.append(Step(self.phase, self.at_thread, what.removesuffix("s"), array.name, i))
+
+
+def steps(
+    kernel: Callable[..., Any], grid: int, block: int, args: Sequence[Any], *, at_block: int = 0
+) -> tuple[list[Step], list[str]]:
+    """What the threads of one block do, and what the simulator finds.
+
+    Args:
+        kernel, grid, block, args: as for `minilinear.learn.isolated.blocks.run`; arrays are not written.
+        at_block: the block that is watched.
+
+    Returns:
+        Its accesses in the order in which they were made; the kinds of the findings of the whole launch.
+    """
+    launch = Watched((grid, 1, 1), (block, 1, 1), at_block)
+    copies = [a.copy() if isinstance(a, np.ndarray) else a for a in args]
+    launch.run(kernel, copies, list(kernel.__code__.co_varnames[1:]))
+    return launch.steps, [finding["kind"] for finding in launch.findings]
+
+
+def racing(done: Iterable[Step]) -> dict[tuple[int, str, int], list[Step]]:
+    """(phase, array, index) -> the accesses there, where two threads meet, one of them writes, and no barrier helps."""
+    met: dict[tuple[int, str, int], list[Step]] = {}
+    for step in done:
+        met.setdefault((step.phase, step.array, step.index), []).append(step)
+    return {
+        place: there
+        for place, there in met.items()
+        if any(a.thread != b.thread for a in there if a.verb == "write" for b in there)
+    }
+
+
+def thread_grid(
+    kernel: Callable[..., Any], grid: int, block: int, args: Sequence[Any], *, at_block: int = 0
+) -> Picture:
+    """The accesses of each thread of a block, phase by phase; those that race are hatched and have a sign.
+
+    Args:
+        kernel, grid, block, args: as for `minilinear.learn.isolated.blocks.run`; arrays are not written.
+        at_block: the block that is drawn.
+    """
+    done, _ = steps(kernel, grid, block, args, at_block=at_block)
+    races = racing(done)
+    phases = 1 + max((step.phase for step in done), default=0)
+    cells = {(p, t): _lines(done, races, p, t) for p in range(phases) for t in range(block)}
+    wide = max([70.0, *(10 + 6.4 * len(words) for lines in cells.values() for words, _ in lines)])
+    drawing = f"hatch{zlib.crc32(repr((done, at_block)).encode()):08x}"  # an id is the page's
+    parts = [
+        f'<defs><pattern id="{drawing}" width="6" height="6" patternUnits="userSpaceOnUse" '
+        f'patternTransform="rotate(45)"><path d="M0 0V6" stroke="{RACE}" stroke-width="1.6" stroke-opacity="0.55"/>'
+        "</pattern></defs>"
+    ]
+    for t in range(block):
+        parts.append(text(LEFT + (t + 0.5) * wide, TOP - 10, f"thread {t}", anchor="middle", size=12, fill=INK))
+    y = TOP
+    for p in range(phases):
+        high = 10 + LINE * max(1, *(len(cells[p, t]) for t in range(block)))
+        parts.append(text(0, y + LINE, f"phase {p}", size=12, fill=INK))
+        for t in range(block):
+            parts += _cell(cells[p, t], LEFT + t * wide, y, wide, high, drawing)
+        y += high
+        if p + 1 < phases:
+            middle = y + GAP / 2
+            parts.append(
+                f'<path d="M{LEFT:.1f} {middle:.1f}H{LEFT + block * wide:.1f}" stroke="{INK}" stroke-width="3"/>'
+            )
+            parts.append(text(0, middle + 4, "barrier", size=12, weight="bold", fill=INK))
+            y += GAP
+    return by_hand(parts, LEFT + block * wide + 4, y + 6, _finding(done, races, phases, block))
+
+
+def _lines(
+    done: Sequence[Step], races: dict[tuple[int, str, int], list[Step]], phase: int, thread: int
+) -> list[tuple[str, bool]]:
+    """What stands in a cell: (words, whether it races), neighbouring indices of one array together."""
+    groups: dict[tuple[str, str], dict[int, bool]] = {}
+    for step in done:
+        if (step.phase, step.thread) == (phase, thread):
+            group = groups.setdefault((step.verb, step.array), {})
+            group[step.index] = (phase, step.array, step.index) in races
+    found = []
+    for (verb, array), indices in groups.items():
+        bad = any(indices.values())
+        sign = " !" if bad else ""
+        found.append((f"{'wr' if verb == 'write' else 'rd'} {array}[{_ranges(sorted(indices))}]{sign}", bad))
+    return found
+
+
+def _ranges(indices: Sequence[int]) -> str:
+    """0, 1, 2, 5 as "0-2,5"."""
+    found: list[list[int]] = []
+    for i in indices:
+        if found and i == found[-1][1] + 1:
+            found[-1][1] = i
+        else:
+            found.append([i, i])
+    return ",".join(f"{a}" if a == b else f"{a}-{b}" for a, b in found)
+
+
+def _cell(lines: Sequence[tuple[str, bool]], x: float, y: float, wide: float, high: float, hatch: str) -> list[str]:
+    """A rectangle with its lines; it is hatched if one of them races."""
+    box = f'x="{x + 1:.1f}" y="{y:.1f}" width="{wide - 2:.1f}" height="{high:.1f}"'
+    bad = any(race for _, race in lines)
+    if bad:
+        parts = [f'<rect {box} fill="url(#{hatch})" stroke="{RACE}" stroke-width="2"/>']
+    else:
+        parts = [f'<rect {box} fill="none" stroke="{RULE}"/>']
+    for n, (words, race) in enumerate(lines):
+        weight = "bold" if race else "normal"
+        parts.append(text(x + wide / 2, y + 14 + n * LINE, words, anchor="middle", size=11, weight=weight, fill=INK))
+    return parts
+
+
+def _finding(done: Sequence[Step], races: dict[tuple[int, str, int], list[Step]], phases: int, block: int) -> str:
+    barriers = f"{phases - 1} barrier{'s' if phases != 2 else ''}"
+    size = f"{block} threads, {len(done)} accesses, {barriers}"
+    if not races:
+        return f"{size}, no race: no thread touches in a phase what another one writes in it."
+    there = next(iter(races.values()))
+    writer = next(step for step in there if step.verb == "write")
+    other = next(step for step in there if step.thread != writer.thread)
+    hurt = {step.thread for steps in races.values() for step in steps}
+    return (
+        f"{size}: {len(hurt)} threads race for {len(races)} element{'' if len(races) == 1 else 's'} (hatched, with !). "
+        f"Thread {writer.thread} writes {writer.array}[{writer.index}] and thread {other.thread} {other.verb}s it in "
+        f"phase {writer.phase}, with no barrier between them."
+    )
