@@ -24,7 +24,7 @@ class Step(NamedTuple):
     thread: int
     verb: str
     array: str
-    index: int
+    element: int
 
 
 class Watched(Launch):
@@ -63,7 +63,7 @@ def racing(done: Iterable[Step]) -> dict[tuple[int, str, int], list[Step]]:
     """(phase, array, index) -> the accesses there, where two threads meet, one of them writes, and no barrier helps."""
     met: dict[tuple[int, str, int], list[Step]] = {}
     for step in done:
-        met.setdefault((step.phase, step.array, step.index), []).append(step)
+        met.setdefault((step.phase, step.array, step.element), []).append(step)
     return {
         place: there
         for place, there in met.items()
@@ -118,7 +118,7 @@ def _lines(
     for step in done:
         if (step.phase, step.thread) == (phase, thread):
             group = groups.setdefault((step.verb, step.array), {})
-            group[step.index] = (phase, step.array, step.index) in races
+            group[step.element] = (phase, step.array, step.element) in races
     found = []
     for (verb, array), indices in groups.items():
         bad = any(indices.values())
@@ -163,6 +163,6 @@ def _finding(done: Sequence[Step], races: dict[tuple[int, str, int], list[Step]]
     hurt = {step.thread for steps in races.values() for step in steps}
     return (
         f"{size}: {len(hurt)} threads race for {len(races)} element{'' if len(races) == 1 else 's'} (hatched, with !). "
-        f"Thread {writer.thread} writes {writer.array}[{writer.index}] and thread {other.thread} {other.verb}s it in "
+        f"Thread {writer.thread} writes {writer.array}[{writer.element}] and thread {other.thread} {other.verb}s it in "
         f"phase {writer.phase}, with no barrier between them."
     )

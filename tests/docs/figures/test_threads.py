@@ -41,7 +41,7 @@ def arrays():
 def test_the_log_is_what_the_kernel_says():
     done, findings = steps(shift, 1, 4, arrays())
     assert findings == []
-    assert [(s.phase, s.verb, s.array, s.index) for s in done if s.thread == 2] == [
+    assert [(s.phase, s.verb, s.array, s.element) for s in done if s.thread == 2] == [
         (0, "read", "x", 2),
         (0, "write", "s", 2),
         (1, "read", "s", 1),
