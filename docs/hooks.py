@@ -15,6 +15,7 @@ import logging
 import os
 import posixpath
 import re
+import shutil
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -60,6 +61,15 @@ ROOMS = {  # the reference: a page for each package that exports something
 # Pages that are made
 
 
+def on_startup(command: str, dirty: bool) -> None:
+    """One package as Python sees it: what reads docstrings does not know of folders that are mapped into it."""
+    api = run.ROOT / ".cache" / "api"
+    shutil.rmtree(api, ignore_errors=True)
+    leave = shutil.ignore_patterns("__pycache__", "exercises")
+    shutil.copytree(run.ROOT / "minilinear", api / "minilinear", ignore=leave)
+    shutil.copytree(run.ROOT / "gpu", api / "minilinear" / "gpu", ignore=leave)
+
+
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Adds the reference, the source, the notebooks and the colours of the letters."""
     for package, summary in ROOMS.items():
@@ -68,7 +78,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for file in files.documentation_pages():
         wanted |= {path for path in map(file_of_source, targets(file)) if path}
     for path in sorted(wanted):
-        files.append(File.generated(config, f"source/{path}.md", content=f"---\nsearch:\n  exclude: true\n---\n# {path}\n"))
+        files.append(
+            File.generated(config, f"source/{path}.md", content=f"---\nsearch:\n  exclude: true\n---\n# {path}\n")
+        )
     for page in tutorials():
         name = page.removesuffix(".md") + ".ipynb"
         files.append(File.generated(config, name, content=json.dumps(notebooks.notebook(page), indent=1)))
@@ -90,8 +102,7 @@ def reference(package: str, summary: str) -> str:
         value = getattr(module, name)
         said = ", ".join(f"`{entry}`" for entry in value) if isinstance(value, dict) else f"`{value!r}`"
         page += f"## `{name}` {{ #{package}.{name} }}\n\n{said}\n\n"
-    inspected = "\n    options:\n      force_inspection: true" if package == "minilinear.gpu" else ""
-    return page + "".join(f"::: {package}.{name}{inspected}\n\n" for name in names)
+    return page + "".join(f"::: {package}.{name}\n\n" for name in names)
 
 
 def documented(value: Any) -> bool:

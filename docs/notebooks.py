@@ -54,7 +54,13 @@ def executable(part: run.Block) -> str:
 
 def code_cell(code: str, *, raises: bool = False) -> dict[str, Any]:
     metadata = {"tags": ["raises-exception"]} if raises else {}
-    return {"cell_type": "code", "metadata": metadata, "source": code.rstrip("\n"), "outputs": [], "execution_count": None}
+    return {
+        "cell_type": "code",
+        "metadata": metadata,
+        "source": code.rstrip("\n"),
+        "outputs": [],
+        "execution_count": None,
+    }
 
 
 def prose_cells(prose: str) -> list[dict[str, Any]]:

@@ -121,7 +121,9 @@ def by_hand(parts: Sequence[str], width: float, height: float, alt: str) -> Pict
 
 @contextmanager
 def axes(width: float = 6.4, height: float = 3.6, *, rows: int = 1, columns: int = 1, **options: Any) -> Iterator[Any]:
-    """What is drawn in the `with` block, `with axes() as (fig, ax):`, has the book's style; it ends on `drawn(fig, alt)`.
+    """The style of the book, for a block that draws and ends on `drawn`.
+
+    Example: `with axes() as (fig, ax): ax.plot(x, y); return drawn(fig, alt)`.
 
     Args:
         width, height: in inches of 100 pixels.

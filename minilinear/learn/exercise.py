@@ -62,8 +62,8 @@ class Exercise:
         language: of a kernel, ".cu" or ".py"; default: what can be run here.
 
     Attributes:
-        id, title, track, route, minutes, difficulty, introduces, uses, page, tutorial, api, equation, mode, hints, after,
-        spec, statement: as the files have them.
+        id, title, track, route, minutes, difficulty, introduces, uses, page, tutorial, api, equation, mode, hints,
+        after, spec, statement: as the files have them.
         file: the name of the learner's file.
         name: the name of the function to write.
         source: the whole reference program, with what it builds on. own: this exercise's part of it.

@@ -1,6 +1,9 @@
 """Kernel exercises: what is found and at which line, in CUDA and in Python, and what a kernel cannot do."""
 
+import importlib
+import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -10,6 +13,7 @@ import numpy as np
 import psutil
 import pytest
 
+import minilinear
 from minilinear.gpu.sim.compile import cache_folder
 from minilinear.learn import Course, Judge, Spare, kernel_launch, kernel_text, kernels
 from minilinear.learn.assignment import Assignment
@@ -569,6 +573,37 @@ def test_of_two_files_the_one_that_was_begun_is_marked_and_of_two_such_none(tmp_
     assert in_its_language(python, folder)[0].file == "kernel_1.py"
     handed(folder, kernel_1__py="mine", kernel_1__cu="mine too")
     assert in_its_language(cu, folder)[1].refused.startswith("kernel_1.cu and kernel_1.py were both handed in")
+
+
+GIVE_MARKS = """
+import sys
+from pathlib import Path
+library, ada, out = sys.argv[1:]
+sys.path.insert(0, library)
+import minilinear
+from minilinear.learn import Course
+from minilinear.learn.assignment import Assignment
+from minilinear.learn.grade import Plan, grade
+plan = Plan(Course().folder, Assignment("Week 9", "1", {"kernel-1": 1.0}))
+(report,) = grade({"ada": Path(ada)}, plan, Path(out))
+print(minilinear.__file__, report.exercises[0].status, report.exercises[0].score)
+"""
+
+
+@compiler
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root gives marks as another user")
+def test_a_library_that_only_root_can_read_gives_marks(tmp_path):
+    library = tmp_path / "library"
+    library.mkdir(mode=0o700)
+    apart = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(Path(minilinear.__file__).parent, library / "minilinear", ignore=apart)
+    for name in ("gpu", "exercises"):
+        folder = Path(importlib.import_module(f"minilinear.{name}").__file__).parent
+        shutil.copytree(folder, library / "minilinear" / name, ignore=apart, dirs_exist_ok=True)
+    ada = handed(tmp_path / "ada", kernel_1__cu=Exercise(COURSE["kernel-1"].folder, language=".cu").source)
+    code = [sys.executable, "-c", GIVE_MARKS, str(library), str(ada), str(tmp_path / "out")]
+    done = subprocess.run(code, capture_output=True, encoding="utf-8", check=True)
+    assert done.stdout.split() == [str(library / "minilinear" / "__init__.py"), "done", "10"]
 
 
 @compiler

@@ -63,13 +63,22 @@ def move_cache() -> None:
 
 
 def compile_as(user: int, text: str, name: str, file: str) -> sim.Program:
-    """Compile with the rights that reach the compiler's files; load what came of it as a user who has none."""
+    """Compile with the rights that reach the compiler, the library and its headers; load what came of it without them.
+
+    All of these may lie where only root can read, so nothing of them may be wanted after the change of user: the
+    headers are copied, and an empty kernel has been launched before, for what is imported when it is first used.
+    """
+    launch(compile_text(EMPTY, "nothing", "empty.cu"), np.array([1, 1, 1, 1, 1, 1, 0, -1]), [])
     headers = compiling.included(text, [FOLDER])
-    compiling.library(text, (name,), file, headers, True, compiling.find_compiler())
-    for path in (Path("cache"), *Path("cache").rglob("*")):
-        os.chown(path, user, user)
+    path, runtime = compiling.library(text, (name,), file, headers, True, compiling.find_compiler())
+    for header in headers:
+        copy = Path("cache", "headers", header)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        headers[header] = Path(shutil.copyfile(headers[header], copy)).absolute()
+    for each in (Path("cache"), *Path("cache").rglob("*")):
+        os.chown(each, user, user)
     become(user)
-    return compile_text(text, name, file)
+    return sim.Program(text, [name], file, path, runtime, headers, True)
 
 
 def main(user: int) -> None:
