@@ -49,13 +49,13 @@ def overwrite() -> Picture:
             f'<text x="{x}" y="34" font-size="19" fill="{INK}">{t + 1}. write '
             f'<tspan fill="{PALETTE["k"]}" font-weight="bold">{keys[t]}</tspan> \N{RIGHTWARDS ARROW} '
             f'<tspan fill="{PALETTE["v"]}" font-weight="bold">{names[t]}</tspan></text>',
-            _cells(v[t][None], x, 52, PALETTE["v"], largest),
+            squares(v[t][None], x, 52, PALETTE["v"], largest),
         ]
         for S, y in ((replaced[t], TOP), (added[t], LOWER)):
             row = int(k[t].argmax())
             parts += [
-                _cells(k[t][:, None], x - GAP - CELL, y, PALETTE["k"], largest, lines=False),
-                _cells(S, x, y, PALETTE["S"], largest),
+                squares(k[t][:, None], x - GAP - CELL, y, PALETTE["k"], largest, lines=False),
+                squares(S, x, y, PALETTE["S"], largest),
                 f'<rect x="{x}" y="{y + row * CELL}" width="{6 * CELL}" height="{CELL}" fill="none" '
                 f'stroke="{PALETTE["k"]}" stroke-width="3"/>',
             ]
@@ -73,7 +73,7 @@ def overwrite() -> Picture:
         parts += [
             text(FIRST - GAP - CELL, y - 11, title, size=19, fill=INK),
             f'<path d="M{x - 40} {middle}h26m-8 -6l8 6l-8 6" fill="none" stroke="{INK}" stroke-width="2"/>',
-            _cells((k[2] @ S)[None], x, y + CELL, PALETTE["v"], largest),
+            squares((k[2] @ S)[None], x, y + CELL, PALETTE["v"], largest),
             f'<text x="{x}" y="{y + 3 * CELL + 2}" font-size="19" fill="{INK}">= '
             f'<tspan fill="{PALETTE["v"]}" font-weight="bold">{answer}</tspan> {mark}</text>',
         ]
@@ -85,28 +85,37 @@ def overwrite() -> Picture:
     return by_hand(parts, 780, 390, alt)
 
 
-def _cells(values: np.ndarray, x: float, y: float, colour: str, largest: float, lines: bool = True) -> str:
-    """A number is a square: its area says how large, filled is positive, hollow negative, a dot is zero."""
+def squares(
+    values: np.ndarray, x: float, y: float, colour: str, largest: float, *, lines: bool = True, cell: float = CELL
+) -> str:
+    """A matrix whose numbers are squares: the area says how large, filled is positive, hollow negative, a dot zero.
+
+    Args:
+        values: the matrix.
+        x, y: its upper left corner.
+        colour: of the squares.
+        largest: the number whose square fills its cell.
+        lines: draw the cells.
+        cell: their size.
+    """
     n, m = values.shape
     parts = []
     if lines:
-        across = "".join(f"M{x} {y + i * CELL}h{m * CELL}" for i in range(n + 1))
-        down = "".join(f"M{x + j * CELL} {y}v{n * CELL}" for j in range(m + 1))
+        across = "".join(f"M{x:g} {y + i * cell:g}h{m * cell:g}" for i in range(n + 1))
+        down = "".join(f"M{x + j * cell:g} {y:g}v{n * cell:g}" for j in range(m + 1))
         parts.append(f'<path d="{across}{down}" fill="none" stroke="{INK}" stroke-opacity="0.25"/>')
     for (i, j), value in np.ndenumerate(values):
-        cx, cy = x + (j + 0.5) * CELL, y + (i + 0.5) * CELL
-        half = (CELL / 2 - 2) * np.sqrt(abs(value) / largest)
+        cx, cy = x + (j + 0.5) * cell, y + (i + 0.5) * cell
+        edge, line = (cell / 2 - 2) * np.sqrt(abs(value) / largest), 0.0
         if value == 0:
-            parts.append(f'<circle cx="{cx}" cy="{cy}" r="1.5" fill="{INK}" fill-opacity="0.5"/>')
-        elif value > 0:
-            parts.append(
-                f'<rect x="{cx - half:.1f}" y="{cy - half:.1f}" width="{2 * half:.1f}" height="{2 * half:.1f}" '
-                f'rx="1.5" fill="{colour}"/>'
-            )
-        else:
-            inner = half - 1.25
-            parts.append(
-                f'<rect x="{cx - inner:.1f}" y="{cy - inner:.1f}" width="{2 * inner:.1f}" height="{2 * inner:.1f}" '
-                f'rx="1.5" fill="none" stroke="{colour}" stroke-width="2.5"/>'
-            )
+            parts.append(f'<circle cx="{cx:g}" cy="{cy:g}" r="{cell / 16:g}" fill="{INK}" fill-opacity="0.5"/>')
+            continue
+        if value < 0:
+            line = cell / 10
+            edge -= line / 2
+        worn = f'fill="none" stroke="{colour}" stroke-width="{line:g}"' if line else f'fill="{colour}"'
+        parts.append(
+            f'<rect x="{cx - edge:.1f}" y="{cy - edge:.1f}" width="{2 * edge:.1f}" height="{2 * edge:.1f}" '
+            f'rx="1.5" {worn}/>'
+        )
     return "\n".join(parts)
