@@ -20,7 +20,9 @@ sys.path.insert(0, str(DOCS.parent))  # the tests' tables are not installed
 import numpy as np  # noqa: E402
 
 import minilinear as ml  # noqa: E402
+from docs.notation import notation  # noqa: E402
 from docs.papers import paper_map, source  # noqa: E402
+from docs.tables import benchmarks, catalogue, kernel_table  # noqa: E402
 from minilinear.autograd import Primitive  # noqa: E402
 from minilinear.autograd.core import CREATION, IMPLEMENTATIONS, spelled  # noqa: E402
 from minilinear.autograd.primitive import passes  # noqa: E402
@@ -281,6 +283,10 @@ PAGES = {
     "mistakes.md": mistakes,
     "exercises.md": exercises,
     "paper-map.md": paper_map,
+    "catalogue.md": catalogue,
+    "notation.md": notation,
+    "benchmarks.md": benchmarks,
+    "kernel-table.md": kernel_table,
     "figures/graph.svg": graph,
 }
 

@@ -141,7 +141,7 @@ Authors, year and number are given where they were looked up.
 OTHERS = """
 ## Other sources
 
-What the docstrings and `minilinear catalogue` cite by an arXiv number and is not one of those papers.
+What the docstrings and the [catalogue](catalogue.md) cite by an arXiv number and is not one of those papers.
 
 | source | arXiv | cited by |
 |---|---|---|
