@@ -164,7 +164,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         notebook = posixpath.basename(name).removesuffix(".md") + ".ipynb"
         head = f"[As a notebook]({notebook}){{ .ml-notebook download }}\n"
         markdown = re.sub(r"(^# .*\n)", rf"\1\n{head}", markdown, count=1, flags=re.MULTILINE)
-    markdown = markdown.replace("<!-- exercises -->", exercises(name))
+    markdown = markdown.replace("<!-- exercises -->", exercises(name)).replace("<!-- pages -->", contents())
     return linked(markdown, page)
 
 
@@ -238,6 +238,20 @@ def exercises(page: str) -> str:
             f"`minilinear learn run {rows[0].id}` checks the first of them each time you save.",
         ]
     )
+
+
+def contents() -> str:
+    """The tutorials with the question each opens with, and how long its exercises take."""
+    lines = ["| page | its question | minutes of exercises |", "|---|---|---|"]
+    for page in tutorials():
+        title, question = re.match(r"# (.+)\n+((?:[^\n]+\n)+)", run.read(page)).groups()  # type: ignore[union-attr]
+        first = re.match(r".*?[?](?= |$)|.*?[.](?= |$)", " ".join(question.split()))
+        minutes = sum(e.minutes for e in course().exercises.values() if e.tutorial == page)
+        number = int(posixpath.basename(page)[:2])
+        lines.append(
+            f"| {number} [{title}]({posixpath.basename(page)}) | {first[0] if first else ''} | {minutes or ''} |"
+        )
+    return "\n".join(lines)
 
 
 # What becomes of a page's HTML
