@@ -4,31 +4,33 @@ from __future__ import annotations
 
 import numpy as np
 
-from minilinear.delta import delta_net
-from minilinear.recurrence import affine_scan
-
 from .picture import DASHES, FAINT, Picture, axes, drawn
 
-K, NOISE, CHANGE, T = 8, 0.2, 150, 300
+K, NOISE, CHANGE, T = 8, 0.1, 250, 500
 BETAS = (0.1, 0.5, 1.0, 1.5)
 
 
-def errors(runs: int = 400) -> np.ndarray:
-    """|S_t - W|^2, mean over runs (betas, T), of memories that read v_t = W^T k_t + noise.
+def tokens(runs: int = 200) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Keys in random directions (runs, T, K), values (runs, T), and the W (runs, T, K) that the values follow.
 
-    Keys are random directions (K,), values one number. W changes once, at token CHANGE, to its negative.
+    v_t = W_t . k_t + noise; W has length 1 and is turned into its negative at token CHANGE.
     """
     rng = np.random.default_rng(0)
-    k = rng.standard_normal((runs, T, 1, K))
-    k /= np.linalg.norm(k, axis=-1, keepdims=True)
-    W = rng.standard_normal((runs, 1, K, 1))
-    W = W / np.linalg.norm(W, axis=2, keepdims=True) * np.where(np.arange(T) < CHANGE, 1, -1)[None, :, None, None]
-    v = np.einsum("btk,btkv->btv", k[:, :, 0], W) + NOISE * rng.standard_normal((runs, T, 1))
-    found = []
-    for beta in BETAS:
-        S = affine_scan(*delta_net.transitions(k, v[:, :, None], np.full((runs, T, 1), beta)))[:, :, 0]
-        found.append(np.sum((S - W) ** 2, (2, 3)).mean(0))
-    return np.array(found)
+    k, W = rng.standard_normal((runs, T, K)), rng.standard_normal((runs, 1, K))
+    k, W = (x / np.linalg.norm(x, axis=-1, keepdims=True) for x in (k, W))
+    W = W * np.where(np.arange(T) < CHANGE, 1, -1)[:, None]
+    return k, np.sum(W * k, -1) + NOISE * rng.standard_normal((runs, T)), W
+
+
+def errors() -> np.ndarray:
+    """|S_t - W_t|^2 after each token (betas, T), mean of the runs."""
+    k, v, W = tokens()
+    beta = np.array(BETAS)[:, None]
+    S, found = np.zeros((len(BETAS), len(k), K)), []
+    for t in range(T):
+        S = S + (beta * (v[:, t] - np.sum(S * k[:, t], -1)))[..., None] * k[:, t]
+        found.append(np.sum((S - W[:, t]) ** 2, -1).mean(1))
+    return np.array(found).T
 
 
 def settled(beta: float) -> float:
@@ -46,7 +48,7 @@ def online_regression() -> Picture:
         ax.set_yscale("log")
         ax.yaxis.set_major_formatter("{x:g}")
         ax.set_xlabel("tokens read; at the change W becomes −W")
-        ax.set_ylabel("|S − W|², mean of 400 runs")
+        ax.set_ylabel("|S − W|², mean of 200 runs")
         ax.axvline(CHANGE, color=FAINT, linewidth=1.2, linestyle=DASHES[2])
         ax.legend(ncols=4, loc="upper center", bbox_to_anchor=(0.5, 1.16))
         said = ", ".join(f"{error:.3f} at β = {beta:g}" for beta, error in zip(BETAS, last))

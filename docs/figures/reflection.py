@@ -26,7 +26,7 @@ def reflection() -> Picture:
     """beta = 0 leaves x, beta = 1 projects it onto the mirror, beta = 2 reflects it; all on one line along k."""
     k, x = along(115), 1.45 * along(68)
     at = {beta: corrected(x, k, beta) for beta in (0, 0.5, 1, 1.5, 2)}
-    place = _place(90, 250)
+    place = _place(90, 202)
     parts = [
         _line(place(-0.55 * along(25)), place(2.05 * along(25)), INK, 2, dash="9 5"),
         _words(place(2.05 * along(25)), 6, 4, "the mirror: what is at", FAINT),
@@ -50,7 +50,7 @@ def reflection() -> Picture:
         + f" at β = 2; the length goes from {lengths[0]:.2f} to "
         f"{lengths[1]:.2f} and back to {lengths[2]:.2f}. Rings: β = 0.5 and 1.5."
     )
-    return by_hand(parts, 640, 340, alt)
+    return by_hand(parts, 640, 290, alt)
 
 
 def two_reflections(angle: float = 60) -> Picture:
@@ -60,7 +60,7 @@ def two_reflections(angle: float = 60) -> Picture:
     once = corrected(x, along(first + 90), 2)
     twice = corrected(once, along(second + 90), 2)
     turned = np.degrees(np.angle(complex(*twice) / complex(*x)))
-    place = _place(190, 262)
+    place = _place(190, 232)
     parts = []
     for degrees, name, dash in ((first, "mirror 1", "9 5"), (second, "mirror 2", "3 4")):
         end = place(1.95 * along(degrees))
@@ -80,7 +80,7 @@ def two_reflections(angle: float = 60) -> Picture:
         f"Two reflections at mirrors {angle:g}° apart turn every vector by {turned:.0f}°, twice the angle, "
         f"and leave its length of {np.linalg.norm(twice):.2f} as it was."
     )
-    return by_hand(parts, 640, 340, alt)
+    return by_hand(parts, 640, 290, alt)
 
 
 def _place(x: float, y: float):

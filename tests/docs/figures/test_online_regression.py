@@ -3,7 +3,17 @@ import xml.etree.ElementTree as ET
 
 import numpy as np
 
-from minilinear.figures.online_regression import BETAS, CHANGE, NOISE, K, errors, online_regression, settled
+from minilinear.figures.online_regression import BETAS, CHANGE, NOISE, K, errors, online_regression, settled, tokens
+from minilinear.recurrence import delta_rule
+
+
+def test_the_memory_is_that_of_the_library():
+    k, v, W = tokens()
+    for beta, curve in zip(BETAS, errors()):
+        strength = np.full((len(k), CHANGE, 1), beta)
+        before = [x[:, :CHANGE, None] for x in (k, v[..., None])]
+        _, S = delta_rule(before[0], *before, beta=strength)
+        assert np.isclose(np.sum((S[:, 0, :, 0] - W[:, CHANGE - 1]) ** 2, -1).mean(), curve[CHANGE - 1])
 
 
 def test_the_error_shrinks_by_the_factor_of_the_derivation_and_settles_where_it_says():
