@@ -32,7 +32,7 @@ def laws(layers: int, c: float) -> dict[str, np.ndarray]:
     }
 
 
-def stream(sizes: Mapping[str, Sequence[float]], c: float) -> Picture:
+def stream(sizes: Mapping[str, Sequence[float] | np.ndarray], c: float) -> Picture:
     """The mean square of the stream after each block, as measured, and as the laws have it.
 
     Args:
