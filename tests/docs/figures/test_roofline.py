@@ -116,6 +116,7 @@ def test_the_points_are_told_apart_without_colour():
     drawing = ET.fromstring(picture.svg)
     words = "".join(t.text or "" for t in drawing.iter("{http://www.w3.org/2000/svg}text"))
     assert all(name in words for name in POINTS)
+    shapes = {path.get("id"): path.get("d") for path in drawing.iter("{http://www.w3.org/2000/svg}path")}
     used = re.findall(r'<use [^>]*href="#([^"]*)"[^>]*fill: var\(--ml-\w+', picture.svg)
-    assert len(set(used)) == len(POINTS)
+    assert len({shapes[mark] for mark in used}) == len(POINTS)
     assert "stroke-dasharray" in picture.svg  # the lower roof

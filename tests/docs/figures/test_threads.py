@@ -34,6 +34,10 @@ def wrote_before_all_had_read(cuda, x, y):
 KERNELS = (shift, hurried, wrote_before_all_had_read)
 
 
+def last_wins(cuda, x, y):
+    y[0] = x[cuda.threadIdx.x]
+
+
 def arrays():
     return [np.arange(1, 5, dtype=np.float32), np.zeros(4, np.float32)]
 
@@ -58,6 +62,7 @@ def test_what_the_log_calls_a_race_the_simulator_reports(kernel):
 def test_the_races_are_all_there_are():
     races = racing(steps(hurried, 1, 4, arrays())[0])
     assert sorted(races) == [(0, "s", 0), (0, "s", 1), (0, "s", 2)]  # s[3] is its writer's alone
+    assert sorted(racing(steps(last_wins, 1, 4, arrays())[0])) == [(0, "y", 0)]  # all of them write
     assert sorted(racing(steps(wrote_before_all_had_read, 1, 4, arrays())[0])) == [(1, "s", i) for i in range(4)]
 
 
