@@ -141,7 +141,7 @@ def number(x: float) -> str:
     ('−0.6', '2', '0')
     """
     words = f"{x:.2f}".rstrip("0").rstrip(".")
-    return "0" if words in ("-0", "") else words.replace("-", "\u2212")
+    return "0" if words == "-0" else words.replace("-", "\u2212")
 
 
 def vector(x: Any) -> str:

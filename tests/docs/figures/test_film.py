@@ -78,3 +78,7 @@ def test_letters_have_their_colours_and_their_names():
 def test_shapes_that_do_not_fit_are_named(draw):
     with pytest.raises(ShapeError):
         draw()
+
+
+def test_numbers_are_short_and_zero_has_no_sign():
+    assert [number(x) for x in (-0.001, 0.0, -0.6, 12.0, 10.004)] == ["0", "0", "\u22120.6", "12", "10"]
