@@ -26,6 +26,8 @@ from docs.tables import benchmarks, catalogue, kernel_table  # noqa: E402
 from minilinear.autograd import Primitive  # noqa: E402
 from minilinear.autograd.core import CREATION, IMPLEMENTATIONS, spelled  # noqa: E402
 from minilinear.autograd.primitive import passes  # noqa: E402
+from minilinear.cli.explain import page as explained  # noqa: E402
+from minilinear.cli.explain import sections  # noqa: E402
 from minilinear.learn import Course, Exercise, kernel_text  # noqa: E402
 from minilinear.learn.attempt import signature  # noqa: E402
 from minilinear.learn.check_course import code_lines  # noqa: E402
@@ -34,6 +36,7 @@ from minilinear.learn.show import hours  # noqa: E402
 from tests.autograd.cases import CASES  # noqa: E402
 from tests.autograd.mistakes import MISTAKES, SURPRISES, message, value  # noqa: E402
 from tests.autograd.test_ops import operations  # noqa: E402
+from tests.raised import raised, runs_here, sites  # noqa: E402
 
 MADE = "<!-- made by docs/generate.py with NumPy {}; edit what it is made from -->\n"
 
@@ -165,6 +168,50 @@ every one. Throughout, `w` is a leaf of shape (3,), `W` one of shape (3, 4), `x`
 """
 
 
+# Errors
+
+
+def explanations() -> str:
+    """The text that `minilinear explain` reads: each example followed by what is said to it now."""
+    text = explained()
+    for section in sections().values():
+        if runs_here(section):
+            fence = f"```{section.language}\n{section.example}```\n"
+            before = fence + f"\n```text\n{section.said}```\n" * bool(section.said)
+            assert before in text, section.kind
+            text = text.replace(before, f"{fence}\n```text\n{raised(section)[1]}```\n")
+    return text
+
+
+def errors() -> str:
+    """The same as a page that runs, with the rules of each kind and where they stand."""
+    text = MADE.format(numpy()) + explanations()
+    text = text.replace("\n## ", f"\n{IMPORTS}\n## ", 1)
+    for section in sections().values():
+        if section.language == "python":
+            name = re.search(r"^(?:\w+\.)*(\w+): ", section.said)
+            text = text.replace(f"```python\n{section.example}", f"```python raises={name[1]}\n{section.example}")
+        start = text.index("```\n", text.index(section.said, text.index(f"\n### {section.kind}\n"))) + len("```\n")
+        text = text[:start] + raised_in(section.kind) + text[start:]
+    return text
+
+
+def raised_in(kind: str) -> str:
+    """The rules of a kind by the file they stand in; ... stands for what a message says of its case."""
+    found: dict[str, list[str]] = {}
+    for site in sites():
+        if site.kind == kind:
+            found.setdefault(site.file, []).append(site.rule)
+    lines = []
+    for file, said in found.items():
+        words = " ".join(f"`{rule}`" for rule in dict.fromkeys(rule.replace("`", "'") for rule in said) if rule)
+        lines.append(f"* [{file}](../{file})" + f": {words}" * bool(words))
+    return "\nRaised in\n\n" + "\n".join(lines) + "\n" if lines else ""
+
+
+IMPORTS = "```python\nimport numpy as np\nimport minilinear as ml\n```\n"
+
+
 # Pictures
 
 
@@ -282,6 +329,8 @@ PAGES = {
     "rules.md": rules,
     "mistakes.md": mistakes,
     "exercises.md": exercises,
+    "errors.md": errors,
+    "../minilinear/cli/explanations.md": explanations,
     "paper-map.md": paper_map,
     "catalogue.md": catalogue,
     "notation.md": notation,

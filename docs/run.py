@@ -3,7 +3,7 @@
 A page is Markdown whose blocks run in order, in one namespace and one process:
 
     ```python                  runs; what it prints and what it shows with `show(...)` appears behind it
-    ```python raises=TypeError must raise this; the message appears
+    ```python raises=TypeError must raise this, or a class of it; the message appears
     ```sh                      on pages of learn/: runs in a folder that is empty when the page begins
     ```sh exits=2              must end with this status
     ```sh norun="takes hours"  is shown with this remark and not run
@@ -198,7 +198,7 @@ def run_part(part: Any, page: str, namespace: dict[str, Any]) -> dict[str, Any]:
     except Exception as error:
         raised = error
     expected = part.options.get("raises") if isinstance(part, Block) else None
-    if type(raised).__name__ != (expected or "NoneType"):
+    if (expected or "NoneType") not in [each.__name__ for each in type(raised).__mro__]:
         said = "".join(traceback.format_exception(raised)) if raised else "nothing was raised"
         raise PageError(f"{name}:{part.line}: expected {expected or 'no exception'}\n{out.getvalue()}{said}")
     if raised:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import ShapeError, explain, nearest
+from ..errors import ShapeError, WrongType, WrongValue, explain, nearest
 from . import source
 from .source import Parameter
 
@@ -35,17 +35,17 @@ def check_names(kernel: Kernel, given: dict[str, Any]) -> None:
     for name in given:
         if name not in known:
             rule = f"{kernel.name} takes {', '.join(known)}."
-            raise TypeError(explain(rule, got=f"{name}=", fix=nearest(name, known)))
+            raise WrongType(explain(rule, got=f"{name}=", fix=nearest(name, known)))
     found = {*kernel.outputs, *kernel.axes, *given, *(each.target for each in kernel.relations)}
     wanted = [name for name in (*parameters, *kernel.choices) if name not in found]
     if wanted:
         fix = ", ".join(f"{name}=None" if name in kernel.shapes and kernel.optional(name) else name for name in wanted)
-        raise TypeError(explain(f"{kernel.name} must be given every input.", got=f"no {', '.join(wanted)}", fix=fix))
+        raise WrongType(explain(f"{kernel.name} must be given every input.", got=f"no {', '.join(wanted)}", fix=fix))
     for name, value in given.items():
         if value is None and not (name in kernel.shapes and kernel.optional(name)):
             none = [n for n in kernel.shapes if kernel.optional(n)]
             fix = f"None is for {', '.join(none)}" if none else "an array or a number for each"
-            raise TypeError(explain(f"{name} of {kernel.name} cannot be None.", got="None", fix=fix))
+            raise WrongType(explain(f"{name} of {kernel.name} cannot be None.", got="None", fix=fix))
 
 
 def lengths(kernel: Kernel, arrays: dict[str, Any], given: dict[str, Any]) -> tuple[dict[str, int], dict[str, str]]:
@@ -79,7 +79,7 @@ def check_known(kernel: Kernel, sizes: dict[str, int], absent: set[str]) -> None
     unknown = [axis for axis in kernel.axes if axis not in known and _needed(kernel, axis, absent)]
     if unknown:
         rule = f"No array of {kernel.name} says how long {', '.join(unknown)} is."
-        raise TypeError(explain(rule, fix=f"{unknown[0]}=..., a number"))
+        raise WrongType(explain(rule, fix=f"{unknown[0]}=..., a number"))
 
 
 def check_shapes(kernel: Kernel, arrays: dict[str, Any], sizes: dict[str, Any], bound: dict[str, str]) -> None:
@@ -106,14 +106,14 @@ def check_dtype(kernel: Kernel, name: str, x: Any, dtype: np.dtype) -> None:
     """That of the kernel."""
     if x.dtype != dtype or not x.dtype.isnative:
         rule, fix = f"{name} of {kernel.name} must be an array of {dtype}.", f"x.astype(np.{dtype})"
-        raise TypeError(explain(rule, got=f"{x.dtype}{x.shape}", fix=fix))
+        raise WrongType(explain(rule, got=f"{x.dtype}{x.shape}", fix=fix))
 
 
 def check_memory(kernel: Kernel, p: Parameter, x: Any, align: int, executor: Any) -> None:
     """In one piece, aligned; and what is written to may be."""
     what = f"{p.name} of {kernel.name}"
     if not x.flags.c_contiguous:
-        raise ValueError(
+        raise WrongValue(
             explain(
                 f"{what} must be contiguous: the kernel steps through memory, and knows no strides.",
                 got=f"shape {x.shape}, strides {x.strides} bytes",
@@ -121,19 +121,19 @@ def check_memory(kernel: Kernel, p: Parameter, x: Any, align: int, executor: Any
             )
         )
     if not p.const and executor.read_only(x):
-        raise ValueError(
+        raise WrongValue(
             explain(f"{what} is written to, and must allow it.", got="a read-only array", fix="a copy: x.copy()")
         )
     if x.size and executor.address(x) % align:
         got = f"an address that is {executor.address(x) % align} too far"
-        raise ValueError(explain(f"{what} must begin at a multiple of {align} bytes.", got=got, fix="x.copy()"))
+        raise WrongValue(explain(f"{what} must begin at a multiple of {align} bytes.", got=got, fix="x.copy()"))
 
 
 def check_count(kernel: Kernel, name: str, shape: tuple[int, ...]) -> None:
     """No more elements than the kernel's indices reach."""
     if kernel.int32 and math.prod(shape) >= 2**31:
         rule = f"{name} of {kernel.name} must have fewer than 2^31 elements: the kernel counts them in an int."
-        raise ValueError(explain(rule, got=shape, fix="split the batch"))
+        raise WrongValue(explain(rule, got=shape, fix="split the batch"))
 
 
 def check_overlaps(kernel: Kernel, arrays: dict[str, Any], given: dict[str, Any], executor: Any) -> None:
@@ -146,7 +146,7 @@ def check_overlaps(kernel: Kernel, arrays: dict[str, Any], given: dict[str, Any]
     for name in written:
         for other, (begin, end) in ends.items():
             if other != name and name in ends and ends[name][0] < end and begin < ends[name][1]:
-                raise ValueError(
+                raise WrongValue(
                     explain(
                         f"{name} of {kernel.name} is written to, and must share no memory with another argument.",
                         got=f"{other} overlaps it",
@@ -162,15 +162,15 @@ def check_limits(kernel: Kernel, grid: tuple[int, ...], block: tuple[int, ...], 
             if not 1 <= n <= limit:
                 fix = "empty=, what the outputs hold then" if n == 0 else "more work for each thread, or a loop"
                 rule = f"{word}.{axis} of {kernel.name} must be from 1 to {limit}."
-                raise ValueError(explain(rule, got=f"{word} {lengths}", fix=fix))
+                raise WrongValue(explain(rule, got=f"{word} {lengths}", fix=fix))
     if math.prod(block) > THREADS:
-        raise ValueError(explain(f"A block of {kernel.name} has {THREADS} threads at most.", got=f"block {block}"))
+        raise WrongValue(explain(f"A block of {kernel.name} has {THREADS} threads at most.", got=f"block {block}"))
     limit = executor.most_shared() if kernel.large_shared else SHARED
     if not 0 <= shared <= limit:
         by_arch = ", ".join(f"{kb} KB on sm_{arch}" for arch, kb in SHARED_AT_MOST.items())
         fix = f"smaller tiles{'' if kernel.large_shared else '; or large_shared=True'}: {by_arch}"
         rule = f"A block of {kernel.name} has {limit} bytes of shared memory at most."
-        raise ValueError(explain(rule, got=f"{shared} bytes", fix=fix))
+        raise WrongValue(explain(rule, got=f"{shared} bytes", fix=fix))
 
 
 def check_token(kernel: Kernel, name: str, token: str) -> None:
@@ -181,7 +181,7 @@ def check_token(kernel: Kernel, name: str, token: str) -> None:
         readable = False
     if not readable:
         rule = f"An axis of {name} of {kernel.name} is a name, a number or an expression without spaces: N, 8, 2*D."
-        raise TypeError(explain(rule, got=repr(kernel.shapes[name]), fix="N 2*D"))
+        raise WrongType(explain(rule, got=repr(kernel.shapes[name]), fix="N 2*D"))
 
 
 def named(shape: str) -> list[str]:

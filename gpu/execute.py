@@ -12,7 +12,7 @@ import numpy as np
 
 from ..autograd import Tensor
 from ..backend import current_backend, home, mixed_devices
-from ..errors import BackendError, CompileError, explain
+from ..errors import BackendError, CompileError, WrongType, explain
 from . import source
 
 
@@ -26,7 +26,7 @@ def executor(name: str, arrays: dict[str, Any]) -> Any:
         other = type(x) is not np.ndarray if isinstance(x, np.ndarray) else not hasattr(x, "__array_function__")
         if other or isinstance(x, Tensor):  # a masked array or a matrix computes in another way
             got, fix = type(x).__name__, "t.data of a Tensor, np.asarray of numbers"
-            raise TypeError(explain(f"{argument} of {name} must be a NumPy or a CuPy array.", got=got, fix=fix))
+            raise WrongType(explain(f"{argument} of {name} must be a NumPy or a CuPy array.", got=got, fix=fix))
     mixed = mixed_devices(name, list(arrays.values()))
     if mixed:
         raise mixed

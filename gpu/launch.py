@@ -31,7 +31,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import explain, nearest
+from ..errors import WrongType, WrongValue, explain, nearest
 from . import checks, execute, source
 from .plan import Plan, asked, dimensions, evaluated, planned, whole
 from .relations import Relation, relation, settle
@@ -107,7 +107,7 @@ def kernel(file: str, name: str, **options: Any) -> Kernel:
         TypeError: what is registered does not fit the signature.
     """
     if name in KERNELS:
-        raise ValueError(explain("A kernel is registered once.", got=name, fix="another name"))
+        raise WrongValue(explain("A kernel is registered once.", got=name, fix="another name"))
     KERNELS[name] = Kernel(file, name, **options)
     return KERNELS[name]
 
@@ -174,7 +174,7 @@ class Kernel:
         found = source.signatures((self.folder / self.file).read_text("utf-8"))
         if self.name not in found:
             rule = f"{self.file} has no __global__ function of this name."
-            raise TypeError(explain(rule, got=self.name, fix=nearest(self.name, found)))
+            raise WrongType(explain(rule, got=self.name, fix=nearest(self.name, found)))
         return found[self.name]
 
     @cached_property
@@ -227,24 +227,24 @@ class Kernel:
             for name in getattr(self, word):
                 if name not in arrays:
                     rule = f"{word} of {self.name} is for the pointers of its signature, {', '.join(arrays)}."
-                    raise TypeError(explain(rule, got=name, fix=nearest(name, arrays)))
+                    raise WrongType(explain(rule, got=name, fix=nearest(name, arrays)))
         missing = [name for name in arrays if name not in self.shapes]
         if missing:
-            raise TypeError(explain(f"Every pointer of {self.name} has a shape.", got=f"none for {', '.join(missing)}"))
+            raise WrongType(explain(f"Every pointer of {self.name} has a shape.", got=f"none for {', '.join(missing)}"))
         for name in arrays:
             for token in self.letters(name):
                 checks.check_token(self, name, token)
         for name in self.inout:
             if parameters[name].const:
-                raise TypeError(explain("What is written in place is not const.", got=f"const {name} of {self.name}"))
+                raise WrongType(explain("What is written in place is not const.", got=f"const {name} of {self.name}"))
         if bool(self.template) != bool(self.templates) or bool(self.template) != bool(self.signature.letters):
             rule = f"template and templates of {self.name} go together, with a template in {self.file}."
-            raise TypeError(explain(rule, got=f"templates={self.templates}, letters {self.signature.letters}"))
+            raise WrongType(explain(rule, got=f"templates={self.templates}, letters {self.signature.letters}"))
         numbers = dict.fromkeys([*parameters, *self.axes, *self.choices])
         for each in self.relations:
             for name in {*each.names, each.target} - {*numbers, None}:
                 rule = f"requires of {self.name} is about {', '.join(numbers)}."
-                raise TypeError(explain(rule, got=f"{name} in {each.text!r}", fix=nearest(str(name), numbers)))
+                raise WrongType(explain(rule, got=f"{name} in {each.text!r}", fix=nearest(str(name), numbers)))
         for template in self.templates or ("",):
             meaning = self.signature.meaning(template)
             for parameter in parameters.values():

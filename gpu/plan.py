@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import explain
+from ..errors import WrongType, WrongValue, explain
 from . import checks, source
 from .relations import Presence, Relation, settle
 from .source import Parameter
@@ -79,7 +79,7 @@ def planned(kernel: Kernel, given: dict[str, Any], executor: Any) -> Plan:
     template = evaluated(kernel.template, numbers) if kernel.template else ""
     if kernel.template and template not in kernel.templates:
         fix = f"one of {', '.join(kernel.templates)}"
-        raise ValueError(explain(f"templates= of {kernel.name} lists all there are.", got=template, fix=fix))
+        raise WrongValue(explain(f"templates= of {kernel.name} lists all there are.", got=template, fix=fix))
     meaning = kernel.signature.meaning(template)
     dtypes = {p.name: p.dtype(meaning) for p in kernel.signature.parameters}
     plain = [p.name for p in kernel.signature.parameters if not p.pointer]
@@ -145,7 +145,7 @@ def dimensions(amount: Any, what: str) -> tuple[int, ...]:
     """One to three whole numbers."""
     lengths = amount if isinstance(amount, (tuple, list)) else (amount,)
     if not 1 <= len(lengths) <= 3:
-        raise ValueError(explain(f"{what} has one to three lengths.", got=repr(amount), fix="(x, y, z)"))
+        raise WrongValue(explain(f"{what} has one to three lengths.", got=repr(amount), fix="(x, y, z)"))
     return tuple(whole(n, what) for n in lengths)
 
 
@@ -153,4 +153,4 @@ def whole(n: Any, what: str) -> int:
     """A whole number. One with a fraction would lose it, and with it the last blocks."""
     if isinstance(n, (int, np.integer)) and not isinstance(n, bool):
         return int(n)
-    raise TypeError(explain(f"{what} is made of whole numbers.", got=repr(n), fix="-(-n // 128) rounds n / 128 up"))
+    raise WrongType(explain(f"{what} is made of whole numbers.", got=repr(n), fix="-(-n // 128) rounds n / 128 up"))

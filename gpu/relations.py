@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from types import CodeType
 from typing import Any
 
-from ..errors import explain
+from ..errors import WrongValue, explain
 
 DEFINITION = re.compile(r"\s*(\w+)\s*=(?!=)\s*(.+)")
 
@@ -69,7 +69,7 @@ def settle(kernel: str, relations: Iterable[Relation], numbers: dict[str, Any]) 
         else:
             holds = _same(numbers.setdefault(each.target, value), value)
         if not holds:
-            raise ValueError(_refusal(kernel, each, numbers))
+            raise WrongValue(_refusal(kernel, each, numbers))
 
 
 def _same(given: Any, value: Any) -> bool:

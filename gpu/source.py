@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import explain
+from ..errors import WrongType, WrongValue, explain
 
 FOLDER = Path(__file__).parent / "kernels"
 
@@ -58,7 +58,7 @@ class Parameter:
         """Of the array or the number; `meaning` says what the letters of a template stand for."""
         ctype = meaning.get(self.ctype, self.ctype)
         if ctype not in DTYPES:
-            raise TypeError(
+            raise WrongType(
                 explain(
                     f"The parameter {self.name} has a type that NumPy has no word for.",
                     got=ctype,
@@ -82,7 +82,7 @@ class Signature:
         values = [value.strip() for value in template.strip("<>").split(",")] if template else []
         if len(values) != len(self.letters):
             wanted = f"<{', '.join(self.letters)}>" if self.letters else "none: it is no template"
-            raise TypeError(explain(f"The template arguments of {self.name} are {wanted}.", got=template or "none"))
+            raise WrongType(explain(f"The template arguments of {self.name} are {wanted}.", got=template or "none"))
         return dict(zip(self.letters, values))
 
 
@@ -181,27 +181,27 @@ def cast(value: Any, dtype: np.dtype, what: str) -> np.generic:
     if type(value) is float and dtype.kind == "f" and dtype.itemsize >= 4 and 1e-37 < abs(value) < 1e38:
         return dtype.type(value)  # nearly always: the rest takes twenty times as long
     if isinstance(value, np.ndarray) or hasattr(value, "__cuda_array_interface__"):
-        raise TypeError(explain(f"{what} must be a number.", got=f"an array of shape {value.shape}", fix="x.item()"))
+        raise WrongType(explain(f"{what} must be a number.", got=f"an array of shape {value.shape}", fix="x.item()"))
     is_bool = isinstance(value, (bool, np.bool_))
     if is_bool != (dtype.kind == "b") or not isinstance(value, (bool, int, float, np.generic)):
         fix = "True or False" if dtype.kind == "b" else "int(...) or float(...), if that is meant"
-        raise TypeError(explain(f"{what} must be a number, {dtype} in the kernel.", got=repr(value), fix=fix))
+        raise WrongType(explain(f"{what} must be a number, {dtype} in the kernel.", got=repr(value), fix=fix))
     plain = value.item() if isinstance(value, np.generic) else value
     if dtype.kind in "iu":
         limits = np.iinfo(dtype)
         whole = isinstance(plain, int) or (isinstance(plain, float) and plain.is_integer())
         if not whole or not limits.min <= plain <= limits.max:
             rule = f"{what} must be a whole number from {limits.min} to {limits.max}: {dtype} in the kernel."
-            raise ValueError(explain(rule, got=repr(plain), fix="// divides whole numbers"))
+            raise WrongValue(explain(rule, got=repr(plain), fix="// divides whole numbers"))
         return dtype.type(int(plain))
     if dtype.kind == "f":
         if not isinstance(plain, (int, float)):
-            raise TypeError(explain(f"{what} must be a real number, {dtype} in the kernel.", got=repr(value)))
+            raise WrongType(explain(f"{what} must be a real number, {dtype} in the kernel.", got=repr(value)))
         with np.errstate(over="ignore", under="ignore"):
             result = dtype.type(plain if isinstance(plain, float) or abs(plain) < 2**1023 else np.inf)
         # Rounding is what floats do. A number that becomes infinite or 0, and a count that becomes another, is lost.
         lost = (np.isinf(result) and abs(plain) != np.inf) or (result == 0 and plain != 0)
         if lost or (isinstance(plain, int) and int(result) != plain):
-            raise ValueError(explain(f"{what} is {dtype} in the kernel, and cannot hold this.", got=repr(plain)))
+            raise WrongValue(explain(f"{what} is {dtype} in the kernel, and cannot hold this.", got=repr(plain)))
         return result
     return dtype.type(plain)

@@ -59,6 +59,7 @@ def per_head(D: int, heads: int, ratio: float) -> int:
                 f"The heads share {ratio:g} D = {D * ratio:g} numbers equally.",
                 got=f"heads = {heads}",
                 fix="another number of heads, or give key_dim and value_dim",
+                see="equal-parts",
             )
         )
     return int(D * ratio) // heads
@@ -113,7 +114,7 @@ class MemoryLayer(Module):
         self.gain = gain
         self.key_heads = heads if key_heads is None else key_heads
         if self.key_heads < 1 or heads % self.key_heads:
-            raise ConfigError(explain(f"key_heads divides the {heads} heads.", got=key_heads))
+            raise ConfigError(explain(f"key_heads divides the {heads} heads.", got=key_heads, see="equal-parts"))
         G, R = self.key_heads, sizes["R"]
         widths = (G * key_dim, R * G * key_dim, R * heads * value_dim)
         self.channels, self.cuts = sum(widths), (widths[0], widths[0] + widths[1])

@@ -109,6 +109,7 @@ class LinearAttention(MemoryLayer):
                     f"The features of {feature_map} may be negative, and so may their sum: it cannot be divided by.",
                     got="normalise=true",
                     fix="normalise=false with output_norm=true, or feature_map=elu",
+                    see="divided-features",
                 )
             )
         self.normalise, self.unit, self.eps = normalise, qk_norm == "l2", eps

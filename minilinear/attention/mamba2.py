@@ -84,6 +84,7 @@ class Mamba2(MemoryLayer):
                     f"expand D = {expand * D} numbers are shared by heads of value_dim each.",
                     got=f"value_dim = {value_dim}",
                     fix="a value_dim that divides it, or give heads",
+                    see="equal-parts",
                 )
             )
         H = expand * D // value_dim if heads is None else heads

@@ -106,7 +106,9 @@ class Retention(MemoryLayer):
         K = per_head(D, heads, 1) if key_dim is None else key_dim
         V = 2 * K if value_dim is None else value_dim
         if rope and K % 2:
-            raise ConfigError(explain("A state turns in pairs of rows: key_dim is even.", got=K, fix="rope=false"))
+            raise ConfigError(
+                explain("A state turns in pairs of rows: key_dim is even.", got=K, fix="rope=false", see="even-key-dim")
+            )
         super().__init__(
             D, heads=heads, key_dim=K, value_dim=V, convolution=convolution, convolution_init=convolution_init,
             activation=activation, rng=rng,

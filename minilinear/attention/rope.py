@@ -56,7 +56,12 @@ def rotate(x: Array, positions: Any, *, base: float = 10000.0, interleaved: bool
     check_axes("x", x, "B T H K", sizes)
     if sizes["K"] % 2:
         raise ShapeError(
-            explain("Rotary positions turn pairs of numbers: K is even.", got=f"K = {sizes['K']}", fix="an even K")
+            explain(
+                "Rotary positions turn pairs of numbers: K is even.",
+                got=f"K = {sizes['K']}",
+                fix="an even K",
+                see="even-key-dim",
+            )
         )
     places = unwrap(positions)
     places = np.asarray(backend.to_numpy(places) if hasattr(places, "dtype") else places, dtype=np.float64)

@@ -31,7 +31,7 @@ import numpy as np
 
 from .. import backend
 from ..autograd import Array, Primitive, sigmoid, unwrap
-from ..errors import ConfigError, ShapeError, check_axes, explain
+from ..errors import ConfigError, ShapeError, WrongType, WrongValue, check_axes, explain
 from ..recurrence.arguments import FORMS
 from ..recurrence.chunks import check_chunk, check_cu_seqlens
 
@@ -89,12 +89,18 @@ def softmax_attention(
         check_axes("sink", sink, "H", sizes, example="q")
     for name, x in ("q", q), ("k", k), ("v", v), ("sink", sink):
         if x is not None and x.dtype.kind != "f":
-            raise TypeError(explain(f"{name} is floating point.", got=x.dtype, fix="x.astype(np.float32)"))
+            raise WrongType(
+                explain(f"{name} is floating point.", got=x.dtype, fix="x.astype(np.float32)", see="floating-point")
+            )
     if sizes["H"] % max(sizes["G"], 1):
         got = f"{sizes['H']} query heads, {sizes['G']} key heads"
-        raise ShapeError(explain("Each head of keys serves as many query heads.", got=got, fix="H a multiple of G"))
+        raise ShapeError(
+            explain(
+                "Each head of keys serves as many query heads.", got=got, fix="H a multiple of G", see="equal-parts"
+            )
+        )
     if form not in FORMS:
-        raise ValueError(explain(f"form is one of {', '.join(FORMS)}.", got=repr(form), fix='form="chunk"'))
+        raise WrongValue(explain(f"form is one of {', '.join(FORMS)}.", got=repr(form), fix='form="chunk"'))
     check_window(window)
     options: dict[str, Any] = {"chunk": check_chunk(chunk), "window": window}
     options["sequences"] = pieces(check_cu_seqlens(cu_seqlens, sizes["B"], sizes["T"]), key_cu_seqlens, **sizes)

@@ -91,14 +91,25 @@ class SoftmaxAttention(Module):
             if n is not None and n < 1:
                 raise ConfigError(explain(f"{name} is 1 or more.", got=n))
         if heads % kv_heads:
-            raise ConfigError(explain(f"kv_heads divides heads = {heads}.", got=kv_heads, fix="1, or half of heads"))
+            raise ConfigError(
+                explain(
+                    f"kv_heads divides heads = {heads}.", got=kv_heads, fix="1, or half of heads", see="equal-parts"
+                )
+            )
         if key_dim is None and D % heads:
-            raise ConfigError(explain("key_dim is D / heads, if that is whole.", got=f"{D} / {heads}", fix="key_dim="))
+            raise ConfigError(
+                explain(
+                    "key_dim is D / heads, if that is whole.", got=f"{D} / {heads}", fix="key_dim=", see="equal-parts"
+                )
+            )
         key_dim = D // heads if key_dim is None else key_dim
         if rope and key_dim % 2:
             raise ConfigError(
                 explain(
-                    "With rope, key_dim is even: it turns pairs.", got=key_dim, fix="rope=False, or an even key_dim"
+                    "With rope, key_dim is even: it turns pairs.",
+                    got=key_dim,
+                    fix="rope=False, or an even key_dim",
+                    see="even-key-dim",
                 )
             )
         if qk_norm not in (None, "rms", "l2"):

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import NoGradient, ShapeError, StaleInput, WrongRule, explain
+from ..errors import NoGradient, ShapeError, StaleInput, WrongRule, WrongType, explain
 from .core import Node, Tensor, unwrap
 from .primitive import Primitive, as_array, passes
 
@@ -79,6 +79,7 @@ def grad(
                 "The output does not depend on one of the inputs.",
                 got=f"input {next(i for i, g in enumerate(found) if g is None)}",
                 fix="allow_unused=True gives None there",
+                see="no-gradient",
             )
         )
     return found[0] if isinstance(inputs, Tensor) else found
@@ -195,6 +196,7 @@ def _all_at_once(node, gs, outs, arguments, oldest, create_graph):
                 f"A second derivative runs the backward of {node.primitive.name} on Tensors, which it does not take.",
                 got=str(error.__cause__ or error).partition("\n")[0],
                 fix="Primitive(..., reference=the plain definition), or a backward without writing into arrays",
+                see="second-derivative",
             )
         ) from error
     if not isinstance(every, (list, tuple)) or len(every) != len(arguments):
@@ -278,7 +280,7 @@ def _starting(y, g, create_graph):
             if y.dtype.kind == "c":
                 rule = "Backward starts at a real number: complex ones have no order to climb in."
                 got, fix = f"a Tensor of {y.dtype}", "np.abs, t.real or t.imag before the sum, or pass grad"
-            raise NoGradient(explain(rule, got=got, fix=fix))
+            raise NoGradient(explain(rule, got=got, fix=fix, see="backward-start"))
         g = np.ones_like(y._array)
     elif getattr(g, "shape", None) != y.shape:
         raise ShapeError(
@@ -286,11 +288,14 @@ def _starting(y, g, create_graph):
                 f"The cotangent of an output has its shape, {y.shape}.",
                 got=getattr(g, "shape", type(g).__name__),
                 fix="pass an array or a Tensor of that shape",
+                see="backward-start",
             )
         )
     elif g.dtype != y.dtype:
         if g.dtype.kind == "c" != y.dtype.kind:
-            raise TypeError(explain("The cotangent of a real output is real.", got=g.dtype, fix="g.real"))
+            raise WrongType(
+                explain("The cotangent of a real output is real.", got=g.dtype, fix="g.real", see="backward-start")
+            )
         g = g.astype(y.dtype)
     if create_graph:
         return g if isinstance(g, Tensor) else Tensor(g)

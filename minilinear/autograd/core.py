@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .. import backend
-from ..errors import NoRule, NotOnTensors, ShapeError, explain
+from ..errors import NoRule, NotOnTensors, ShapeError, WrongType, WrongValue, explain
 
 Array = Any  # an ndarray, a CuPy array or a Tensor: what NumPy's functions take here
 
@@ -113,17 +113,24 @@ class Tensor:
         return IMPLEMENTATIONS[function](*args, **kwargs)
 
     def __array__(self, *args, **kwargs):
-        raise TypeError(
+        raise WrongType(
             explain(
                 "A Tensor does not turn into an array by itself: the gradient would be lost without a word.",
                 got="np.asarray(t), array[i] = t, or a library that does this",
                 fix="t.numpy() to leave the graph; np.stack, np.concatenate or np.where to build a Tensor from Tensors",
+                see="leaves-the-graph",
             )
         )
 
     def __float__(self) -> float:
         if self._node is not None:
-            raise TypeError(explain("float(t), or math.exp(t), would lose the gradient.", fix="t.item(), or np.exp(t)"))
+            raise WrongType(
+                explain(
+                    "float(t), or math.exp(t), would lose the gradient.",
+                    fix="t.item(), or np.exp(t)",
+                    see="leaves-the-graph",
+                )
+            )
         return float(self.item())
 
     # The value.
@@ -134,8 +141,13 @@ class Tensor:
 
     @data.setter
     def data(self, array: Any) -> None:
-        raise TypeError(
-            explain("t.data is for reading.", got="t.data = array", fix="t.assign_(array) replaces a leaf's value")
+        raise WrongType(
+            explain(
+                "t.data is for reading.",
+                got="t.data = array",
+                fix="t.assign_(array) replaces a leaf's value",
+                see="leaf",
+            )
         )
 
     requires_grad = property(lambda self: self._node is not None)
@@ -152,15 +164,20 @@ class Tensor:
     @grad.setter
     def grad(self, array: Any) -> None:
         if not isinstance(self._node, Leaf):
-            raise ValueError(
-                explain("Only a leaf holds a .grad.", got=repr(self), fix="ml.tensor(..., requires_grad=True)")
+            raise WrongValue(
+                explain(
+                    "Only a leaf holds a .grad.", got=repr(self), fix="ml.tensor(..., requires_grad=True)", see="leaf"
+                )
             )
         array = unwrap(array)
         if array is not None and getattr(array, "shape", None) != self.shape:
             got = getattr(array, "shape", type(array).__name__)
             raise ShapeError(
                 explain(
-                    f".grad is an array of the Tensor's shape {self.shape}.", got=got, fix="t.grad = None clears it"
+                    f".grad is an array of the Tensor's shape {self.shape}.",
+                    got=got,
+                    fix="t.grad = None clears it",
+                    see="leaf",
                 )
             )
         self._node.grad = array
@@ -172,11 +189,12 @@ class Tensor:
     def item(self) -> Any:
         """The one number in this Tensor, as a Python number."""
         if self.size != 1:
-            raise ValueError(
+            raise WrongValue(
                 explain(
                     "Only a Tensor of one number turns into a number.",
                     got=f"a Tensor of shape {self.shape}",
                     fix="t.sum(), t.mean(), t[i], or t.numpy().tolist() for all of them",
+                    see="one-number",
                 )
             )
         return self._array.item()
@@ -196,10 +214,11 @@ class Tensor:
             ValueError: on a Tensor that was computed. ShapeError: when the shape differs.
         """
         if isinstance(self._node, Node):
-            raise ValueError(
+            raise WrongValue(
                 explain(
                     f"assign_ writes to leaves; this Tensor was computed by {self._node.primitive.name}.",
                     fix="assign to the parameter it was computed from",
+                    see="leaf",
                 )
             )
         array = unwrap(array)
@@ -207,7 +226,10 @@ class Tensor:
             got = getattr(array, "shape", type(array).__name__)
             raise ShapeError(
                 explain(
-                    f"assign_ takes an array of the shape {self.shape}.", got=got, fix="np.broadcast_to, or reshape"
+                    f"assign_ takes an array of the shape {self.shape}.",
+                    got=got,
+                    fix="np.broadcast_to, or reshape",
+                    see="leaf",
                 )
             )
         self._array = backend.beside(array, self._array).astype(self.dtype, copy=True)
@@ -268,20 +290,22 @@ class Tensor:
         return IMPLEMENTATIONS[np.transpose](self, (axes[0] if len(axes) == 1 else axes) or None)
 
     def __setitem__(self, index, value):
-        raise TypeError(
+        raise WrongType(
             explain(
                 "A Tensor is not written into: t[i] = x would change a value that a gradient may need.",
                 fix="np.where(mask, x, t), np.concatenate or np.stack; t.assign_(array) replaces a leaf's whole value",
+                see="written-into",
             )
         )
 
     def __len__(self) -> int:
         if self.ndim == 0:
-            raise TypeError(
+            raise WrongType(
                 explain(
                     "A 0-d Tensor has no len(), and nothing to go along.",
                     got=repr(self),
                     fix="t.item() is its number, t.reshape(1) has one axis",
+                    see="one-number",
                 )
             )
         return self.shape[0]
@@ -294,11 +318,12 @@ class Tensor:
 
     def __bool__(self) -> bool:
         if self.size != 1:
-            raise ValueError(
+            raise WrongValue(
                 explain(
                     "Many numbers are not true or false.",
                     got=f"if or while, and, or, not, on a Tensor of shape {self.shape}",
                     fix="np.all(t > 0), np.any(t > 0), or np.where(t > 0, x, y) to choose by entry",
+                    see="one-number",
                 )
             )
         return bool(self._array)
@@ -354,29 +379,32 @@ def tensor(data: Any, *, dtype: Any = None, requires_grad: bool = False) -> Tens
         try:
             array = np.array(data, dtype)
         except ValueError as error:
-            raise ValueError(
+            raise WrongValue(
                 explain(
                     "A Tensor has rows of equal length, and holds numbers.",
                     got=str(error).partition(". ")[2] or error,
                     fix="fill the short rows up, and use a mask; or one Tensor for each row",
+                    see="tensor-data",
                 )
             ) from error
         if dtype is None and array.dtype.char in "dD" and type(data) not in (np.float64, np.complex128):
             array = array.astype(np.float32 if array.dtype.char == "d" else np.complex64)
     if array.dtype.kind in "OSUMmT":
-        raise TypeError(
+        raise WrongType(
             explain(
                 "A Tensor holds numbers.",
                 got=f"{type(data).__name__} of dtype {array.dtype}",
                 fix="number the words or classes, and give their integers",
+                see="tensor-data",
             )
         )
     if requires_grad and array.dtype.kind not in "fc":
-        raise TypeError(
+        raise WrongType(
             explain(
                 "Only floating-point and complex Tensors have gradients.",
                 got=array.dtype,
                 fix="dtype=np.float32, or 1.0 for 1",
+                see="floating-point",
             )
         )
     return Tensor(backend.made(array), Leaf() if requires_grad else None)

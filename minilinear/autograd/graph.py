@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import svg
-from ..errors import NoGradient, explain
+from ..errors import NoGradient, WrongValue, explain
 from .core import Leaf, Node, Tensor, unwrap
 from .primitive import passes
 
@@ -54,7 +54,7 @@ class Graph:
         self._output = output
         self._boxes = _reachable(output, all_edges=True)
         if len(self._boxes) > LIMIT:
-            raise ValueError(
+            raise WrongValue(
                 explain(
                     f"A picture shows at most {LIMIT} boxes.",
                     got=f"{len(self._boxes)}",

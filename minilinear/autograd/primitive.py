@@ -17,7 +17,7 @@ import numpy as np
 from numpy import generic, ndarray
 
 from .. import backend
-from ..errors import explain
+from ..errors import WrongType, explain, help_line
 from .core import IMPLEMENTATIONS, Node, Tensor, recording, unwrap
 
 Rule = Callable[..., Any]
@@ -83,21 +83,27 @@ class Primitive:
     def _check_call(self, inputs, static, wants) -> None:
         for name, value in static.items():
             if isinstance(value, Tensor):
-                raise TypeError(
-                    explain(f"{self.name}: a Tensor goes by position.", got=f"{name}=Tensor", fix=f"leave {name}= out")
+                raise WrongType(
+                    explain(
+                        f"{self.name}: a Tensor goes by position.",
+                        got=f"{name}=Tensor",
+                        fix=f"leave {name}= out",
+                        see="not-on-tensors",
+                    )
                 )
         unknown = static.keys() - set(self.options) if self.rules else ()
         if unknown or not self.least <= len(inputs) <= self.most:
             known = ", ".join(self.options[2 + self.least :]) or "no options"
             got = ", ".join(unknown) or f"{len(inputs)} arguments by position"
             rule = f"{self.name} of a Tensor takes {self.least} by position, and {known}."
-            raise TypeError(explain(rule, got=got, fix="leave the others out"))
+            raise WrongType(explain(rule, got=got, fix="leave the others out", see="not-on-tensors"))
         if wants and wants[-1] >= self.differentiated:
-            raise TypeError(
+            raise WrongType(
                 explain(
                     f"{self.name} has gradients for {self.least} of its arguments only.",
                     got=f"a Tensor with requires_grad as argument {wants[-1]}",
                     fix="t.detach(), or other functions: np.maximum and np.minimum for np.clip",
+                    see="not-on-tensors",
                 )
             )
 
@@ -138,7 +144,9 @@ def _refused(name, inputs, static, error) -> Exception:
     words = str(error).partition("\n")[0].rstrip(". ").removeprefix(f"{name}: ")
     got = ", ".join([*map(_described, inputs), *(f"{key}={value!r}" for key, value in static.items())])
     fix = FIXES.get(name, USUAL.get(kind, BROADCAST))
-    return kind(explain(f"{name} does not take these arguments: {words}.", got=got, fix=fix))
+    refused = kind(explain(f"{name} does not take these arguments: {words}.", got=got, fix=fix))
+    refused.add_note(help_line("operands"))  # the classes are NumPy's and Python's own
+    return refused
 
 
 def _described(x) -> str:
@@ -190,7 +198,7 @@ def _check_options(implementation, signature, args, options, error) -> None:
         signature.bind(*args, **options)
     except TypeError as reason:
         rule = f"{implementation.__name__} of a Tensor takes {signature}."
-        raise TypeError(explain(rule, got=reason, fix="leave the others out")) from error
+        raise WrongType(explain(rule, got=reason, fix="leave the others out", see="not-on-tensors")) from error
 
 
 def constant(*functions: Any) -> None:

@@ -129,6 +129,7 @@ def _check_equal(call: _Call, outs: Any, found: list[Tensor]) -> None:
                 got=str(call),
                 fix="hand a random generator over as an input, recompute(f, x, rng), and let f draw from that one; "
                 "what f reads besides must not change in between",
+                see="recompute",
             )
         )
 

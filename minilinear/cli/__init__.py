@@ -9,6 +9,7 @@ import sys
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from .. import __version__
 from ..backend import keep_freed_memory
@@ -17,7 +18,9 @@ from ..terminal import speakable
 from .bench import bench
 from .catalogue import catalogue, list_names
 from .compare import compare
+from .console import PlainConsole, say_notes
 from .doctor import doctor
+from .explain import explanation
 from .generate import generate
 from .inspect_run import inspect
 from .kernels import kernels
@@ -45,6 +48,7 @@ app.command("list")(list_names)
 app.command()(catalogue)
 app.command()(bench)
 app.command()(doctor)
+app.command("explain")(explanation)
 app.add_typer(kernels, name="kernels")
 app.add_typer(learn, name="learn")
 
@@ -80,4 +84,5 @@ def main() -> None:
 def _say(error: Exception, code: int) -> int:
     plain = "--plain" in sys.argv
     print(speakable(f"error: {error}", "ascii" if plain else sys.stderr.encoding), file=sys.stderr)
+    say_notes(error, PlainConsole(stderr=True, no_color=True) if plain else Console(stderr=True))
     return code

@@ -133,9 +133,11 @@ def _read_plan(folder: RunFolder) -> dict[str, Any]:
     try:
         return json.loads((folder.path / "compare.json").read_text())
     except FileNotFoundError:
-        raise RunError(explain("There is no comparison here to go on with.", got=str(folder.path))) from None
+        raise RunError(
+            explain("There is no comparison here to go on with.", got=str(folder.path), see="run-folder")
+        ) from None
     except ValueError as reason:
-        raise RunError(explain(f"{folder.path / 'compare.json'} is damaged.", got=reason)) from None
+        raise RunError(explain(f"{folder.path / 'compare.json'} is damaged.", got=reason, see="damaged-file")) from None
 
 
 # The rows.

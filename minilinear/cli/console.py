@@ -76,6 +76,12 @@ def say(console: Console, text: str = "", *, style: str | None = None) -> None:
     console.print(speakable(text, console.encoding), highlight=False, markup=False, soft_wrap=True, style=style)
 
 
+def say_notes(error: Exception, console: Console) -> None:
+    """What Python prints behind an error's message: which command explains it."""
+    for note in getattr(error, "__notes__", ()):
+        say(console, note, style="dim")
+
+
 def show_table(
     console: Console,
     columns: Sequence[str],

@@ -153,7 +153,9 @@ class Reading:
         return None
 
     def _no_configuration(self, reason: Exception) -> ConfigError:
-        return ConfigError(explain(f"{self.folder.config} is not a run's configuration.", got=repr(reason)))
+        return ConfigError(
+            explain(f"{self.folder.config} is not a run's configuration.", got=repr(reason), see="damaged-file")
+        )
 
     def _measurements(self) -> None:
         """metrics.jsonl and result.json, where they are."""
@@ -191,7 +193,9 @@ class Reading:
         except ValueError as reason:
             fix = "the config.json that the run began with"
             self.problems.append(
-                RunError(explain("Checkpoint and configuration belong together.", got=reason, fix=fix))
+                RunError(
+                    explain("Checkpoint and configuration belong together.", got=reason, fix=fix, see="other-model")
+                )
             )
             self.model = None
         if self.model is None:
@@ -320,7 +324,9 @@ def draw(read: Reading, layer: int | None) -> dict[str, str]:
     try:
         folder.mkdir(exist_ok=True)
     except OSError as reason:
-        raise RunError(explain(f"Cannot make the folder {folder}.", got=reason.strerror)) from None
+        raise RunError(
+            explain(f"Cannot make the folder {folder}.", got=reason.strerror, see="system-refuses")
+        ) from None
     for picture, svg in found.items():
         atomic_write(folder / f"{picture}.svg", svg.encode())
     return {picture: str(folder / f"{picture}.svg") for picture in found}

@@ -19,7 +19,7 @@ import typer
 
 from ..errors import BackendError, CompileError, ConfigError, explain, nearest
 from .check_kernels import case_words, check, gpu
-from .console import AsJson, Plain, make_console, print_json, say, show_table
+from .console import AsJson, Plain, make_console, print_json, say, say_notes, show_table
 
 kernels = typer.Typer(no_args_is_help=True, help="The CUDA kernels: list, compile, check and time them.")
 Names = Annotated[list[str] | None, typer.Argument(metavar="[KERNEL]...", help="These only; all by default.")]
@@ -37,7 +37,9 @@ def errors_as_json(command: Callable[..., None]) -> Callable[..., None]:
                 print_json({"ok": False, "error": str(error)})
             if isinstance(error, CompileError):  # of a kernel: the job failed, not the environment
                 if not as_json:
-                    say(make_console(as_json, bool(options.get("plain"))), str(error))
+                    console = make_console(as_json, bool(options.get("plain")))
+                    say(console, str(error))
+                    say_notes(error, console)
                 raise typer.Exit(1) from None
             raise
 

@@ -117,5 +117,5 @@ def beside(workspace: Path | None, course: Path | None = None) -> Workspace:
     folder = workspace.resolve() if workspace else Workspace.find(Path.cwd())
     if folder is None:
         fix = "minilinear learn init, or --workspace DIR"
-        raise ConfigError(explain("There is no workspace here.", got=str(Path.cwd()), fix=fix))
+        raise ConfigError(explain("There is no workspace here.", got=str(Path.cwd()), fix=fix, see="workspace"))
     return Workspace.open(folder, course)

@@ -186,7 +186,9 @@ def alone(context: typer.Context, *but: str) -> None:
     ]
     if on_the_line:
         given = ", ".join(name.removesuffix("_name").rstrip("_") for name in on_the_line)
-        raise ConfigError(explain("--resume goes on with a run as it was begun.", got=given, fix="leave it out"))
+        raise ConfigError(
+            explain("--resume goes on with a run as it was begun.", got=given, fix="leave it out", see="run-folder")
+        )
 
 
 def _task_options(name: str, file: Path | None, table: Path | None, length: int | None) -> dict[str, Any]:

@@ -23,7 +23,7 @@ import numpy as np
 
 from ..autograd import Array, unwrap
 from ..backend import beside, mirrored, to_numpy
-from ..errors import ConfigError, ShapeError, explain
+from ..errors import ConfigError, ShapeError, WrongValue, explain
 from ..nn import Buffer, Parameter
 from ..nn.activations import relu
 from .layer import Basis, KANLayer
@@ -240,7 +240,7 @@ class BSplineLayer(KANLayer):
             rule = f"A grid follows at least {self.basis.K} inputs of {self.D_in} numbers."
             raise ShapeError(explain(rule, got=x.shape, fix="x.reshape(-1, D_in), of a larger batch"))
         if not np.isfinite(x).all():
-            raise ValueError(explain("A grid follows finite inputs.", got="nan or inf among them"))
+            raise WrongValue(explain("A grid follows finite inputs.", got="nan or inf among them"))
         low, high = x.min(0) - margin, x.max(0) + margin
         quantiles = np.sort(x, axis=0)[np.linspace(0, len(x) - 1, G + 1).astype(int)]
         inner = uniform * np.linspace(low, high, G + 1) + (1 - uniform) * quantiles

@@ -143,7 +143,9 @@ def group_rational(x: Array, a: Array, b: Array) -> Array:
     D = x.shape[-1]
     if D % b.shape[0]:
         rule = "The channels are cut into groups of one size."
-        raise ShapeError(explain(rule, got=f"D={D}, groups={b.shape[0]}", fix="groups that divide D"))
+        raise ShapeError(
+            explain(rule, got=f"D={D}, groups={b.shape[0]}", fix="groups that divide D", see="equal-parts")
+        )
     return _rational(x.reshape(-1, D), a, b).reshape(*x.shape)
 
 
@@ -169,7 +171,9 @@ class GroupRational(Module):
     def __init__(self, D: int, *, groups: int | None = None, init: str = "identity", shared: bool = True):
         groups = math.gcd(8, D) if groups is None else groups
         if groups < 1 or D % groups:
-            raise ConfigError(explain("groups divide D.", got=f"D={D}, groups={groups}", fix=f"{math.gcd(8, D)}"))
+            raise ConfigError(
+                explain("groups divide D.", got=f"D={D}, groups={groups}", fix=f"{math.gcd(8, D)}", see="equal-parts")
+            )
         if init not in RATIONALS:
             raise ConfigError(explain(f"init is one of {', '.join(RATIONALS)}.", got=repr(init), fix="check the name"))
         a, b = (np.array(c, np.float32) for c in RATIONALS[init])

@@ -142,7 +142,9 @@ class KANLayer(Module):
         """(..., D_in) -> (..., D_out)."""
         if x.shape[-1] != self.D_in:
             rule = f"This layer takes a last axis of {self.D_in} numbers."
-            raise ShapeError(explain(rule, got=x.shape, fix="check D_in, or move the channels to the last axis"))
+            raise ShapeError(
+                explain(rule, got=x.shape, fix="check D_in, or move the channels to the last axis", see="channels")
+            )
         z = x if self.norm is None else self.norm(x - np.mean(x, axis=-1, keepdims=True))
         y = _expansion(z.reshape(-1, self.D_in), self.coefficients.weight, basis=self.basis)
         y = y.reshape(*x.shape[:-1], self.D_out)

@@ -330,7 +330,7 @@ def grade(
     try:
         out.mkdir(0o700, parents=True, exist_ok=True)
     except OSError as reason:
-        raise RunError(explain(f"Cannot make {out}.", got=reason.strerror)) from None
+        raise RunError(explain(f"Cannot make {out}.", got=reason.strerror, see="system-refuses")) from None
     jobs = min(jobs, len(folders))
     users: list[Any] = free_users(jobs) if hasattr(os, "geteuid") and os.geteuid() == 0 else [None] * jobs
     if jobs == 1:

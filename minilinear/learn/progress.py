@@ -218,6 +218,7 @@ class Progress:
                     f"{self.path} is damaged.",
                     got=reason,
                     fix="rename it; minilinear learn init makes a new one, and check-all finds what passes",
+                    see="damaged-file",
                 )
             ) from None
         return document

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Array, no_grad
-from ..errors import ConfigError, explain
+from ..errors import ConfigError, WrongValue, explain
 from ..nn import Embedding, Linear
 from .stack import ModelConfig, Stack
 
@@ -62,7 +62,9 @@ class LanguageModel(Stack):
         """
         prompt = np.asarray(prompt)
         if prompt.ndim != 1 or not len(prompt):
-            raise ValueError(explain("A prompt is a row of token ids, at least one.", got=f"shape {prompt.shape}"))
+            raise WrongValue(
+                explain("A prompt is a row of token ids, at least one.", got=f"shape {prompt.shape}", see="token-ids")
+            )
         with no_grad():
             logits, state = self(prompt[None])
             scores = logits.numpy()[0, -1]

@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Array, linear
-from ..errors import ConfigError, explain
+from ..errors import ConfigError, WrongType, explain
 from ..nn import Buffer, Embedding, Linear, Module, Parameter
 from ..norms import CRMSNorm, LayerNorm, SimpleRMSNorm, fuse_affine_into_linear, rms_norm
 from .language_model import LanguageModel
@@ -223,7 +223,7 @@ def _check_kind(model: LanguageModel) -> None:
 
 def _linears(layer: Any, kind: str) -> list[Linear]:
     if not hasattr(layer, kind):
-        raise TypeError(
+        raise WrongType(
             explain(
                 f"A layer that is converted names its Linears on the stream: {kind}() returns a list.",
                 got=type(layer).__name__,

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Array, recompute
-from ..errors import ConfigError, explain, nearest
+from ..errors import ConfigError, WrongValue, explain, nearest
 from ..nn import Module
 from .block import Block, wiring
 from .tables import FEED_FORWARDS, MIXERS, NORMS
@@ -83,7 +83,7 @@ class ModelConfig:
                     explain(f"{name} has the options {', '.join(sorted(known))}.", got=", ".join(sorted(unknown)))
                 )
         if self.chunk < 1 or self.chunk & (self.chunk - 1):
-            raise ConfigError(explain("chunk is a power of two.", got=self.chunk, fix="chunk=64"))
+            raise ConfigError(explain("chunk is a power of two.", got=self.chunk, fix="chunk=64", see="chunk"))
 
     def options(self, mixer: str) -> Mapping[str, Any]:
         """The keyword arguments of one mixer of the plan."""
@@ -202,11 +202,12 @@ class Stack(Module):
 
     def _one_each(self, state: Sequence[Any] | None) -> Sequence[Any]:
         if state is not None and len(state) != len(self.blocks):
-            raise ValueError(
+            raise WrongValue(
                 explain(
                     f"A state has a part for each of the {len(self.blocks)} blocks.",
                     got=len(state),
                     fix="hand over what the last call returned, or model.initial_state(batch)",
+                    see="other-model",
                 )
             )
         return [None] * len(self.blocks) if state is None else state

@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import backend
 from ..autograd import Array, unwrap
-from ..errors import explain
+from ..errors import WrongValue, explain
 from .init import normal
 from .module import Module, Parameter
 
@@ -34,7 +34,12 @@ class Embedding(Module):
         ids = backend.to_numpy(unwrap(ids)) if hasattr(ids, "dtype") else np.asarray(ids)
         if ids.dtype.kind not in "iu" or (ids.size and not 0 <= int(ids.min()) <= int(ids.max()) < vocabulary):
             got = ids.dtype if ids.dtype.kind not in "iu" else f"{int(ids.min())} .. {int(ids.max())}"
-            raise ValueError(
-                explain(f"Token ids are integers from 0 to {vocabulary - 1}.", got=got, fix="encode with the task")
+            raise WrongValue(
+                explain(
+                    f"Token ids are integers from 0 to {vocabulary - 1}.",
+                    got=got,
+                    fix="encode with the task",
+                    see="token-ids",
+                )
             )
         return self.weight[ids]

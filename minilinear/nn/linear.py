@@ -49,6 +49,7 @@ class Linear(Module):
                     f"This Linear maps a last axis of {self.weight.shape[0]} numbers.",
                     got=x.shape,
                     fix="check D, or move the channels to the last axis",
+                    see="channels",
                 )
             )
         return linear(x, self.weight, self.bias)

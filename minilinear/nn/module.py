@@ -11,7 +11,7 @@ from .. import backend
 from ..autograd import Tensor
 from ..autograd.core import Leaf
 from ..autograd.recomputation import running_again
-from ..errors import ConfigError, ShapeError, explain
+from ..errors import ConfigError, ShapeError, WrongValue, explain
 
 ROLES = ("hidden", "embedding", "readout", "vector")
 
@@ -151,16 +151,17 @@ class Module:
         own |= {name: buffer.data for name, buffer in buffers.items()}
         missing, unknown = sorted(own.keys() - arrays.keys()), sorted(arrays.keys() - own.keys())
         if missing or unknown:
-            raise ValueError(
+            raise WrongValue(
                 explain(
                     f"The arrays do not belong to this {type(self).__name__}.",
                     got=f"missing {missing[:5]}, unknown {unknown[:5]}",
                     fix="build the model from the configuration it was saved with",
+                    see="other-model",
                 )
             )
         for name, value in own.items():
             if arrays[name].shape != value.shape:
-                raise ShapeError(explain(f"{name} has shape {value.shape}.", got=arrays[name].shape))
+                raise ShapeError(explain(f"{name} has shape {value.shape}.", got=arrays[name].shape, see="other-model"))
         for name, parameter in parameters.items():
             parameter.assign_(arrays[name])
         for name, buffer in buffers.items():

@@ -107,5 +107,6 @@ def check_channels(x: Array, D: int, axis: int = -1) -> None:
                 f"This norm is for {place} of {D} channels.",
                 got=x.shape,
                 fix="check D, or move the channels there: np.moveaxis",
+                see="channels",
             )
         )

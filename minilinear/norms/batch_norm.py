@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Array, unwrap
-from ..errors import ShapeError, explain
+from ..errors import ShapeError, WrongValue, explain
 from ..nn import Buffer, Module, Parameter
 from .algebra import check_channels, normalize
 
@@ -72,7 +72,7 @@ class BatchNorm(Module):
             n = int(mask.sum())
             share = mask[..., None].astype(x.dtype) / max(n, 1)
         if n < 2:
-            raise ValueError(
+            raise WrongValue(
                 explain(
                     "BatchNorm in training wants two tokens or more: one has no variance.",
                     got=f"{n} in x {x.shape}",
@@ -100,7 +100,7 @@ class BatchNorm(Module):
             ValueError: in training, when it is not.
         """
         if self.training:
-            raise ValueError(
+            raise WrongValue(
                 explain("BatchNorm is an affine map in use only: in training it looks at the batch.", fix="norm.eval()")
             )
         a = unwrap(self._slope())

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from ..errors import ShapeError, explain
+from ..errors import ShapeError, WrongValue, explain
 from ..nn import Linear, Parameter
 
 
@@ -35,7 +35,7 @@ def fuse_affine_into_linear(a: Any, c: Any, linear: Linear, side: str) -> Linear
         Jacob et al. 2018, arXiv 1712.05877, equation 14, for BatchNorm after a linear map.
     """
     if side not in ("before", "after"):
-        raise ValueError(explain('side is "before" or "after" the Linear.', got=repr(side)))
+        raise WrongValue(explain('side is "before" or "after" the Linear.', got=repr(side)))
     W, b = linear.weight.data, 0 if linear.bias is None else linear.bias.data
     channels = W.shape[:1] if side == "before" else W.shape[1:]
     for name, vector in ("a", a), ("c", c):

@@ -55,7 +55,11 @@ def group_norm(x: Array, weight: Array, bias: Array, *, groups: int, space: int 
 def check_groups(D: int, groups: int) -> None:
     if groups < 1 or D % groups:
         raise ConfigError(
-            explain("GroupNorm wants groups of equal size: groups divides D.", got=f"D {D}, groups {groups}")
+            explain(
+                "GroupNorm wants groups of equal size: groups divides D.",
+                got=f"D {D}, groups {groups}",
+                see="equal-parts",
+            )
         )
 
 

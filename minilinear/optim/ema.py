@@ -91,7 +91,11 @@ class EMA:
         own = {f"s.{i}": s for i, s in enumerate(self.s)}
         if {k: v.shape for k, v in arrays.items()} != {k: v.shape for k, v in own.items()} | {"t": ()}:
             raise ShapeError(
-                explain("The averages belong to another list of parameters.", fix="load the checkpoint of this model")
+                explain(
+                    "The averages belong to another list of parameters.",
+                    fix="load the checkpoint of this model",
+                    see="other-model",
+                )
             )
         self.t = int(arrays["t"])
         for name, s in own.items():

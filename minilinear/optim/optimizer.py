@@ -20,7 +20,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from .. import backend
-from ..errors import ShapeError, explain
+from ..errors import ShapeError, WrongType, WrongValue, explain
 from ..nn import Parameter
 
 
@@ -67,14 +67,14 @@ class Optimizer:
         self.parameters, self.factors = [p for p, _ in members], [factors for _, factors in members]
         self.lr, self.weight_decay, self.t = lr, weight_decay, 0
         if len({id(p) for p in self.parameters}) < len(self.parameters):
-            raise ValueError(
+            raise WrongValue(
                 explain(
                     "A Parameter belongs to one group, once: it would be stepped twice.", fix="look for tied weights"
                 )
             )
         for p in self.parameters:
             if not isinstance(p, Parameter):
-                raise TypeError(
+                raise WrongType(
                     explain("An optimizer takes a list of Parameters.", got=type(p).__name__, fix="model.parameters()")
                 )
             if p.parts and sum(p.parts) != p.shape[-1]:
@@ -159,6 +159,7 @@ class Optimizer:
                 explain(
                     "The averages belong to another list of parameters, or to another optimizer.",
                     fix="load the checkpoint of this model and this optimizer",
+                    see="other-model",
                 )
             )
         self.t = int(arrays["t"])

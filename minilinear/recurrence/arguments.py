@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Array, unwrap
-from ..errors import check_axes, explain
+from ..errors import WrongType, WrongValue, check_axes, explain
 from .chunks import check_chunk, check_cu_seqlens
 
 FORMS = ("chunk", "recurrent", "parallel")
@@ -34,7 +34,7 @@ def check_arguments(
         if x is not None:
             check_axes(name, x, axes, sizes, example="an earlier argument" if sizes else "")
     if form not in FORMS:
-        raise ValueError(explain(f"form is one of {', '.join(FORMS)}.", got=repr(form), fix='form="chunk"'))
+        raise WrongValue(explain(f"form is one of {', '.join(FORMS)}.", got=repr(form), fix='form="chunk"'))
     chunk = check_chunk(chunk)
     cu_seqlens = check_cu_seqlens(cu_seqlens, sizes["B"], sizes["T"])
     if S0 is not None:
@@ -42,7 +42,9 @@ def check_arguments(
         check_axes("initial_state", S0, "B H K V", sizes | {"B": sequences}, example="q, k and v")
     for name, x in [*((name, x) for name, (x, _) in inputs.items()), ("initial_state", S0)]:
         if x is not None and x.dtype.kind != "f":
-            raise TypeError(explain(f"{name} is floating point.", got=x.dtype, fix="x.astype(np.float32)"))
+            raise WrongType(
+                explain(f"{name} is floating point.", got=x.dtype, fix="x.astype(np.float32)", see="floating-point")
+            )
     return chunk, cu_seqlens
 
 
@@ -52,23 +54,28 @@ def check_values(inputs: Mapping[str, tuple[Array | None, str]]) -> None:
     for name, (x, axes) in arrays.items():
         if not np.isfinite(x).all():
             fix = "look at the layer before: an exploding activation?"
-            raise _at(name, axes, ~np.isfinite(x), x, "is not finite", fix)
+            got = _first(axes, ~np.isfinite(x), x)
+            raise WrongValue(explain(f"{name} is not finite.", got=got, fix=fix, see="finite"))
     if "g" in arrays:
         g, axes = arrays["g"]
         if (g > 0).any():
-            raise _at("g", axes, g > 0, g, "is positive: the state would grow", "g = -softplus(x), or logsigmoid(x)")
+            fix = "g = -softplus(x), or logsigmoid(x)"
+            got = _first(axes, g > 0, g)
+            raise WrongValue(explain("g is positive: the state would grow.", got=got, fix=fix, see="gate-sign"))
     if "beta" in arrays:
         (beta, axes), (k, _) = arrays["beta"], arrays["k"]
         p, _ = arrays.get("erase_key", arrays["k"])
         strength = beta * (k * p).sum(-1)
         outside = (strength > 2 + 1e-3) | (strength < -1e-3)  # rounding alone reaches 2 + 5e-7
         if outside.any():
-            may = "I - beta k p^T has an eigenvalue outside [-1, 1]: the state may grow"
+            rule = "beta * (k . p) leaves [0, 2]; I - beta k p^T has an eigenvalue outside [-1, 1]: the state may grow."
             fix = "normalise k to unit length, beta <= 2"
-            raise _at("beta * (k . p)", axes, outside, strength, f"leaves [0, 2]; {may}", fix)
+            got = _first(axes, outside, strength)
+            raise WrongValue(explain(rule, got=got, fix=fix, see="beta-range"))
 
 
-def _at(name: str, axes: str, where: Any, x: Any, what: str, fix: str) -> ValueError:
+def _first(axes: str, where: Any, x: Any) -> str:
+    """The first number that is wrong, and where it stands."""
     position = tuple(int(i) for i in np.argwhere(where)[0])
     named = "(" + ", ".join("channel" if a in "KV" else a.lower() for a in axes.split()) + ")"
-    return ValueError(explain(f"{name} {what}.", got=f"{x[position]:g} at {named} = {position}", fix=fix))
+    return f"{x[position]:g} at {named} = {position}"

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd import unwrap
-from ..errors import ShapeError, explain
+from ..errors import ShapeError, WrongValue, explain
 
 
 class Chunks:
@@ -71,8 +71,10 @@ def check_chunk(chunk: Any) -> int:
     """A power of two as a Python int."""
     n = _whole(chunk)
     if n is None or n < 1 or n & (n - 1):
-        raise ValueError(
-            explain("chunk is a power of two: it is halved again and again.", got=repr(chunk), fix="chunk=64")
+        raise WrongValue(
+            explain(
+                "chunk is a power of two: it is halved again and again.", got=repr(chunk), fix="chunk=64", see="chunk"
+            )
         )
     return n
 
@@ -86,14 +88,20 @@ def check_cu_seqlens(cu_seqlens: Any, batch: int, T: int) -> tuple[int, ...] | N
     starts = tuple(-1 if t is None else t for t in whole)
     if batch != 1:
         raise ShapeError(
-            explain("Packed sequences lie in a batch of one.", got=f"B = {batch}", fix="x.reshape(1, B * T, ...)")
+            explain(
+                "Packed sequences lie in a batch of one.",
+                got=f"B = {batch}",
+                fix="x.reshape(1, B * T, ...)",
+                see="packed",
+            )
         )
     if len(starts) < 2 or starts[0] != 0 or starts[-1] != T or any(a > b for a, b in pairwise(starts)):
-        raise ValueError(
+        raise WrongValue(
             explain(
                 f"cu_seqlens counts up from 0 to T = {T}: where each sequence starts, then the end.",
                 got=cu_seqlens,
                 fix="np.cumsum([0, *lengths])",
+                see="packed",
             )
         )
     return starts

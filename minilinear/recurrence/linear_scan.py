@@ -18,7 +18,7 @@ import numpy as np
 
 from ..autograd import Array, Primitive
 from ..backend import mirrored
-from ..errors import check_axes, explain
+from ..errors import WrongType, WrongValue, check_axes, explain
 from .scan import METHODS, associative_scan
 
 
@@ -109,7 +109,9 @@ def _check(name: str, a: Any, a_axes: str, b: Any, b_axes: str, h0: Any) -> None
         check_axes("initial_state", h0, b_axes.replace(" T", ""), sizes, example="b")
     for called, x in (name, a), ("b", b), ("initial_state", h0):
         if x is not None and x.dtype.kind not in "fc":
-            raise TypeError(explain(f"{called} is floating point.", got=x.dtype, fix="x.astype(np.float32)"))
+            raise WrongType(
+                explain(f"{called} is floating point.", got=x.dtype, fix="x.astype(np.float32)", see="floating-point")
+            )
 
 
 class Kind(NamedTuple):
@@ -137,7 +139,7 @@ def _scan(a, b, h0, kind, reverse, method):
         method = "chunk" if math.prod(b.shape[:1] + b.shape[2:]) < kind.wide else "loop"
     if method not in ("loop", "chunk", *METHODS):
         known = ", ".join(("loop", "chunk", *METHODS))
-        raise ValueError(explain(f"method is one of {known}.", got=repr(method), fix="leave it out"))
+        raise WrongValue(explain(f"method is one of {known}.", got=repr(method), fix="leave it out"))
     if reverse:
         return np.flip(_linear(np.flip(a, 1), np.flip(b, 1), h0, kind=kind, method=method), 1)
     return _linear(a, b, h0, kind=kind, method=method)

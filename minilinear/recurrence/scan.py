@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ShapeError, explain
+from ..errors import ShapeError, WrongType, WrongValue, explain
 
 Combine = Callable[[Any, Any], Any]  # (earlier, later) -> both together
 
@@ -58,7 +58,7 @@ def associative_scan(
         Hillis & Steele 1986, "Data parallel algorithms"; Blelloch 1990, "Prefix sums and their applications".
     """
     if method not in METHODS:
-        raise ValueError(explain(f"method is one of {', '.join(METHODS)}.", got=repr(method), fix='method="blelloch"'))
+        raise WrongValue(explain(f"method is one of {', '.join(METHODS)}.", got=repr(method), fix='method="blelloch"'))
     leaves = _leaves(elements, elements, "elements")
     axes = _axes(leaves, axis)
 
@@ -75,7 +75,7 @@ def associative_scan(
                     )
                 )
             if got.dtype != x.dtype:
-                raise TypeError(
+                raise WrongType(
                     explain(
                         f"combine returns the dtypes it was given, here {x.dtype}.",
                         got=got.dtype,
@@ -158,7 +158,7 @@ def _leaves(tree: Any, like: Any, name: str) -> list:
     """The arrays of `tree`, which is built like `like`, in the order of `like`."""
     if isinstance(like, BRANCHES):
         if type(tree) is not type(like) or _children(tree).keys() != _children(like).keys():
-            raise TypeError(
+            raise WrongType(
                 explain(
                     "combine returns a tree like the one it was given.",
                     got=f"{_outline(tree)} for {_outline(like)}",
@@ -168,7 +168,7 @@ def _leaves(tree: Any, like: Any, name: str) -> list:
         children = _children(tree)
         return [x for key, branch in _children(like).items() for x in _leaves(children[key], branch, name)]
     if not hasattr(tree, "shape"):
-        raise TypeError(
+        raise WrongType(
             explain(f"The leaves of {name} are arrays or Tensors.", got=_outline(tree), fix="np.asarray, or ml.tensor")
         )
     return [tree]
@@ -197,7 +197,7 @@ def _tree(like: Any, leaves: Iterator) -> Any:
 def _axes(leaves: list, axis: int) -> list[int]:
     """The scanned axis of each array, counted from the front."""
     if not leaves:
-        raise TypeError(
+        raise WrongType(
             explain("elements holds at least one array.", got="none", fix="a tuple of arrays, or one array")
         )
     for x in leaves:

@@ -194,6 +194,7 @@ def task_from_config(config: dict[str, Any]) -> Task:
                 "The task must be the one that the run began with.",
                 got=f"{changed[0]} {now.get(changed[0])}, was {config[changed[0]]} ({config.get('source', made.name)})",
                 fix="bring back the file (or the Python version) of then, or begin a new run",
+                see="run-folder",
             )
         )
     return made

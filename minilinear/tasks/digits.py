@@ -185,12 +185,19 @@ def load(path: Path = FILE) -> tuple[np.ndarray, np.ndarray]:
         data = path.read_bytes()
     except OSError as reason:
         raise RunError(
-            explain("The digits come with the library.", got=f"{path}: {reason.strerror}", fix=again)
+            explain(
+                "The digits come with the library.", got=f"{path}: {reason.strerror}", fix=again, see="damaged-file"
+            )
         ) from None
     found = hashlib.sha256(data).hexdigest()
     if found != SHA256:
         raise RunError(
-            explain(f"The file of the digits has the SHA-256 {SHA256}.", got=f"{path} with {found}: damaged", fix=again)
+            explain(
+                f"The file of the digits has the SHA-256 {SHA256}.",
+                got=f"{path} with {found}: damaged",
+                fix=again,
+                see="damaged-file",
+            )
         )
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
         pictures, digits = arrays["pictures"], arrays["digits"].astype(np.int64)

@@ -170,6 +170,7 @@ class Text:
                     "Only characters of the training text have a token.",
                     got=f"{text[position]!r} (U+{points[position]:04X}) at position {position}",
                     fix=f"leave it out; the {len(self.vocabulary)} known ones are {''.join(self.vocabulary)!r:.200}",
+                    see="token-ids",
                 )
             )
         return ids
@@ -183,7 +184,11 @@ class Text:
         for position, i in enumerate(ids):
             if not 0 <= i < len(self.vocabulary):
                 raise ConfigError(
-                    explain(f"A token is 0 .. {len(self.vocabulary) - 1}.", got=f"{i} at position {position}")
+                    explain(
+                        f"A token is 0 .. {len(self.vocabulary) - 1}.",
+                        got=f"{i} at position {position}",
+                        see="token-ids",
+                    )
                 )
         return "".join(self.vocabulary[i] for i in ids)
 

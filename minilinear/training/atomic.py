@@ -55,4 +55,6 @@ def cannot(do: str, path: Path, reason: OSError) -> RunError:
         errno.ENOLCK: local,
         errno.EOPNOTSUPP: local,
     }
-    return RunError(explain(f"Cannot {do} {path}.", got=reason.strerror, fix=fixes.get(reason.errno)))
+    return RunError(
+        explain(f"Cannot {do} {path}.", got=reason.strerror, fix=fixes.get(reason.errno), see="system-refuses")
+    )

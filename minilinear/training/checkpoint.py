@@ -127,4 +127,4 @@ def _unusable(path: Path, rule: str, got: str) -> RunError:
         fix = f"the one before it is there: rename {before.name} to {path.name} and resume"
     else:
         fix = "bring back the file from a copy, or begin the run again; there is no earlier checkpoint beside it"
-    return RunError(explain(rule, got=got, fix=fix))
+    return RunError(explain(rule, got=got, fix=fix, see="damaged-file"))

@@ -126,7 +126,11 @@ class RunFolder:
             raise cannot("read", folder.config, reason) from None
         if not begun:
             got = f"{path} without config.json" if folder.path.is_dir() else f"{path}, which is no folder"
-            raise RunError(explain("There is no run here to go on with.", got=got, fix="the path that train printed"))
+            raise RunError(
+                explain(
+                    "There is no run here to go on with.", got=got, fix="the path that train printed", see="run-folder"
+                )
+            )
         return folder
 
     # The lock.
@@ -150,6 +154,7 @@ class RunFolder:
                     f"Another process is writing to {self.path}.",
                     got=holder,
                     fix="wait for it or end it; the lock goes with the process. Or begin a run in another folder",
+                    see="system-refuses",
                 )
             ) from None
         os.lseek(lock, 0, os.SEEK_SET)
@@ -233,6 +238,7 @@ class RunFolder:
                         f"{self.metrics} is damaged in line {number}.",
                         got=f"{line[:60]!r}: {reason}",
                         fix="delete that line",
+                        see="damaged-file",
                     )
                 ) from None
         return read
@@ -253,12 +259,14 @@ class RunFolder:
             return _object(path.read_bytes())
         except FileNotFoundError:
             raise RunError(
-                explain(f"There is no {path.name} in {self.path}.", fix="the path of a run's folder")
+                explain(f"There is no {path.name} in {self.path}.", fix="the path of a run's folder", see="run-folder")
             ) from None
         except OSError as reason:
             raise cannot("read", path, reason) from None
         except ValueError as reason:
-            raise RunError(explain(f"{path} is damaged.", got=reason, fix="mend it by hand: it is JSON")) from None
+            raise RunError(
+                explain(f"{path} is damaged.", got=reason, fix="mend it by hand: it is JSON", see="damaged-file")
+            ) from None
 
 
 def _json(value: dict[str, Any], indent: int | None = None) -> bytes:

@@ -150,6 +150,7 @@ def _unknown(key: str, mixer: str, names: Sequence[str]) -> ConfigError:
             f"of the training ({', '.join(OF_THE_TRAINING)}), the mixer itself, or of the optimizer (optimizer.NAME).",
             got=key,
             fix=nearest(key, ["mixer", *of_mixers, *OF_THE_MODEL, *OF_THE_TRAINING]),
+            see="set-option",
         )
     )
 
@@ -176,17 +177,23 @@ KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "
 def _check(key: str, value: Any, usual: Mapping[str, Any], name: str) -> None:
     """Refuse a value of another kind than the option usually has; a whole number will do for a number."""
     if name not in usual:
-        raise ConfigError(explain(f"The options here are {', '.join(usual)}.", got=key, fix=nearest(name, usual)))
+        raise ConfigError(
+            explain(f"The options here are {', '.join(usual)}.", got=key, fix=nearest(name, usual), see="set-option")
+        )
     kind = type(usual[name])
     if value is None:
         return
     if kind is tuple and not _numbers(value, len(usual[name])):
         fix = f"--set {key}={json.dumps(usual[name])}"
-        raise ConfigError(explain(f"{key} is a list of {len(usual[name])} numbers.", got=repr(value), fix=fix))
+        raise ConfigError(
+            explain(f"{key} is a list of {len(usual[name])} numbers.", got=repr(value), fix=fix, see="set-option")
+        )
     if kind not in KINDS:  # None or a tuple: the option itself looks at its value
         return
     if not (type(value) is kind or (kind is float and type(value) is int)):
-        raise ConfigError(explain(f"{key} is {KINDS[kind]}.", got=repr(value), fix=f"--set {key}={usual[name]}"))
+        raise ConfigError(
+            explain(f"{key} is {KINDS[kind]}.", got=repr(value), fix=f"--set {key}={usual[name]}", see="set-option")
+        )
 
 
 def _numbers(value: Any, n: int) -> bool:
@@ -218,7 +225,9 @@ def parse_changes(assignments: Sequence[str]) -> dict[str, Any]:
     for assignment in assignments:
         name, equals, value = assignment.partition("=")
         if not equals or not name:
-            raise ConfigError(explain("--set takes NAME=VALUE.", got=repr(assignment), fix="--set R=1"))
+            raise ConfigError(
+                explain("--set takes NAME=VALUE.", got=repr(assignment), fix="--set R=1", see="set-option")
+            )
         changes[name] = parse_value(value)
     return changes
 

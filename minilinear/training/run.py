@@ -199,7 +199,9 @@ class Run:
         try:
             config = RunConfig(**folder.read_config())
         except TypeError as reason:
-            raise ConfigError(explain(f"{folder.config} is not a run's configuration.", got=reason)) from None
+            raise ConfigError(
+                explain(f"{folder.config} is not a run's configuration.", got=reason, see="damaged-file")
+            ) from None
         run = cls(config, folder, task_from_config(dict(config.task)))
         if folder.checkpoint.exists() or previous(folder.checkpoint).exists():
             arrays, metadata = load_checkpoint(folder.checkpoint)
@@ -211,7 +213,7 @@ class Run:
             except ValueError as reason:  # also a ShapeError
                 rule = f"{folder.checkpoint} is not that of the model and optimizer in {folder.config}."
                 fix = "config.json as it was when the run began"
-                raise RunError(explain(rule, got=str(reason).split("\n")[0], fix=fix)) from None
+                raise RunError(explain(rule, got=str(reason).split("\n")[0], fix=fix, see="other-model")) from None
             if any(name.startswith("carried.") for name in arrays):
                 run.carried = _unflattened(_of("carried.", arrays), run.model.initial_state(config.batch))
             run.step, run.seconds = metadata["step"], metadata["seconds"]

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import ShapeError, explain
+from ...errors import ShapeError, WrongValue, explain
 from ..core import Array
 from ..primitive import Primitive
 from .indexing import scatter
@@ -199,7 +199,7 @@ def pair(name: str, value: Any, least: int) -> tuple[int, int]:
     """One number for both axes, or one for each."""
     both = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
     if len(both) != 2 or any(not isinstance(v, int) or v < least for v in both):
-        raise ValueError(
+        raise WrongValue(
             explain(
                 f"{name} is an integer, or a pair of them, {least} or more.",
                 got=repr(value),

@@ -13,7 +13,7 @@ equation 4.12.
 
 import numpy as np
 
-from ...errors import NoGradient, explain
+from ...errors import NoGradient, WrongValue, explain
 from ..core import IMPLEMENTATIONS, unwrap
 from ..primitive import Primitive, composition, define
 from .complex_numbers import real_only
@@ -28,7 +28,7 @@ SlogdetResult = type(np.linalg.slogdet(np.ones((1, 1))))
 
 def refuse(where, rule, fix) -> None:
     if where.any():
-        raise NoGradient(explain(rule, fix=fix))
+        raise NoGradient(explain(rule, fix=fix, see="decompositions"))
 
 
 def rounding(x):
@@ -138,11 +138,12 @@ real_only(factors)
 @composition(np.linalg.qr)
 def qr(a, mode="reduced"):
     if mode not in ("reduced", "complete") or (mode == "complete" and a.shape[-2] > a.shape[-1]):
-        raise ValueError(
+        raise WrongValue(
             explain(
                 "qr of a Tensor is the reduced one: further columns of Q are arbitrary, and have no gradient.",
                 got=f"mode={mode!r} for shape {a.shape}",
                 fix='mode="reduced"',
+                see="decompositions",
             )
         )
     return QRResult(*factors(a))
@@ -223,11 +224,12 @@ real_only(singular)
 @composition(np.linalg.svd)
 def svd(a, full_matrices=True, compute_uv=True):
     if full_matrices and compute_uv and a.shape[-2] != a.shape[-1]:
-        raise ValueError(
+        raise WrongValue(
             explain(
                 "svd of a Tensor is the reduced one: further columns of U and V are arbitrary, and have no gradient.",
                 got=f"full_matrices=True for shape {a.shape}",
                 fix="full_matrices=False",
+                see="decompositions",
             )
         )
     u, s, vt = singular(a)

@@ -7,7 +7,7 @@ import operator
 import numpy as np
 from scipy import special
 
-from ...errors import explain
+from ...errors import WrongType, explain
 from ..core import IMPLEMENTATIONS, unwrap
 from ..primitive import Primitive, composition, constant, define
 
@@ -123,7 +123,7 @@ converted = Primitive(lambda x, dtype: x.astype(dtype), lambda g, out, x, dtype:
 @composition("astype")
 def astype(x, dtype):
     if x.dtype.kind == "c" and np.dtype(dtype).kind == "f":
-        raise TypeError(explain("astype would throw the imaginary part away.", got=x.dtype, fix="t.real, or np.abs(t)"))
+        raise WrongType(explain("astype would throw the imaginary part away.", got=x.dtype, fix="t.real, or np.abs(t)"))
     return converted(x, dtype) if np.dtype(dtype).kind in "fc" else unwrap(x).astype(dtype)
 
 

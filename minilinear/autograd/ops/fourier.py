@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import explain
+from ...errors import WrongType, explain
 from ..core import unwrap
 from ..primitive import composition, define
 from .indexing import put_back
@@ -49,7 +49,7 @@ def ifft_rule(g, out, a, n=None, axis=-1, norm=None):
 
 def rfft_of_reals(a, n=None, axis=-1, norm=None):
     if a.dtype.kind == "c":
-        raise TypeError(explain("rfft transforms real numbers.", got=a.dtype, fix="np.fft.fft"))
+        raise WrongType(explain("rfft transforms real numbers.", got=a.dtype, fix="np.fft.fft"))
     return np.fft.rfft(a, n, axis, norm)
 
 

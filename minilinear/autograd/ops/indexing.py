@@ -6,7 +6,7 @@ import numpy as np
 from scipy import sparse
 
 from ...backend import mirrored
-from ...errors import NoRule, explain
+from ...errors import NoRule, WrongValue, explain
 from ..core import unwrap
 from ..primitive import Primitive, composition, constant, define
 
@@ -148,7 +148,7 @@ def pad(array, pad_width, mode="constant", *, constant_values=0):
     """All modes but constant repeat entries of the array: which ones, padding its row of numbers tells."""
     widths = np.broadcast_to(pad_width, (array.ndim, 2)).tolist()
     if min(sum(widths, [0])) < 0:
-        raise ValueError(explain("np.pad adds entries: no negative number of them.", got=pad_width, fix="x[1:-1]"))
+        raise WrongValue(explain("np.pad adds entries: no negative number of them.", got=pad_width, fix="x[1:-1]"))
     if mode == "constant":
         inside = tuple(slice(before, before + n) for n, (before, _) in zip(array.shape, widths))
         shape = tuple(n + before + after for n, (before, after) in zip(array.shape, widths))
@@ -156,7 +156,7 @@ def pad(array, pad_width, mode="constant", *, constant_values=0):
         return put_back(array, inside, shape) + border
     if mode not in ("edge", "reflect", "symmetric", "wrap"):
         known = '"constant", "edge", "reflect", "symmetric" or "wrap"'
-        raise ValueError(explain(f"np.pad of a Tensor takes the modes {known}.", got=repr(mode), fix='mode="edge"'))
+        raise WrongValue(explain(f"np.pad of a Tensor takes the modes {known}.", got=repr(mode), fix='mode="edge"'))
     for axis, (n, width) in enumerate(zip(array.shape, widths)):
         if any(width):
             array = np.take(array, np.pad(np.arange(n), width, mode), axis)
@@ -254,7 +254,7 @@ def top_k(x, k: int, axis: int = -1):
         raise NoRule(explain("top_k puts numbers in order, and complex ones have none.", got=x.dtype, fix="np.abs(x)"))
     n = x.shape[axis]
     if not 0 <= k <= n:
-        raise ValueError(explain(f"top_k takes at most the {n} entries of the axis.", got=f"k={k}", fix=f"k={n}"))
+        raise WrongValue(explain(f"top_k takes at most the {n} entries of the axis.", got=f"k={k}", fix=f"k={n}"))
     # A stable sort of the reversed entries has equal ones in reverse: read backwards, they are in their own order.
     backwards = np.argsort(np.flip(unwrap(x), axis), axis=axis, kind="stable")
     indices = np.flip(n - 1 - backwards, axis)[(slice(None),) * (axis % x.ndim) + (slice(k),)]

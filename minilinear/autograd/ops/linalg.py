@@ -7,7 +7,7 @@ from string import ascii_letters
 import numpy as np
 
 from ... import backend
-from ...errors import ShapeError, explain
+from ...errors import ShapeError, WrongValue, explain
 from ...precision import current_precision, product
 from ..primitive import Primitive, composition, define
 from .indexing import getitem
@@ -116,7 +116,7 @@ def spelled_out(subscripts: str, axes: tuple[int, ...]) -> tuple[str, dict[int, 
     unnamed = [n - len(name) for n, name in zip(axes, named)]
     wrong = any(n < 0 or (n > 0 and "..." not in term) for n, term in zip(unnamed, terms))
     if wrong or len(terms) != len(axes):
-        raise ValueError(
+        raise WrongValue(
             explain(
                 "einsum wants its letters first, a term for each operand, and in it a letter for each axis.",
                 got=f"{subscripts!r} for operands with {axes} axes",
@@ -128,7 +128,7 @@ def spelled_out(subscripts: str, axes: tuple[int, ...]) -> tuple[str, dict[int, 
         letters = "".join(named)
         target = "..." * ("..." in left) + "".join(sorted(c for c in letters if letters.count(c) == 1))
     elif dots and "..." not in target:
-        raise ValueError(
+        raise WrongValue(
             explain("The axes of an ellipsis stay in the result of einsum.", got=repr(subscripts), fix="'...' after ->")
         )
     terms = [term.replace("...", dots[len(dots) - n :]) for n, term in zip(unnamed, terms)]
@@ -140,7 +140,7 @@ def spelled_out(subscripts: str, axes: tuple[int, ...]) -> tuple[str, dict[int, 
 @composition(np.einsum)
 def einsum(subscripts, *arrays, optimize=False):
     if not isinstance(subscripts, str):
-        raise ValueError(explain("einsum on Tensors wants its letters first.", got=repr(subscripts), fix="'ij,jk->ik'"))
+        raise WrongValue(explain("einsum on Tensors wants its letters first.", got=repr(subscripts), fix="'ij,jk->ik'"))
     letters, repeated = spelled_out(subscripts, tuple([getattr(x, "ndim", 0) for x in arrays]))
     if repeated:
         arrays = tuple([diagonals(x, repeated[i]) if i in repeated else x for i, x in enumerate(arrays)])

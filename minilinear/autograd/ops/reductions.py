@@ -3,7 +3,7 @@
 import numpy as np
 
 from ...backend import beside, home, mirrored
-from ...errors import explain
+from ...errors import WrongValue, explain
 from ..core import unwrap
 from ..primitive import Primitive, define
 from .elementwise import finite_or_zero
@@ -130,17 +130,20 @@ def cross_entropy(logits, targets):
     targets = unwrap(targets)
     shape, dtype = getattr(targets, "shape", None), getattr(targets, "dtype", None)
     if shape != logits.shape[:-1] or getattr(dtype, "kind", "") not in ("i", "u"):
-        raise ValueError(
+        raise WrongValue(
             explain(
                 f"cross_entropy wants integer targets of shape {logits.shape[:-1]} for logits {logits.shape}.",
                 got=f"{dtype}{shape}" if dtype else type(targets).__name__,
                 fix="targets name a class each; they are not one-hot",
+                see="targets",
             )
         )
     if home(targets) == "numpy" and targets.size and targets.max() >= logits.shape[-1]:
-        raise ValueError(
+        raise WrongValue(
             explain(
-                f"cross_entropy: targets are below the number of classes, {logits.shape[-1]}.", got=int(targets.max())
+                f"cross_entropy: targets are below the number of classes, {logits.shape[-1]}.",
+                got=int(targets.max()),
+                see="targets",
             )
         )
     return _cross_entropy(logits, beside(targets, unwrap(logits)))[0]

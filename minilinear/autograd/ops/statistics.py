@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import explain
+from ...errors import WrongValue, explain
 from ..core import unwrap
 from ..primitive import Primitive, composition
 from .elementwise import one_for_zero
@@ -118,4 +118,6 @@ def _matrix_norm(x, ord, axis, keepdims):
 
 
 def _no_such_norm(got, fix) -> ValueError:
-    return ValueError(explain("np.linalg.norm of a Tensor takes vectors, or matrices.", got=got, fix=fix))
+    return WrongValue(
+        explain("np.linalg.norm of a Tensor takes vectors, or matrices.", got=got, fix=fix, see="argument-value")
+    )
