@@ -65,9 +65,9 @@ def two_reflections(angle: float = 60) -> Picture:
     for degrees, name, dash in ((first, "mirror 1", "9 5"), (second, "mirror 2", "3 4")):
         end = place(1.95 * along(degrees))
         parts += [_line(place(-0.4 * along(degrees)), end, INK, 2, dash=dash), _words(end, 6, 2, name, INK)]
-    steps = ((x, "x", None), (once, "after one", "7 3"), (twice, "after both", None))
-    for vector, name, dash in steps:
-        parts.append(_arrow(place(np.zeros(2)), place(vector), PALETTE["S"], dash=dash))
+    for vector, name in ((x, "x"), (once, "after one"), (twice, "after both")):
+        between = "7 3" if vector is once else None
+        parts.append(_arrow(place(np.zeros(2)), place(vector), PALETTE["S"], dash=between))
         left = vector[0] < 0
         parts.append(_words(place(vector), -10 if left else 10, -2, name, INK, end=left))
     parts += [
