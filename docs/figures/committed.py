@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from importlib.resources import files
 from typing import Any
-
-DATA = Path(__file__).resolve().parents[1] / "data"
 
 
 def committed(name: str) -> dict[str, Any]:
     """The document docs/data/NAME.json."""
-    return json.loads((DATA / f"{name}.json").read_text(encoding="utf-8"))
+    return json.loads(files("minilinear.data").joinpath(f"{name}.json").read_text(encoding="utf-8"))
