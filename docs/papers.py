@@ -16,6 +16,10 @@ from minilinear.cli.catalogue import catalogue_rows
 
 DOCS = Path(__file__).resolve().parent
 STATUS = ("done", "planned", "left out")
+TOPICS = (
+    *("linear attention", "linear recurrences", "norms", "feed-forward, mixing, operators", "Kolmogorov-Arnold layers"),
+    *("optimizers", "training", "smaller networks", "theory", "interpretation", "applications"),
+)
 NAMED = r"(?:[A-Z][\w'-]+(?: et al\.| Team)?(?:, | and | & | ))+\d{4}"
 CITED = re.compile(rf"({NAMED})[^;.]{{0,70}}?\(?arXiv (\d{{4}}\.\d{{4,5}})")
 
@@ -39,7 +43,8 @@ def link(place: str) -> str:
         return source(place).replace("[minilinear.", "[")
     if place.startswith("docs/"):
         page = place.removeprefix("docs/")
-        return f"[{page.partition('#')[0]}]({page})"
+        text = (DOCS / page.partition("#")[0]).read_text(encoding="utf-8")
+        return f"[{re.search('^# (.+)$', text, re.MULTILINE)[1]}]({page})"  # type: ignore[index]
     return f"[{place}](../{place})" if place.startswith("tests/") else f"[{place}](exercises.md#{place})"
 
 
@@ -48,17 +53,17 @@ def arxiv(number: str) -> str:
 
 
 def row(paper: dict[str, Any]) -> str:
-    """One line of a table: number, paper, what became of it, where or why."""
+    """One line of a table: the paper; what became of it, and where or why."""
     told = [str(paper[key]) for key in ("authors", "year", "venue") if key in paper]
     told += [f"arXiv {arxiv(paper['arxiv'])}"] if "arxiv" in paper else []
     told += [f"[code](https://github.com/{paper['repo']})"] if "repo" in paper else []
+    title = f"{paper['id']}. {paper['title']}" + f"<br>{', '.join(told)}" * bool(told)
     places = ", ".join(link(place) for place in paper.get("where", []))
     why = paper.get("why", "")
-    what = f"{places}. {why}" if paper["status"] == "done" and why else places or why
-    if paper["status"] == "planned":
-        what = f"`{paper['room']}`: {why}" + f" There is: {places}." * bool(places)
-    title = f"{paper['title']}<br>{', '.join(told)}" if told else paper["title"]
-    return f"| {paper['id']} | {title} | {paper['status']} | {what} |\n"
+    if paper["status"] == "done":
+        return f"| {title} | **done**: {places}. {why}".rstrip() + " |\n"
+    status = f"**planned** in `{paper['room']}`" if "room" in paper else "left out"
+    return f"| {title} | {status}: {why}" + f" There is: {places}." * bool(places) + " |\n"
 
 
 def cited() -> dict[str, tuple[str, list[str]]]:
@@ -103,11 +108,11 @@ def paper_map() -> str:
     total = Counter(paper["status"] for paper in every)
     page = START.format(number=len(every), **{status.replace(" ", "_"): total[status] for status in STATUS})
     page += "\n| topic | papers | " + " | ".join(STATUS) + " |\n|---|---|---|---|---|\n"
-    for topic, number in topics.most_common():
-        page += f"| {topic} | {number} | " + " | ".join(str(count[topic, status]) for status in STATUS) + " |\n"
+    for topic in TOPICS:
+        page += f"| {topic} | {topics[topic]} | " + " | ".join(str(count[topic, status]) for status in STATUS) + " |\n"
     page += f"| all | {len(every)} | " + " | ".join(str(total[status]) for status in STATUS) + " |\n"
-    for topic, _ in topics.most_common():
-        page += f"\n## {topic[0].upper()}{topic[1:]}\n\n| | paper | | where, or why not |\n|---|---|---|---|\n"
+    for topic in TOPICS:
+        page += f"\n## {topic[0].upper()}{topic[1:]}\n\n| paper | what became of it |\n|---|---|\n"
         of_topic = [paper for paper in every if paper["topic"] == topic]
         page += "".join(row(paper) for status in STATUS for paper in of_topic if paper["status"] == status)
     mapped = {paper.get("arxiv") for paper in every}
@@ -130,7 +135,7 @@ The library set out from {number} papers. Here is what became of each: {done} ar
 
 * **done**: what the paper is about can be imported, and tests compare it with its definition. What of the paper is
   missing is said behind it. That a layer is here does not mean that the paper's measurements were repeated; those that
-  were tried small are in [comparisons.md](comparisons.md).
+  were tried small stand with the [layers compared](comparisons.md).
 * **planned**: the library's plan has a room for it (`linearize`, `rnn`, `mixing`, `operators`, or `labs`, where a
   claim of a paper becomes a small experiment with a stated expectation). Nothing of it is written but what is linked.
 * **left out**: with the reason. Most are applications, or need a large trained model.

@@ -5,6 +5,7 @@ python docs/tables.py    compiles every kernel and writes docs/data/kernels-comp
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import subprocess
@@ -38,28 +39,31 @@ def catalogue() -> str:
     """The rows of `minilinear catalogue`, a table for each kind."""
     every = catalogue_rows()
     page = MADE.format("`minilinear catalogue`") + CATALOGUE.format(number=len(every), kinds=len(KINDS))
-    header = ["name", "equation", "state", "cost", "source", "file", "kernels", "exercises"]
     for kind in KINDS:
         rows = [row for row in every if row.kind == kind]
-        page += f"\n## {kind[0].upper()}{kind[1:]}s\n\n" + table(header, [cells(row, rows) for row in rows])
+        page += f"\n## {kind[0].upper()}{kind[1:]}s\n\n"
+        page += table(["name", "equation", "state", "file", "kernels"], [what_it_is(row) for row in rows])
+        page += "\n" + table(["name", "source", "cost", "exercises"], [more_of_it(row, rows) for row in rows])
     return page
 
 
-def cells(row: Component, rows: list[Component]) -> list[str]:
-    """One component. Exercises that a row above has in just the same way are not listed again."""
-    source = re.sub(r"\b\d{4}\.\d{4,5}\b", lambda found: arxiv(found[0]), row.source) if row.source != "-" else ""
-    same = next(other for other in rows if other.exercise == row.exercise)
-    exercises = ", ".join(f"[{name}](exercises.md#{name})" for name in row.exercise.split(", ") if name)
+def what_it_is(row: Component) -> list[str]:
     return [
         f"[{row.name}]({row.page.removeprefix('docs/')})",
         f"`{row.equation.replace('|', '∣')}`",  # a bar would end the cell
         f"`{row.state}`" if row.state else "",
-        row.cost.replace("|", "∣"),
-        source,
         f"[{row.symbol}](../{row.file})",
         f"`{row.kernel}`" if row.kernel else "",
-        exercises if same is row or not exercises else f"those of {same.name}",
     ]
+
+
+def more_of_it(row: Component, rows: list[Component]) -> list[str]:
+    """Exercises that a row above has in just the same way are not listed again."""
+    source = re.sub(r"\b\d{4}\.\d{4,5}\b", lambda found: arxiv(found[0]), row.source) if row.source != "-" else ""
+    first = next(other for other in rows if other.exercise == row.exercise)
+    exercises = ", ".join(f"[{name}](exercises.md#{name})" for name in row.exercise.split(", ") if name)
+    exercises = exercises if first is row or not exercises else f"those of {first.name}"
+    return [row.name, source, row.cost.replace("|", "∣"), exercises]
 
 
 CATALOGUE = """# Catalogue
@@ -81,7 +85,7 @@ def benchmarks() -> str:
     for file in sorted((DOCS / "data").glob("bench-*.json"), reverse=True):
         page += bench_run(json.loads(file.read_text(encoding="utf-8")), file.name)
     page += (
-        "\n## Other measurements\n\nWhat was trained and compared, seed by seed: [comparisons.md](comparisons.md).\n\n"
+        "\n## Other measurements\n\nWhat was trained and compared, seed by seed: [layers compared](comparisons.md).\n\n"
     )
     rows = []
     for file in sorted((DOCS / "data").glob("compare-*.json")):
@@ -101,19 +105,28 @@ def bench_run(run: dict[str, Any], name: str) -> str:
     timed = [row for row in run["rows"] if row["unit"] != "bytes"]
     for group in dict.fromkeys(row["group"] for row in timed):
         rows = [row for row in timed if row["group"] == group]
+        common = in_all([row["title"] for row in rows])
         peers = list(dict.fromkeys(each["implementation"] for row in rows for each in row["implementations"][1:]))
         ours = rows[0]["implementations"][0]["implementation"]
         lines = []
         for row in rows:
             found = {each["implementation"]: each for each in row["implementations"]}
-            lines.append([row["title"], duration(found[ours]["median"])])
+            lines.append([row["title"].removesuffix(common), duration(found[ours]["median"])])
             lines[-1] += [ratio(found[peer], ours == "minilinear") if peer in found else "" for peer in peers]
         means = {each["implementation"]: each for each in run["groups"] if each["group"] == group}
         if means:
             of_means = [ratio(means[peer], True) if peer in means else "" for peer in peers]
             lines.append(["*geometric mean*", "", *of_means])
-        text += f"\n### {group[0].upper()}{group[1:]}\n\n" + table(["", ours, *peers], lines)
+        text += f"\n### {group[0].upper()}{group[1:]}\n\n" + f"All of them: {common[2:]}.\n\n" * bool(common)
+        text += table(["", ours, *peers], lines)
     return text + slower(timed) + short_of_goal(run) + memory([row for row in run["rows"] if row["unit"] == "bytes"])
+
+
+def in_all(titles: list[str]) -> str:
+    """The end that all titles have, from a comma on: ", forward and backward"."""
+    ends = [title.split(", ")[::-1] for title in titles]
+    same = itertools.takewhile(lambda parts: len({*parts}) == 1, zip(*ends)) if len(titles) > 1 else ()
+    return "".join(f", {parts[0]}" for parts in list(same)[::-1])
 
 
 def ratio(each: dict[str, Any], against_ours: bool) -> str:
@@ -176,7 +189,7 @@ BENCHMARKS = """# Benchmarks
 What `minilinear bench` measured, on the machines that are named, made from the documents it wrote. A ratio is the
 other's time over that of minilinear, the median of several rounds with the least and the most in brackets: **above 1
 minilinear is faster**. Where it is slower the ratio is bold and listed again. Ratios travel to other machines better
-than times do. How it is measured, and where the time goes, is told in [performance.md](performance.md).
+than times do. How it is measured, and where the time goes, is told on the page on [speed](performance.md).
 """
 
 
@@ -217,7 +230,7 @@ KERNELS = """# Kernel table
 
 What NVIDIA's compiler makes of the {functions} functions in {files} files of kernels, for {generations} kinds of GPU
 and without one: `{command}`, NVRTC {nvrtc}, {date}; {machine}. What each kernel computes, and why it is laid out so, is
-told in [kernels.md](kernels.md); [gpu.md](gpu.md#minilinear-kernels) tells how to make this report.
+told with [the kernels](kernels.md), and how this report is made, with [the GPU](gpu.md#minilinear-kernels).
 
 * **sm_75** to **sm_120**: registers of a thread on that architecture. A dash: tensor cores that take bfloat16 came with
   sm_80. A multiprocessor has 65,536 registers for all the threads that it holds.

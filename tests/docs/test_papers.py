@@ -36,6 +36,7 @@ def test_a_paper_says_what_became_of_it(paper):
         *("topic", "status", "room", "where", "why"),
     }
     assert paper["status"] in papers.STATUS
+    assert paper["topic"] in papers.TOPICS
     if paper["status"] == "done":
         assert any(place.startswith("minilinear.") for place in paper["where"])
         assert any(place.startswith("docs/") for place in paper["where"])
@@ -88,5 +89,5 @@ def test_the_counts_on_the_page_are_those_of_the_file():
     page = papers.paper_map()
     for status in papers.STATUS:
         number = sum(paper["status"] == status for paper in PAPERS)
-        assert len(re.findall(rf"^\| \d+ \| .* \| {status} \| ", page, re.MULTILINE)) == number
+        assert len(re.findall(rf"^\| \d+\. .* \| (?:\*\*)?{status}", page, re.MULTILINE)) == number
         assert re.search(rf"\b{number}\s+(?:is|are) {status}", page)

@@ -28,10 +28,14 @@ def test_every_component_is_in_the_catalogue():
     for kind in KINDS:
         section = text.split(f"\n## {kind[0].upper()}{kind[1:]}s\n")[1].split("\n## ")[0]
         for row in (row for row in catalogue_rows() if row.kind == kind):
-            line = next(line for line in section.split("\n") if line.startswith(f"| [{row.name}]("))
+            first, second = section.split("\n\n| name |")[:2]
+            line = next(line for line in first.split("\n") if line.startswith(f"| [{row.name}]("))
             assert row.equation.replace("|", "∣") in line
-            assert row.file in line and row.state in line and row.kernel in line and row.arxiv in line
-            assert len(line.split(" | ")) == len(section.strip().split("\n")[0].split(" | "))
+            assert row.file in line and row.state in line and row.kernel in line
+            assert len(line.split(" | ")) == len(first.strip().split("\n")[0].split(" | "))
+            more = next(line for line in second.split("\n") if line.startswith(f"| {row.name} |"))
+            assert row.arxiv in more and row.cost.replace("|", "∣") in more
+            assert len(more.split(" | ")) == len(f"| name |{second}".split("\n")[0].split(" | "))
             assert (DOCS.parent / row.file).is_file()
 
 
@@ -73,7 +77,7 @@ def test_every_row_of_a_run_is_on_the_page(file):
     text, run = page("benchmarks.md"), read(file)
     assert run["date"] in text and run["machine"]["cpu"] in text
     for row in run["rows"]:
-        assert f"| {row['title']} |" in text
+        assert f"| {row['title'].partition(',')[0]}" in text
 
 
 def test_a_ratio_below_one_is_bold_and_a_wrong_peer_is_called_so():
