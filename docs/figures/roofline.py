@@ -136,15 +136,13 @@ def roofline(points: Mapping[str, Work], device: Device = H200) -> Picture:
 
 
 def _finding(points: Mapping[str, Work], device: Device, ridge: float) -> str:
-    """The ridge, and for each point its intensity, what holds it back, and how fast it can be."""
+    """The ridge, and for each point its intensity, how fast it can be, and what holds it back."""
     said = []
     for name, work in points.items():
         speed = attainable(work, device)
         waits = "memory" if speed < (device.products if work.products else device.plain) else "arithmetic"
-        said.append(
-            f"{name}, {_digits(work.intensity)} flops a byte, at most {_digits(speed / 1e12)} TFLOP/s ({waits})"
-        )
-    return f"By the published ceilings of an {device.name} (ridge at {ridge:.0f} flops a byte): {'; '.join(said)}."
+        said.append(f"{name}, {_digits(speed / 1e12)} TFLOP/s at {_digits(work.intensity)} flops a byte ({waits})")
+    return f"Ridge at {ridge:.0f} flops a byte. At most: {'; '.join(said)}."
 
 
 def _digits(x: float) -> str:

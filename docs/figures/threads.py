@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterable, Sequence
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +14,8 @@ from minilinear.svg import text
 
 from .picture import INK, PALETTE, RULE, Picture, by_hand
 
-LEFT, TOP, LINE, GAP = 66.0, 40.0, 15.0, 22.0  # the names of the rows; the names of the threads; a line; a barrier
+LEFT, TOP, HIGH, GAP = 58.0, 28.0, 24.0, 52.0  # the names of the threads; those of the phases; a thread; a barrier
+LETTER, NARROWEST = 6.8, 480.0  # what a letter takes; a narrower picture would be blown up on a page
 RACE = PALETTE["k"]
 
 
@@ -83,34 +85,33 @@ def thread_grid(
     done, _ = steps(kernel, grid, block, args, at_block=at_block)
     races = racing(done)
     phases = 1 + max((step.phase for step in done), default=0)
-    cells = {(p, t): _lines(done, races, p, t) for p in range(phases) for t in range(block)}
-    wide = max([70.0, *(10 + 6.4 * len(words) for lines in cells.values() for words, _ in lines)])
-    drawing = f"hatch{zlib.crc32(repr((done, at_block)).encode()):08x}"  # an id is the page's
+    hatch = f"hatch{zlib.crc32(repr((done, at_block)).encode()):08x}"  # an id is the page's
     parts = [
-        f'<defs><pattern id="{drawing}" width="6" height="6" patternUnits="userSpaceOnUse" '
-        f'patternTransform="rotate(45)"><path d="M0 0V6" stroke="{RACE}" stroke-width="1.6" stroke-opacity="0.55"/>'
+        f'<defs><pattern id="{hatch}" width="7" height="7" patternUnits="userSpaceOnUse" '
+        f'patternTransform="rotate(45)"><path d="M0 0V7" stroke="{RACE}" stroke-width="2" stroke-opacity="0.5"/>'
         "</pattern></defs>"
     ]
     for t in range(block):
-        parts.append(text(LEFT + (t + 0.5) * wide, TOP - 10, f"thread {t}", anchor="middle", size=12, fill=INK))
-    y = TOP
+        parts.append(text(0, TOP + t * HIGH + 16, f"thread {t}", size=12, fill=INK))
+    x = LEFT
     for p in range(phases):
-        high = 10 + LINE * max(1, *(len(cells[p, t]) for t in range(block)))
-        parts.append(text(0, y + LINE, f"phase {p}", size=12, fill=INK))
-        for t in range(block):
-            parts += _cell(cells[p, t], LEFT + t * wide, y, wide, high, drawing)
-        y += high
+        cells = [_words(done, races, p, t) for t in range(block)]
+        slots = [
+            max(len(words) for words, _ in slot) * LETTER + 10 for slot in zip_longest(*cells, fillvalue=("", False))
+        ]
+        wide = max(64.0, sum(slots))
+        parts.append(text(x + wide / 2, TOP - 10, f"phase {p}", anchor="middle", size=12, fill=INK))
+        for t, cell in enumerate(cells):
+            parts += _cell(cell, slots, x, TOP + t * HIGH, wide, hatch)
+        x += wide
         if p + 1 < phases:
-            middle = y + GAP / 2
-            parts.append(
-                f'<path d="M{LEFT:.1f} {middle:.1f}H{LEFT + block * wide:.1f}" stroke="{INK}" stroke-width="3"/>'
-            )
-            parts.append(text(0, middle + 4, "barrier", size=12, weight="bold", fill=INK))
-            y += GAP
-    return by_hand(parts, LEFT + block * wide + 4, y + 6, _finding(done, races, phases, block))
+            parts.append(text(x + GAP / 2, TOP - 10, "barrier", anchor="middle", size=12, weight="bold", fill=INK))
+            parts.append(f'<path d="M{x + GAP / 2:.1f} {TOP:.1f}v{block * HIGH:.1f}" stroke="{INK}" stroke-width="4"/>')
+            x += GAP
+    return by_hand(parts, max(x + 4, NARROWEST), TOP + block * HIGH + 6, _finding(done, races, phases, block))
 
 
-def _lines(
+def _words(
     done: Sequence[Step], races: dict[tuple[int, str, int], list[Step]], phase: int, thread: int
 ) -> list[tuple[str, bool]]:
     """What stands in a cell: (words, whether it races), neighbouring indices of one array together."""
@@ -138,17 +139,20 @@ def _ranges(indices: Sequence[int]) -> str:
     return ",".join(f"{a}" if a == b else f"{a}-{b}" for a, b in found)
 
 
-def _cell(lines: Sequence[tuple[str, bool]], x: float, y: float, wide: float, high: float, hatch: str) -> list[str]:
-    """A rectangle with its lines; it is hatched if one of them races."""
-    box = f'x="{x + 1:.1f}" y="{y:.1f}" width="{wide - 2:.1f}" height="{high:.1f}"'
-    bad = any(race for _, race in lines)
-    if bad:
-        parts = [f'<rect {box} fill="url(#{hatch})" stroke="{RACE}" stroke-width="2"/>']
+def _cell(
+    words: Sequence[tuple[str, bool]], slots: Sequence[float], x: float, y: float, wide: float, hatch: str
+) -> list[str]:
+    """A rectangle with its accesses, one behind the other; it is hatched if one of them races."""
+    box = f'x="{x + 1:.1f}" y="{y + 1:.1f}" width="{wide - 2:.1f}" height="{HIGH - 2:.1f}"'
+    if any(race for _, race in words):
+        parts = [f'<rect {box} fill="url(#{hatch})" stroke="{RACE}" stroke-width="1.5"/>']
     else:
         parts = [f'<rect {box} fill="none" stroke="{RULE}"/>']
-    for n, (words, race) in enumerate(lines):
+    x += (wide - sum(slots)) / 2
+    for (said, race), slot in zip(words, slots):
         weight = "bold" if race else "normal"
-        parts.append(text(x + wide / 2, y + 14 + n * LINE, words, anchor="middle", size=11, weight=weight, fill=INK))
+        parts.append(text(x + slot / 2, y + 16, said, anchor="middle", size=12, weight=weight, fill=INK))
+        x += slot
     return parts
 
 

@@ -97,11 +97,9 @@ def test_below_the_ridge_memory_decides_and_above_it_arithmetic(device):
 
 def test_the_finding_is_that_of_the_data():
     alt = roofline(POINTS, Device("toy", 2e12, 100e12, 10e12)).alt
-    assert "ridge at 50 flops a byte" in alt
-    said = {
-        name: (float(a), float(b), c)
-        for name, a, b, c in re.findall(r"(\w[\w ]*), ([\d.]+) flops.*?most ([\d.]+) .*?\((\w+)\)", alt)
-    }
+    assert "Ridge at 50 flops a byte" in alt
+    found = re.findall(r"(\w[\w ]*), ([\d.]+) TFLOP/s at ([\d.]+) flops a byte \((\w+)\)", alt)
+    said = {name: (float(intensity), float(speed), waits) for name, speed, intensity, waits in found}
     assert said == {
         "in memory": (0.496, 0.992, "memory"),
         "on chip": (64, 10, "arithmetic"),
