@@ -11,7 +11,7 @@ from minilinear import svg
 
 from .picture import INK, PALETTE, Picture, by_hand
 
-WIDE, HIGH, GAP = 56, 36, 30  # of a cell, and between the table and what it is made of
+WIDE, HIGH, GAP = 46, 36, 26  # of a cell, and between the table and what it is made of
 COLUMN, ROW = PALETTE["q"], PALETTE["k"]
 
 
@@ -29,12 +29,12 @@ def there_and_back(column: Sequence[float], row: Sequence[float], cotangent: np.
     n, m = y.shape
     panel = (m + 1) * WIDE + GAP
     parts = _panel(0, "forward: copies meet", c.data[:, 0], r.data, y.data, back=False)
-    parts += _panel(panel + 44, "backward: copies add up", to_column[:, 0], to_row, cotangent, back=True)
+    parts += _panel(panel + 24, "backward: copies add up", to_column[:, 0], to_row, cotangent, back=True)
     alt = (
         f"A column of {n} numbers and a row of {m} are copied into a table of {n * m} sums. Backward, each number of "
         f"the row gets {n} gradients added up: {_list(to_row)}; and each of the column {m}: {_list(to_column[:, 0])}."
     )
-    return by_hand(parts, 2 * panel + 44 + 24, (n + 1) * HIGH + GAP + 48, alt)
+    return by_hand(parts, 2 * panel + 24 + 24, (n + 1) * HIGH + GAP + 48, alt)
 
 
 def _panel(x0: float, title: str, column, row, table, *, back: bool) -> list[str]:
