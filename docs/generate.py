@@ -206,7 +206,7 @@ def raised_in(kind: str) -> str:
     for file, said in found.items():
         words = " ".join(f"`{rule}`" for rule in dict.fromkeys(rule.replace("`", "'") for rule in said) if rule)
         lines.append(f"* [{file}](../{file})" + f": {words}" * bool(words))
-    return "\nRaised in\n\n" + "\n".join(lines) + "\n" if lines else ""
+    return "\n**Raised in**\n\n" + "\n".join(lines) + "\n" if lines else ""
 
 
 IMPORTS = "```python\nimport numpy as np\nimport minilinear as ml\n```\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import io
+import re
 import shlex
 import shutil
 import sys
@@ -64,7 +65,8 @@ def text_of(node: ast.AST | None, function: ast.AST) -> str:
         case ast.JoinedStr(values=parts):
             return "".join(text_of(part, function) for part in parts)
         case ast.FormattedValue(value=value):
-            return f"{{{ast.unparse(value)}}}" if len(ast.unparse(value)) <= 24 else "{...}"
+            words = re.sub(r"^', '\.join\((.*)\)$", r"\1", ast.unparse(value))
+            return f"{{{words}}}" if len(words) <= 24 else "{...}"
         case ast.Name(id=name):
             for each in sorted((n for n in ast.walk(function) if isinstance(n, ast.Assign)), key=lambda n: -n.lineno):
                 if ast.unparse(each.targets[0]) == name and each.lineno < node.lineno:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterator
 from importlib.resources import files
 from typing import Annotated, NamedTuple
@@ -13,7 +14,7 @@ from ..errors import ConfigError, explain, nearest
 from .console import AsJson, Plain, make_console, print_json, say
 
 FENCE = re.compile(r"```(\w+)[^\n]*\n(.*?)```\n", re.DOTALL)
-LINK = re.compile(r"\[([^\]]+)\]\([^)]*\)")
+LINK = re.compile(r"\[([^\]]+)\]\(([^)]*)\)")
 
 
 class Section(NamedTuple):
@@ -76,14 +77,14 @@ def explanation(
         return say(console, "minilinear explain KIND explains one of them.")
     section = known[kind]
     say(console, f"{section.kind}\n", style="bold")
-    say(console, f"{LINK.sub(_named, section.text).replace('`', '')}\n")
-    for line in section.example.splitlines():
-        say(console, f"  {'$ ' if section.language == 'sh' else '>>> '}{line}", style="cyan")
-    for line in section.said.splitlines():
-        say(console, f"  {line}")
+    for paragraph in LINK.sub(_named, section.text).replace("`", "").split("\n\n"):
+        say(console, textwrap.fill(" ".join(paragraph.split()), min(console.width, 100)) + "\n")
+    say(console, textwrap.indent(section.example, "    " if section.language == "python" else "    $ "), style="cyan")
+    say(console, textwrap.indent(section.said.rstrip("\n"), "    "))
     return None
 
 
 def _named(link: re.Match[str]) -> str:
-    """A link to a page is its name, which a reader of the installed package finds in the documentation."""
-    return link[1]
+    """A link to a page in words that a terminal can show."""
+    words, page = link.groups()
+    return f"docs/{page}" if words == page else f"{words}: docs/{page}"
