@@ -92,6 +92,10 @@ def tutorials() -> list[str]:
     return [path.relative_to(run.DOCS).as_posix() for path in sorted((run.DOCS / "learn").glob("[0-9]*.md"))]
 
 
+def number(page: str) -> int:
+    return int(posixpath.basename(page)[:2])
+
+
 def reference(package: str, summary: str) -> str:
     """Every name that a package exports, in its own order of files."""
     module = importlib.import_module(package)
@@ -161,6 +165,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
             LOG.warning(f"{name}: no fresh results; run `python docs/run.py {name}`")
         markdown = with_results(markdown, name, kept["results"] if kept else [])
     if name in tutorials():
+        page.meta["title"] = f"{number(name)} {re.search(r'^# (.+)$', markdown, re.MULTILINE)[1]}"  # type: ignore[index]
         notebook = posixpath.basename(name).removesuffix(".md") + ".ipynb"
         head = f"[As a notebook]({notebook}){{ .ml-notebook download }}\n"
         markdown = re.sub(r"(^# .*\n)", rf"\1\n{head}", markdown, count=1, flags=re.MULTILINE)

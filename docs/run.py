@@ -174,6 +174,7 @@ def run(page: str) -> dict[str, Any]:
         "key": kept_key,
         "page": page,
         "seconds": round(time.perf_counter() - began, 2),
+        "processor": round(sum(os.times()[:4]), 2),  # seconds, with those of the commands
         "machine": f"{platform.machine()}, Python {platform.python_version()}",
         "results": results,
     }

@@ -1,0 +1,124 @@
+"""Every page in a real browser, from the folder it was built into: wide and narrow, light and dark.
+
+Looked for: messages of the console, requests that fail or go elsewhere, text that runs out of the page, text that can
+hardly be read against its background. Where there is no Chromium the tests say that they were skipped.
+"""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.docs.test_site import site  # noqa: F401
+
+playwright = pytest.importorskip("playwright.sync_api", reason="the browser needs the docs extra")
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
+pytestmark = [
+    pytest.mark.docs,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: apt-get install chromium"),
+]
+SIZES = {"phone": (390, 844), "desktop": (1280, 900)}
+SCHEMES = ("default", "slate")
+OVERFLOWING, FAINT = (Path(__file__).with_name(name).read_text("utf-8") for name in ("overflow.js", "contrast.js"))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator:
+    with playwright.sync_playwright() as run:
+        flags = ["--no-sandbox", "--allow-file-access-from-files", "--disable-gpu"]  # root has no sandbox
+        opened = run.chromium.launch(executable_path=CHROMIUM, args=flags)
+        yield opened
+        opened.close()
+
+
+def test_every_page_is_right_on_a_phone_and_a_desk_in_the_light_and_in_the_dark(browser, site):  # noqa: F811
+    context = browser.new_context()
+    page = context.new_page()
+    wrong: list[str] = []
+    here = ""
+    page.on(
+        "console",
+        lambda said: (
+            wrong.append(f"{here}: console {said.type}: {said.text}") if said.type in ("error", "warning") else None
+        ),
+    )
+    page.on("pageerror", lambda error: wrong.append(f"{here}: {error}"))
+    page.on("requestfailed", lambda request: wrong.append(f"{here}: failed {request.url}"))
+    page.on(
+        "request",
+        lambda request: (
+            None if request.url.startswith(("file:", "data:", "blob:")) else wrong.append(f"{here}: asks {request.url}")
+        ),
+    )
+    table = {"pages": 0, "views": 0}
+    for path in sorted(site.rglob("*.html")):
+        here = path.relative_to(site).as_posix()
+        page.set_viewport_size(dict(zip(("width", "height"), SIZES["desktop"])))
+        page.goto(path.as_uri(), wait_until="load")
+        table["pages"] += 1
+        for scheme in SCHEMES:
+            page.evaluate("scheme => document.body.setAttribute('data-md-color-scheme', scheme)", scheme)
+            for device, (width, height) in SIZES.items():
+                page.set_viewport_size({"width": width, "height": height})
+                table["views"] += 1
+                if runs_out := page.evaluate(OVERFLOWING):
+                    wrong.append(f"{here} ({device}): runs out of the page: {runs_out}")
+            if not here.startswith("source/"):  # coloured by the same style as the blocks of code on the pages
+                wrong += [f"{here} ({scheme}): {what} {ratio}" for what, ratio in page.evaluate(FAINT).items()]
+    context.close()
+    print(json.dumps(table))
+    assert table["pages"] > 60
+    assert not wrong, f"{len(wrong)} findings\n" + "\n".join(wrong[:60])
+
+
+def test_search_finds_the_delta_rule_without_a_server(browser, site):  # noqa: F811
+    page = browser.new_page()
+    page.goto((site / "index.html").as_uri())
+    page.locator(".md-search__input").click()
+    page.keyboard.type("delta rule")
+    page.wait_for_selector(".md-search-result__item", timeout=20_000)
+    found = page.locator(".md-search-result__item a").evaluate_all(
+        "links => links.map(link => link.getAttribute('href'))"
+    )
+    assert any("10-delta-rule.html" in link for link in found), found
+    page.close()
+
+
+def test_a_slider_shows_one_frame_at_a_time(browser, site):  # noqa: F811
+    page = browser.new_page()
+    page.goto((site / "learn" / "00-state.html").as_uri())
+    slider = page.locator(".ml-scrubber input").first
+    frames = page.locator(".ml-scrubber").first.locator(".ml-frame")
+    visible = lambda: [frames.nth(i).is_visible() for i in range(frames.count())]
+    assert visible() == [True] + [False] * (frames.count() - 1)
+    slider.focus()
+    page.keyboard.press("ArrowRight")
+    assert visible().index(True) == 1 and sum(visible()) == 1
+    page.close()
+
+
+def test_without_script_every_frame_of_a_slider_is_there(browser, site):  # noqa: F811
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto((site / "learn" / "00-state.html").as_uri())
+    frames = page.locator(".ml-scrubber").first.locator(".ml-frame")
+    assert frames.count() > 1 and all(frames.nth(i).is_visible() for i in range(frames.count()))
+    context.close()
+
+
+def test_the_picture_follows_the_scheme(browser, site):  # noqa: F811
+    page = browser.new_page()
+    page.goto((site / "index.html").as_uri())
+    colours = set()
+    for scheme in SCHEMES:
+        page.evaluate("scheme => document.body.setAttribute('data-md-color-scheme', scheme)", scheme)
+        colours.add(page.evaluate("getComputedStyle(document.querySelector('.ml-figure svg [fill*=ml-S]')).fill"))
+    assert len(colours) == 2
+    page.close()
+
+
+def test_the_site_is_small_enough_to_be_copied(site):  # noqa: F811
+    size = sum(path.stat().st_size for path in Path(site).rglob("*") if path.is_file())
+    assert size < 120e6, f"{size / 1e6:.0f} MB"
