@@ -143,7 +143,7 @@ def axes(width: float = 6.4, height: float = 3.6, *, rows: int = 1, columns: int
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    style = {
+    style: dict[str, Any] = {
         "svg.fonttype": "none",
         "svg.hashsalt": "minilinear",
         "font.size": 11,

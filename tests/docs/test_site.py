@@ -181,7 +181,7 @@ def test_a_page_without_fresh_results_ends_a_strict_build(tmp_path):
     (tmp_path / "docs" / "index.md").write_text("# One\n\n```python\nprint(1)\n```\n", "utf-8")
     settings = ["site_name: one", "hooks: [docs/hooks.py]", "markdown_extensions: [pymdownx.superfences, attr_list]"]
     (tmp_path / "mkdocs.yml").write_text("\n".join([*settings, "plugins: []", "exclude_docs: '*.py'"]), "utf-8")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict"]
+    command = [sys.executable, "-I", "-m", "mkdocs", "build", "--strict"]  # -I: the folders here are not the library
     stale = subprocess.run(command, cwd=tmp_path, capture_output=True, encoding="utf-8")
     assert stale.returncode == 1
     assert "index.md: no fresh results; run `python docs/run.py index.md`" in stale.stderr
