@@ -15,7 +15,7 @@ from minilinear.svg import text
 from .picture import INK, PALETTE, RULE, Picture, by_hand
 
 LEFT, TOP, HIGH, GAP = 58.0, 28.0, 24.0, 52.0  # the names of the threads; those of the phases; a thread; a barrier
-LETTER, NARROWEST = 6.8, 480.0  # what a letter takes; a narrower picture would be blown up on a page
+LETTER, NARROWEST = 6.8, 440.0  # what a letter takes; a narrower picture would be blown up on a page
 RACE = PALETTE["k"]
 
 
