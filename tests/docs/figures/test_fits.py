@@ -34,3 +34,4 @@ def test_the_finding_of_the_errors_is_that_of_the_data():
     words = "".join(ET.fromstring(picture.svg).itertext())
     assert all(name in words for name in ("one", "two", "a", "b"))
     assert "var(--ml-k" in picture.svg and "var(--ml-q" in picture.svg
+    assert len(set(re.findall(r"stroke-dasharray: ([\d., ]+)", picture.svg))) == 1  # the first is solid

@@ -41,3 +41,5 @@ def test_each_line_is_told_by_slope_colour_dash_and_marker():
     assert "one: slope 1.00" in words and "two: slope 2.00" in words
     assert "var(--ml-k" in picture.svg and "var(--ml-S" in picture.svg
     assert len(set(re.findall(r"stroke-dasharray: ([\d., ]+)", picture.svg))) == 1  # the first is solid
+    ticks, markers = 2, 2
+    assert len(set(re.findall(r'href="#(\w+-m\w+)"', picture.svg))) == ticks + markers
