@@ -31,7 +31,8 @@ def report(findings: Sequence[Finding], text: str | None = None, *, file: str = 
 
 def plain(findings: Sequence[Finding], text: str | None = None, *, file: str = "kernel.cu") -> str:
     """The same as text alone, for a log or a test's message."""
-    console = Console(width=100, color_system=None, force_terminal=False, legacy_windows=False, record=False)
+    # Neither a terminal nor a notebook: in one, rich shows something even while it is captured.
+    console = Console(width=100, color_system=None, force_terminal=False, force_jupyter=False, legacy_windows=False)
     with console.capture() as captured:
         for finding in findings:
             console.print(Text(f"{finding.file}:{finding.line}: {finding.kind}"))

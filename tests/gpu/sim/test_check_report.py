@@ -101,3 +101,10 @@ def test_the_tools_of_llvm_read_the_same(monkeypatch, findings):
     monkeypatch.setattr(symbols, "tool", lambda *names: next(name for name in names[::-1] if name.startswith("llvm")))
     assert symbols.statics(program.path) == variables
     assert program.launch("reverse", 1, 64, [np.zeros(64, np.float32)]).findings == findings
+
+
+def test_plain_text_shows_nothing_by_itself_in_a_notebook(monkeypatch):
+    shown = []
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    monkeypatch.setattr("rich.jupyter.display", lambda *arguments: shown.append(arguments))
+    assert report.plain([]) == "check mode: nothing found\n" and not shown
