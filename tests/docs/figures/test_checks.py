@@ -25,6 +25,13 @@ def test_the_error_of_the_formula_has_its_order(name, power):
     assert abs(slope - power) < 0.02
 
 
+def test_the_one_sided_error_is_half_a_step_of_the_second_derivative():
+    second = (D * D * (np.cos(X) ** 2 - np.sin(X)) * np.exp(np.sin(X))).sum()
+    at = np.argmin(abs(STEPS - 1e-4))
+    error = step_errors(f, gradient(X), X, D)["one-sided, float64"][at]
+    assert np.isclose(error, abs(STEPS[at] / 2 * second / (gradient(X) * D).sum()), rtol=1e-2)
+
+
 def test_at_the_root_of_the_machine_epsilon_the_error_is_near_its_least():
     curves = step_errors(f, gradient(X), X, D)
     for name, dtype, root, least in [
