@@ -42,8 +42,10 @@ def catalogue() -> str:
     for kind in KINDS:
         rows = [row for row in every if row.kind == kind]
         page += f"\n## {kind[0].upper()}{kind[1:]}s\n\n"
-        page += table(["name", "equation", "state", "file", "kernels"], [what_it_is(row) for row in rows])
-        page += "\n" + table(["name", "source", "cost", "exercises"], [more_of_it(row, rows) for row in rows])
+        page += table(["name", "equation", "state"], [what_it_is(row) for row in rows])
+        page += "\n" + table(
+            ["name and file", "source", "cost", "kernels", "exercises"], [more_of_it(row, rows) for row in rows]
+        )
     return page
 
 
@@ -52,8 +54,6 @@ def what_it_is(row: Component) -> list[str]:
         f"[{row.name}]({row.page.removeprefix('docs/')})",
         f"`{row.equation.replace('|', '∣')}`",  # a bar would end the cell
         f"`{row.state}`" if row.state else "",
-        f"[{row.symbol}](../{row.file})",
-        f"`{row.kernel}`" if row.kernel else "",
     ]
 
 
@@ -63,7 +63,8 @@ def more_of_it(row: Component, rows: list[Component]) -> list[str]:
     first = next(other for other in rows if other.exercise == row.exercise)
     exercises = ", ".join(f"[{name}](exercises.md#{name})" for name in row.exercise.split(", ") if name)
     exercises = exercises if first is row or not exercises else f"those of {first.name}"
-    return [row.name, source, row.cost.replace("|", "∣"), exercises]
+    kernels = f"`{row.kernel}`" if row.kernel else ""
+    return [f"{row.name}: [{row.symbol}](../{row.file})", source, row.cost.replace("|", "∣"), kernels, exercises]
 
 
 CATALOGUE = """# Catalogue
@@ -133,7 +134,7 @@ def ratio(each: dict[str, Any], against_ours: bool) -> str:
     """How many times as long it takes, in which rounds, and whether that is less."""
     said = f"{each['ratio']:.2f}x"
     if "ratio_range" in each:
-        said += f" ({each['ratio_range'][0]:.2f} to {each['ratio_range'][1]:.2f})"
+        said += f" ({each['ratio_range'][0]:.2f}–{each['ratio_range'][1]:.2f})"
     if each["verdict"] == "unsafe":
         return f"{said}, unsafe"
     return f"**{said}**" if each["ratio"] < 1 and against_ours else said

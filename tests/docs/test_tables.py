@@ -28,14 +28,14 @@ def test_every_component_is_in_the_catalogue():
     for kind in KINDS:
         section = text.split(f"\n## {kind[0].upper()}{kind[1:]}s\n")[1].split("\n## ")[0]
         for row in (row for row in catalogue_rows() if row.kind == kind):
-            first, second = section.split("\n\n| name |")[:2]
+            first, second = section.split("\n\n| name and file |")[:2]
             line = next(line for line in first.split("\n") if line.startswith(f"| [{row.name}]("))
             assert row.equation.replace("|", "∣") in line
-            assert row.file in line and row.state in line and row.kernel in line
+            assert row.state in line
             assert len(line.split(" | ")) == len(first.strip().split("\n")[0].split(" | "))
-            more = next(line for line in second.split("\n") if line.startswith(f"| {row.name} |"))
-            assert row.arxiv in more and row.cost.replace("|", "∣") in more
-            assert len(more.split(" | ")) == len(f"| name |{second}".split("\n")[0].split(" | "))
+            more = next(line for line in second.split("\n") if line.startswith(f"| {row.name}: "))
+            assert row.file in more and row.kernel in more and row.arxiv in more and row.cost.replace("|", "∣") in more
+            assert len(more.split(" | ")) == len(f"| name and file |{second}".split("\n")[0].split(" | "))
             assert (DOCS.parent / row.file).is_file()
 
 
@@ -82,9 +82,9 @@ def test_every_row_of_a_run_is_on_the_page(file):
 
 def test_a_ratio_below_one_is_bold_and_a_wrong_peer_is_called_so():
     each = {"ratio": 0.5, "ratio_range": [0.4, 0.6], "verdict": "no goal"}
-    assert tables.ratio(each, True) == "**0.50x (0.40 to 0.60)**"
-    assert tables.ratio(each | {"ratio": 1.5}, True) == "1.50x (0.40 to 0.60)"
-    assert tables.ratio(each | {"verdict": "unsafe"}, True) == "0.50x (0.40 to 0.60), unsafe"
+    assert tables.ratio(each, True) == "**0.50x (0.40–0.60)**"
+    assert tables.ratio(each | {"ratio": 1.5}, True) == "1.50x (0.40–0.60)"
+    assert tables.ratio(each | {"verdict": "unsafe"}, True) == "0.50x (0.40–0.60), unsafe"
 
 
 def test_the_kernel_table_has_every_kernel():
