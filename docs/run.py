@@ -21,6 +21,7 @@ import functools
 import hashlib
 import io
 import json
+import linecache
 import os
 import platform
 import re
@@ -192,7 +193,9 @@ def run_part(part: Any, page: str, namespace: dict[str, Any]) -> dict[str, Any]:
             elif part.language == "sh":
                 shell(part, out)
             else:
-                exec(compile("\n" * part.line + part.code, name, "exec"), namespace)
+                file = f"{name}, the block of line {part.line}"
+                linecache.cache[file] = len(part.code), None, part.code.splitlines(keepends=True), file
+                exec(compile(part.code, file, "exec"), namespace)
         raised = None
     except PageError as error:
         raise PageError(f"{name}:{part.line}: {error}") from None

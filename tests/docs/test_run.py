@@ -87,7 +87,10 @@ def test_blocks_share_names_and_values_stand_where_they_are(run):
         (PAGE, r"docs/page.md:3: (?s:.*)NameError"),
         ("```python raises=TypeError\nint('x')\n```\n", r"docs/page.md:1: expected TypeError(?s:.*)ValueError"),
         ("\n```python raises=TypeError\nx = 1\n```\n", r"docs/page.md:2: .*(?s:.*)nothing was raised"),
-        ("```python\nx = 1\n\n1 / 0\n```\n", r'(?s)docs/page.md", line 4.*ZeroDivisionError'),
+        (
+            "```python\nx = 1\n\n1 / 0\n```\n",
+            r'(?s)docs/page.md:1: .*the block of line 1", line 3.*    1 / 0.*ZeroDivisionError',
+        ),
     ],
 )
 def test_a_wrong_page_is_named_with_its_line(run, text, words):
