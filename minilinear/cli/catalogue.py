@@ -79,13 +79,13 @@ EQUATIONS: dict[str, dict[str, tuple[str, str, str]]] = {
         "dynamic_tanh": ("y = γ ⊙ tanh(α x) + β", "", "norms"),
     },
     "placement": {
-        "pre": ("x + F(N(x))", "", "norms"),
-        "post": ("N(x + F(x))", "", "norms"),
-        "peri": ("x + N(F(N(x))), and N on the embedding", "", "norms"),
-        "sandwich": ("x + N(F(N(x)))", "", "norms"),
-        "mix_ln": ("post in the first quarter of the blocks, then pre", "", "norms"),
-        "layer_norm_scaling": ("x + F(N(x) / √l)", "", "norms"),
-        "deep_norm": ("N((2L)^¼ x + F(x)), F smaller by (8L)^-¼", "", "norms"),
+        "pre": ("x + F(N(x))", "", "learn/04-layers-and-norms"),
+        "post": ("N(x + F(x))", "", "learn/04-layers-and-norms"),
+        "peri": ("x + N(F(N(x))), and N on the embedding", "", "learn/04-layers-and-norms"),
+        "sandwich": ("x + N(F(N(x)))", "", "learn/04-layers-and-norms"),
+        "mix_ln": ("post in the first quarter of the blocks, then pre", "", "learn/04-layers-and-norms"),
+        "layer_norm_scaling": ("x + F(N(x) / √l)", "", "learn/04-layers-and-norms"),
+        "deep_norm": ("N((2L)^¼ x + F(x)), F smaller by (8L)^-¼", "", "learn/04-layers-and-norms"),
     },
     "feed-forward": {
         "swiglu": ("(silu(x W₁) ⊙ x W₂) W₃", "", "feed-forward"),
@@ -148,9 +148,9 @@ EQUATIONS: dict[str, dict[str, tuple[str, str, str]]] = {
     "task": {
         **dict.fromkeys(
             ("s3", "s4", "s5", "a4", "a5", "z2", "z7", "d4", "words"),
-            ("p_t = p_{t-1} x_t in the group", "", "three-cups"),
+            ("p_t = p_{t-1} x_t in the group", "", "learn/12-state-tracking"),
         ),
-        "text": ("the next character", "", "three-cups"),
+        "text": ("the next character", "", "comparisons"),
         "parity": ("p_t = p_{t-1} xor x_t", "", "tasks"),
         "arithmetic": ("the value of an expression modulo m", "", "tasks"),
         "recall": ("what a key holds now", "", "tasks"),

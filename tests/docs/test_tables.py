@@ -44,6 +44,16 @@ def test_a_mixer_says_its_state_its_cost_and_its_kernel():
         assert row.state and row.cost and row.source and row.kernel and row.exercise
 
 
+GROUPS = "s3 s4 s5 a4 a5 z2 z7 d4 words"  # the page tells of groups, with some of them
+
+
+@pytest.mark.parametrize("row", catalogue_rows(), ids=lambda row: f"{row.kind} {row.name}")
+def test_the_page_of_a_component_speaks_of_it(row):
+    text = (DOCS.parent / row.page).read_text(encoding="utf-8").lower()
+    names = {row.name, row.symbol, row.name.replace("_", " ")} | ({"group"} if row.name in GROUPS.split() else set())
+    assert any(re.search(rf"\b{re.escape(name.lower())}\b", text) for name in names)
+
+
 def test_exercises_of_the_catalogue_exist():
     found = set(re.findall(r"exercises\.md#([\w-]+)", page("catalogue.md")))
     assert found and found <= Course().exercises.keys()
