@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minilinear.errors import explain
 from minilinear.svg import text
 from minilinear.tasks import group
 
@@ -43,8 +44,7 @@ class Plane(NamedTuple):
 def plane_of(A: np.ndarray) -> Plane:
     """Where the letter (1 2 3) turns the state: the plane of its complex eigenvalues, in the head that turns most.
 
-    Its coordinates are chosen such that on average over the letters lengths stay as they are, that (2 3) leaves the
-    upright direction where it is, and that (1 2 3) turns to the right.
+    Its coordinates are chosen such that (1 2 3) turns to the right and (2 3) leaves the upright direction where it is.
 
     Args:
         A: (letters, H, K, K), what each letter of S3 does to the state of each head.
@@ -55,11 +55,11 @@ def plane_of(A: np.ndarray) -> Plane:
     eigenvalues, left = np.linalg.eig(np.swapaxes(A[TURN], -1, -2))  # columns y with y^T A = a y^T
     head, which = np.unravel_index(np.argmax(eigenvalues.imag), eigenvalues.shape)
     if not eigenvalues[head, which].imag > 0:
-        raise ValueError("No head turns its state: all eigenvalues of (1 2 3) are real.")
+        raise ValueError(
+            explain("A head turns its state at (1 2 3).", got="real eigenvalues in all heads", fix="a layer with R = 2")
+        )
     y = left[head, :, which]
-    rows = np.stack([y.real, y.imag])
-    M = np.stack([rows @ A_x @ np.linalg.pinv(rows) for A_x in A[:, head]])
-    rows = np.linalg.cholesky(np.mean(np.swapaxes(M, 1, 2) @ M, axis=0)).T @ rows
+    rows = np.stack([y.real, y.imag])  # here (1 2 3) is a turn and a factor: its complex eigenvalue
     M = np.stack([rows @ A_x @ np.linalg.pinv(rows) for A_x in A[:, head]])
     values, vectors = np.linalg.eig(M[SWAP])
     up = vectors[:, np.argmax(values.real)].real

@@ -38,7 +38,7 @@ def test_the_plane_of_exact_matrices_is_the_triangle():
 
 
 def test_a_head_that_does_not_turn_has_no_plane():
-    with pytest.raises(ValueError, match="No head turns"):
+    with pytest.raises(ValueError, match="A head turns its state"):
         plane_of(RUNS[0, 1])
 
 

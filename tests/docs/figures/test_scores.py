@@ -51,6 +51,8 @@ def test_the_means_are_those_of_the_rows_that_were_asked_for():
     rows = means(document, {"task.reset": True})
     assert list(rows) == ["linear", "simple_gla", "delta_net", "gated_delta_net"]
     assert rows["linear"][64].tolist() == [seed["64"]["accuracy"] for seed in document["rows"][1]["seeds"]]
+    rows = means(document, {"task.reset": False})
+    assert rows["linear"][64].tolist() == [seed["64"]["accuracy"] for seed in document["rows"][0]["seeds"]]
     assert "linear, task.reset=False" in means(document)
 
 
@@ -61,6 +63,7 @@ def test_the_finding_of_a_comparison_is_that_of_its_document(name):
     last = [scores[longest].mean() for scores in rows.values()]
     said = [float(x) for x in re.findall(r"at (0?\.?\d\.\d\d)", picture.alt)]
     assert said == pytest.approx([max(last), min(last)], abs=5e-3) and f"At {longest} tokens" in picture.alt
+    assert f"guessing: {committed(name)['chance']:.2f}" in picture.alt
     words = [t.text for t in ET.fromstring(picture.svg).iter(f"{SVG}text")]
     assert {*rows, "guessing", str(longest)} <= set(words)
 
