@@ -135,7 +135,7 @@ def test_the_exercise_is_found_by_name_or_asked_for(folder):
         check({"sum": 2}, course=folder)
     with pytest.raises(ConfigError, match=r'check\(f, "memory-1"\), f written with def'):
         check(lambda x: x, course=folder)
-    with pytest.raises(ConfigError, match=r'check\(answers, "memory-1"\)$'):
+    with pytest.raises(ConfigError, match=r'check\(answers, "memory-1"\)\n'):
         check({"sum": 2}, course=folder)
 
 
