@@ -78,9 +78,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for file in files.documentation_pages():
         wanted |= {path for path in map(file_of_source, targets(file)) if path}
     for path in sorted(wanted):
-        files.append(
-            File.generated(config, f"source/{path}.md", content=f"---\nsearch:\n  exclude: true\n---\n# {path}\n")
-        )
+        files.append(File.generated(config, f"source/{path}.html", content=shown_source(path)))
     for page in tutorials():
         name = page.removesuffix(".md") + ".ipynb"
         files.append(File.generated(config, name, content=json.dumps(notebooks.notebook(page), indent=1)))
@@ -146,7 +144,7 @@ def linked(markdown: str, page: Page) -> str:
         if not file_of_source(path):
             return found[0]
         anchor = (found[3] or "").replace("#L", "#line-")
-        return f"{found[1]}{posixpath.relpath(f'source/{path}.md', here or '.')}{anchor})"
+        return f"{found[1]}{posixpath.relpath(f'source/{path}.html', here or '.')}{anchor})"
 
     return LINK.sub(there, markdown)
 
@@ -264,8 +262,6 @@ def contents() -> str:
 
 def on_page_content(content: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Formulas to MathML, drawings into their places, tables into boxes that scroll."""
-    if page.file.src_uri.startswith("source/"):
-        return content + shown_source(page.file.src_uri.removeprefix("source/").removesuffix(".md"))
     content = re.sub(
         r'<(span|div) class="arithmatex">(.*?)</\1>', lambda found: formula(found, page), content, flags=re.DOTALL
     )
@@ -291,15 +287,37 @@ def formula(found: re.Match[str], page: Page) -> str:
     return f'<div class="ml-formula" tabindex="0">{made}</div>' if display else made
 
 
+SOURCE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{path} - minilinear</title>
+<link rel="icon" href="{up}assets/favicon.svg">
+<link rel="stylesheet" href="{up}assets/source.css">
+</head>
+<body data-md-color-scheme="default">
+<script src="{up}assets/source.js"></script>
+<nav><a href="{up}index.html">minilinear</a></nav>
+<article>
+<h1>{path}</h1>
+{code}
+</article>
+</body>
+</html>
+"""
+
+
 def shown_source(path: str) -> str:
-    """A file of the source, coloured, each line with an anchor."""
+    """A file of the source as a page of its own, coloured, each line with an anchor: `#line-12`."""
     text = (run.ROOT / path).read_text(encoding="utf-8")
     try:
-        lexer = get_lexer_for_filename(path.replace(".cuh", ".cu").replace(".cu", ".cpp"), stripnl=False)
+        lexer = get_lexer_for_filename(path.replace(".cuh", ".cpp").replace(".cu", ".cpp"), stripnl=False)
+        style = HtmlFormatter(linenos="inline", lineanchors="line", wrapcode=True)
+        code = highlight(text, lexer, style).replace("<pre>", '<pre tabindex="0">')
     except ClassNotFound:
-        return f"<pre tabindex='0'>{html.escape(text)}</pre>"
-    style = HtmlFormatter(cssclass="highlight ml-source", linenos="inline", lineanchors="line", anchorlinenos=False)
-    return highlight(text, lexer, style)
+        code = f'<pre tabindex="0">{html.escape(text)}</pre>'
+    return SOURCE.format(path=html.escape(path), up="../" * (path.count("/") + 1), code=code)
 
 
 def on_post_build(config: MkDocsConfig) -> None:

@@ -35,15 +35,16 @@ def browser() -> Iterator:
 
 def look(page, path: Path, here: str) -> Iterator[str]:
     """What is wrong with a page as it is seen, wide and narrow, light and dark."""
-    page.set_viewport_size(SIZES["desktop"])
     page.goto(path.as_uri(), wait_until="load")
-    for scheme in SCHEMES:
-        page.evaluate("scheme => document.body.setAttribute('data-md-color-scheme', scheme)", scheme)
-        for device, size in SIZES.items():
-            page.set_viewport_size(size)
+    for device, size in SIZES.items():
+        page.set_viewport_size(size)
+        if page.evaluate(OVERFLOWING):
+            page.wait_for_timeout(300)  # a sidebar may be on its way
             if runs_out := page.evaluate(OVERFLOWING):
                 yield f"{here} ({device}): runs out of the page: {runs_out}"
-        yield from (f"{here} ({scheme}): {what} {ratio}" for what, ratio in page.evaluate(FAINT).items())
+        for scheme in SCHEMES:
+            page.evaluate("scheme => document.body.setAttribute('data-md-color-scheme', scheme)", scheme)
+            yield from (f"{here} ({device}, {scheme}): {what} {n}" for what, n in page.evaluate(FAINT).items())
 
 
 @pytest.mark.parametrize("part", range(PARTS))
