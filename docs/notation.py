@@ -111,8 +111,7 @@ OTHERS
   $v - S^\\top k$, and what is written has its sign.
 * **Packed sequences** have B = 1; `cu_seqlens` has the place where each begins, and T at its end. Their states are
   (sequences, H, K, V).
-* **Names in code** are these letters spelt out where they are Greek: `beta`, `g`, `scale`, `final_state`,
-  `initial_state`, `chunk`.
+* **Names in code** are words: `beta`, `scale`, `final_state`, `initial_state`, `chunk`; and `g` for the log decay.
 
 In code:
 
