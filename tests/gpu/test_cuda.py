@@ -48,7 +48,7 @@ LACKS = [
     ({"driver": None}, r"no CUDA driver \(.*\)\.\n  fix: the driver of your NVIDIA GPU"),
     ({"driver": None, "wheels": {}}, rf"no CUDA driver.*; CuPy is not installed\.\n  fix: the driver.*; {PIP}"),
     ({"driver": 11080}, r"the driver speaks CUDA 11\.8\.\n  fix: a driver for CUDA 12 or 13"),
-    ({"devices": 0}, r"the driver sees no GPU\.\n  fix: CUDA_VISIBLE_DEVICES"),
+    ({"devices": 0}, r"the driver sees no GPU\.\n  fix: CUDA_VISIBLE_DEVICES.*"),
     ({"wheels": {}}, rf"CuPy is not installed\.\n  fix: {PIP}"),
     ({"wheels": {}, "driver": 12040}, rf"CuPy is not installed\.\n  fix: {PIP12}"),
     (
