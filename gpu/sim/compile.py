@@ -23,6 +23,7 @@ from .watch import has_bit_fields, watched
 
 HERE = Path(__file__).parent
 MAC = sys.platform == "darwin"
+PARSED = "cudasim.h.gch"  # found by g++ where it looks for cudasim.h; parsing that is most of compiling a small kernel
 
 
 # ---- the compiler
@@ -205,7 +206,7 @@ def cached(name: str, build: Callable[[Path, Path], None]) -> Path:
     try:
         build(work, entry / "library.so")
         (work / "digest").write_text(_digest(work / "library.so"), "utf-8")
-        for leftover in set(work.iterdir()) - {work / "library.so", work / "digest"}:
+        for leftover in set(work.iterdir()) - {work / kept for kept in ("library.so", "digest", PARSED)}:
             leftover.unlink()
         _put(work, entry)
     finally:
@@ -256,7 +257,7 @@ def _texts(*patterns: str) -> str:
 
 
 def runtime(compiler: tuple[str, ...], check: bool) -> Path:
-    """The library that every kernel is linked with."""
+    """The library that every kernel is linked with; beside it, for g++, the simulator's headers, parsed already."""
     sources = [path for path in _files("runtime/*.cpp", "runtime/*.S") if check or path.stem != "checker"]
     chosen = [*flags(compiler, check), "-O2", "-Wall", "-Wextra", "-pthread"]
     if not check:
@@ -268,7 +269,12 @@ def runtime(compiler: tuple[str, ...], check: bool) -> Path:
             list(pool.map(lambda command: _run(compiler, command), commands))
         _link(compiler, [str(work / f"{path.stem}.o") for path in sources], work, final)
 
-    name = key(_texts("runtime/**/*.*", "include/**/*.h"), *compiler, version(compiler), processor(), *chosen)
+        if "clang" not in version(compiler):  # clang refuses its own where the headers have been copied or moved since
+            made = ["-x", "c++-header", str(HERE / "include/cudasim.h"), "-o", str(work / PARSED)]
+            _run(compiler, [*kernel_flags(compiler, check), *made])
+
+    made_of = _texts("runtime/**/*.*", "include/**/*.h")
+    name = key(made_of, *compiler, version(compiler), processor(), *chosen, *kernel_flags(compiler, check))
     return cached(f"runtime-{name}", build)
 
 
@@ -297,9 +303,13 @@ def library(
                 copy = folder / name
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 copy.write_text(prepared(header, name, check), "utf-8")
-            include = ["-I", str(folder), "-I", str(HERE / "include"), "-include", str(HERE / "include/cudasim.h")]
-            made = ["-S", "-o", str(work / "kernel.s")]
-            refused = _compile(compiler, [*chosen, *include, str(work / "kernel.cpp"), *made])
+            include = ["-I", str(folder), "-I", str(HERE / "include")]
+            made = [str(work / "kernel.cpp"), "-S", "-o", str(work / "kernel.s")]
+            parsed = [base.parent] if (base.parent / PARSED).exists() else []
+            for place in (*parsed, HERE / "include"):  # a complaint is of the headers as they are written
+                refused = _compile(compiler, [*chosen, *include, "-include", str(place / "cudasim.h"), *made])
+                if not refused:
+                    break
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         if refused:

@@ -108,10 +108,11 @@ def test_static_shared_memory_has_a_limit(check, compiler):
 @pytest.fixture
 def own_cache(tmp_path, monkeypatch):
     """A cache folder with the runtime in it, so that it is not compiled again."""
-    runtime = compiling.runtime(compiling.find_compiler(), check=False).parent
     folder = tmp_path / "cache"
     folder.mkdir()
-    (folder / runtime.name).symlink_to(runtime)
+    for check in (False, True):
+        runtime = compiling.runtime(compiling.find_compiler(), check).parent
+        (folder / runtime.name).symlink_to(runtime)
     monkeypatch.setenv("MINILINEAR_CACHE", str(folder))
     return folder
 
@@ -155,15 +156,34 @@ def test_a_damaged_entry_is_built_again(own_cache, damage):
     assert not list(own_cache.glob("new-*")) + list(own_cache.glob("old-*"))
 
 
-def test_findings_have_their_lines_when_the_cache_has_been_deleted(tmp_path, monkeypatch):
+@pytest.mark.parametrize("state", ["as they were", "damaged", "gone"])
+def test_headers_that_are_parsed_already_are_used_if_they_can_be(own_cache, monkeypatch, state):
+    if "clang" in compiling.version(compiling.find_compiler()):
+        pytest.skip("only g++ has them")
+    own = compiling.runtime(compiling.find_compiler(), check=False).parent
+    made = own.resolve()
+    own.unlink()
+    shutil.copytree(made, own)
+    if state == "damaged":
+        (own / compiling.PARSED).write_bytes(b"gpch")
+    if state == "gone":
+        (own / compiling.PARSED).unlink()
+    commands, run = [], compiling._compile
+    monkeypatch.setattr(compiling, "_compile", lambda *call: commands.append(call[1]) or run(*call))
+    assert value_of(sim.compile(TEXT.replace("VALUE", "6.5f"), ["fill"])) == 6.5
+    used = [Path(command[command.index("-include") + 1]).parent for command in commands if "-include" in command]
+    written = compiling.HERE / "include"
+    assert used == {"as they were": [own], "damaged": [own, written], "gone": [written]}[state]
+
+
+def test_findings_have_their_lines_when_the_cache_has_been_deleted(own_cache):
     text = """extern "C" __global__ void k(float* y) {
   __shared__ float s[4], t[4];
   float* p = s;
   p[threadIdx.x + 1] = y[0];
 }"""
-    monkeypatch.setenv("MINILINEAR_CACHE", str(tmp_path / "cache"))
     program = sim.compile(text, ["k"], check=True)
-    shutil.rmtree(tmp_path / "cache")
+    shutil.rmtree(own_cache)
     (finding,) = program.launch("k", 1, 4, [np.zeros(4, np.float32)]).findings
     assert (finding.line, finding.array, finding.element) == (4, "s", (4,))
 
