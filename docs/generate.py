@@ -312,7 +312,7 @@ EXERCISES = """# Exercises
 {title}:
 {number} exercises, about {hours}; the core route has {core} of them, about {core_hours}.
 `minilinear learn` makes a folder with a file for each and checks a file each time it is saved. "lines" are those of
-the course's own solution. How an exercise is written is told in [course-format.md](course-format.md).
+the course's own solution. [How an exercise is written](course-format.md).
 """
 
 START, END = "<!-- exercises: made by docs/generate.py -->", "<!-- end of exercises -->"
