@@ -20,6 +20,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from .. import backend
+from ..autograd import unwrap
 from ..errors import ShapeError, WrongType, WrongValue, explain
 from ..nn import Parameter
 
@@ -107,18 +108,19 @@ class Optimizer:
             yield self.new_value(p, g, *state, **of_its_group)
 
     def step(self, gradients: Sequence, lr: float | None = None) -> None:
-        """Change every parameter by its gradient, an array in its shape.
+        """Change every parameter by its gradient, an array or a Tensor in its shape.
 
         A gradient that is not finite spoils the weights and the state: `clip_by_global_norm` tells the length, and
         whoever calls this looks at it first.
         """
+        gradients = [unwrap(g) for g in gradients]
         shapes = [getattr(g, "shape", None) for g in gradients]
         if shapes != [p.shape for p in self.parameters]:
             raise ShapeError(
                 explain(
                     f"step wants one gradient for each of the {len(self.parameters)} parameters, in its shape.",
                     got=shapes if len(shapes) < 8 else f"{len(shapes)} gradients",
-                    fix="[g.data for g in ml.grad(loss, optimizer.parameters)]",
+                    fix="ml.grad(loss, optimizer.parameters)",
                 )
             )
         self.t += 1

@@ -237,3 +237,12 @@ def test_adagrad_norm_keeps_one_number_where_adagrad_keeps_an_array():
     assert all(s.size == 1 for s in AdaGradNorm(parameters).s)
     rows = [s.size for s in AdaGradNorm(parameters, per="row").s]
     assert rows == [9, 8, 4, 7, 7, 4, 4, 5, 1]
+
+
+def test_gradients_come_as_arrays_or_as_they_are_from_grad():
+    given = np.linspace(-1, 1, 6).reshape(2, 3)
+    parameters = [Parameter(np.ones((2, 3))), Parameter(np.ones((2, 3)))]
+    for parameter, gradient in zip(parameters, (given, ml.tensor(given))):
+        OPTIMIZERS["adamw"]([parameter], lr=0.1).step([gradient])
+    assert np.array_equal(parameters[0].data, parameters[1].data)
+    assert not np.array_equal(parameters[0].data, np.ones((2, 3)))
