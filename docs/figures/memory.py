@@ -43,7 +43,7 @@ def against_length(lines: Mapping[str, Mapping[int, float]], y: str, alt: str = 
         return drawn(fig, alt or f"{y[0].upper()}{y[1:]}, as a power of T: {', '.join(found)}.")
 
 
-def kept(layer: ml.nn.Module, T: int) -> int:
+def kept(layer: SoftmaxAttention | LinearAttention, T: int) -> int:
     """How many numbers stand in the state that a layer returns after T tokens; its count of tokens is none of them."""
     x = np.zeros((1, T, 64), np.float32)
     with ml.no_grad():
