@@ -163,6 +163,8 @@ The field uses some letters twice, and so does this book. What is meant is clear
 * **K, V** are lengths; **k, v** the vectors that have them. **v** is Adam's second moment, too.
 * **S** is the state; on the page on [softmax attention](softmax-attention.md) S tokens are those that T queries see.
 * **N** counts chunks; on the pages on kernels the rows of a matrix.
+* **F** counts features; on the page on the [roofline](learn/15-chunk-kernels.md) it is flops, and M the bytes they need.
+* **W** counts taps or the tokens of a window; W are weights, and one factor of the [WY form](learn/11-householder.md).
 
 ## Abbreviations
 
@@ -184,5 +186,5 @@ The field uses some letters twice, and so does this book. What is meant is clear
 | S3, S5, A5 | groups: all permutations of 3 or of 5 things; the even ones of 5 |
 | Z2, D4 | groups: counting modulo 2; the symmetries of a square |
 | UT | the transform that writes the corrections of a chunk as one triangular system |
-| WY | the form I - W Yᵀ of a product of Householder matrices |
+| WY | the form I - Kᵀ W of a product of Householder matrices |
 """

@@ -140,7 +140,7 @@ The library set out from {number} papers. Here is what became of each: {done} ar
   claim of a paper becomes a small experiment with a stated expectation). Nothing of it is written but what is linked.
 * **left out**: with the reason. Most are applications, or need a large trained model.
 
-Authors, year and number are given where they were looked up.
+Authors, year and arXiv number are given where they were looked up; the number before a title is its place in the list.
 """
 
 OTHERS = """
