@@ -186,7 +186,7 @@ def explanations() -> str:
 def errors() -> str:
     """The same as a page that runs, with the rules of each kind and where they stand."""
     text = MADE.format(numpy()) + explanations()
-    text = text.replace("\n## ", f"\n{IMPORTS}\n## ", 1)
+    text = text.replace("\n## ", f"\n{RAISED}\n{IMPORTS}\n## ", 1)
     for section in sections().values():
         if section.language == "python":
             name = re.search(r"^(?:\w+\.)*(\w+): ", section.said)
@@ -209,6 +209,7 @@ def raised_in(kind: str) -> str:
     return "\n**Raised in**\n\n" + "\n".join(lines) + "\n" if lines else ""
 
 
+RAISED = "**Raised in** lists files and the first lines of their messages; braces are filled in when one is raised.\n"
 IMPORTS = "```python\nimport numpy as np\nimport minilinear as ml\n```\n"
 
 

@@ -163,7 +163,7 @@ The field uses some letters twice, and so does this book. What is meant is clear
 * **K, V** are lengths; **k, v** the vectors that have them. **v** is Adam's second moment, too.
 * **S** is the state; on the page on [softmax attention](softmax-attention.md) S tokens are those that T queries see.
 * **N** counts chunks; on the pages on kernels the rows of a matrix.
-* **F** counts features; on the page on the [roofline](learn/15-chunk-kernels.md) it is flops, and M the bytes they need.
+* **F** counts features; on the page on the [roofline](learn/15-chunk-kernels.md) flops, and M the bytes they need.
 * **W** counts taps or the tokens of a window; W are weights, and one factor of the [WY form](learn/11-householder.md).
 
 ## Abbreviations
