@@ -17,7 +17,6 @@ import posixpath
 import re
 import shutil
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -34,7 +33,6 @@ from pygments.lexers import get_lexer_for_filename
 from pygments.util import ClassNotFound
 
 from minilinear.figures import picture
-from minilinear.learn import Course
 
 LOG = logging.getLogger("mkdocs.hooks.book")
 SOURCES = ("minilinear/**/*.py", "gpu/**/*.py", "gpu/**/*.cu", "gpu/**/*.cuh", "docs/figures/*.py")
@@ -165,7 +163,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     if name in tutorials():
         page.meta["title"] = f"{number(name)} {re.search(r'^# (.+)$', markdown, re.MULTILINE)[1]}"  # type: ignore[index]
         notebook = posixpath.basename(name).removesuffix(".md") + ".ipynb"
-        head = f"[As a notebook]({notebook}){{ .ml-notebook download }}\n"
+        head = f"[As a notebook]({notebook}){{ .ml-notebook download data-search-exclude }}\n"
         markdown = re.sub(r"(^# .*\n)", rf"\1\n{head}", markdown, count=1, flags=re.MULTILINE)
     markdown = markdown.replace("<!-- exercises -->", exercises(name)).replace("<!-- pages -->", contents())
     return linked(markdown, page)
@@ -220,14 +218,9 @@ def keep(drawing: str) -> str:
     return f"ml-drawing-{len(DRAWINGS) - 1}-"
 
 
-@cache
-def course() -> Course:
-    return Course()
-
-
 def exercises(page: str) -> str:
     """The table of the exercises that belong to a tutorial."""
-    rows = [exercise for exercise in course().exercises.values() if exercise.tutorial == page]
+    rows = [exercise for exercise in notebooks.course().exercises.values() if exercise.tutorial == page]
     if not rows:
         return "No exercise of the course belongs to this page."
     up = posixpath.relpath("exercises.md", posixpath.dirname(page) or ".")
@@ -249,7 +242,7 @@ def contents() -> str:
     for page in tutorials():
         title, question = re.match(r"# (.+)\n+((?:[^\n]+\n)+)", run.read(page)).groups()  # type: ignore[union-attr]
         first = re.match(r".*?[?](?= |$)|.*?[.](?= |$)", " ".join(question.split()))
-        minutes = sum(e.minutes for e in course().exercises.values() if e.tutorial == page)
+        minutes = sum(e.minutes for e in notebooks.course().exercises.values() if e.tutorial == page)
         number = int(posixpath.basename(page)[:2])
         lines.append(
             f"| {number} [{title}]({posixpath.basename(page)}) | {first[0] if first else ''} | {minutes or ''} |"

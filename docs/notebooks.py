@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import html
 import re
+from functools import cache
 from typing import Any
 
 import run
+
+from minilinear.learn import Course
 
 INSTALL = """try:
     import minilinear.figures
@@ -21,7 +24,7 @@ def notebook(page: str) -> dict[str, Any]:
     Prose becomes cells of Markdown, its boxes become quotes, its values those of the page's run; blocks of Python and
     commands become cells of code. A block that must raise is said to, so that "run all" goes on behind it.
     """
-    text = run.read(page)
+    text = run.read(page).replace("<!-- exercises -->", exercises(page))
     kept = run.stored(page)
     waiting = iter(kept["results"] if kept else [])
     cells, prose = [code_cell(INSTALL)], ""
@@ -46,6 +49,18 @@ def notebook(page: str) -> dict[str, Any]:
         "nbformat": 4,
         "nbformat_minor": 5,
     }
+
+
+@cache
+def course() -> Course:
+    return Course()
+
+
+def exercises(page: str) -> str:
+    """The exercises of a tutorial as the commands that begin them."""
+    found = [exercise for exercise in course().exercises.values() if exercise.tutorial == page]
+    lines = [f"* `minilinear learn run {e.id}`: {e.title}, {e.minutes} min" for e in found]
+    return "\n".join(lines or ["No exercise of the course belongs to this page."])
 
 
 def executable(part: run.Block) -> str:

@@ -22,6 +22,19 @@ def test_every_coloured_letter_has_a_meaning_and_its_colours():
         assert all(said in line for said in (shape, meaning, f"`{light}`", f"`{dark}`"))
 
 
+def luminance(colour: str) -> float:
+    values = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in values]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("letter", picture.LETTERS)
+def test_a_letter_can_be_read_on_a_light_and_on_a_dark_page(letter):
+    for colour, page in zip(picture.LETTERS[letter], ("#ffffff", "#1e2129")):
+        low, high = sorted((luminance(colour), luminance(page)))
+        assert (high + 0.05) / (low + 0.05) >= 4.5
+
+
 @pytest.mark.parametrize("letter", picture.LETTERS)
 def test_a_square_wears_the_variable_that_the_figures_wear(letter):
     worn = picture.worn(f'<svg><path fill="{picture.PALETTE[letter]}"/></svg>')

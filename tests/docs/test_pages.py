@@ -1,5 +1,6 @@
 """What the pages say is so: code runs, commands and files exist."""
 
+import importlib
 import importlib.util
 import os
 import re
@@ -16,6 +17,10 @@ from minilinear.gpu.sim.compile import find_compiler
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+TUTORIALS = sorted((ROOT / "docs" / "learn").glob("[0-9]*.md"))
+FORM = ("Skip this page if you can", "Picture", "Equation", "In code", "Check", "Break it", "Exercises")
+FORM += ("What we left out", "Sources")
+LONGEST = 30  # seconds of processor for a page: meant are ten, the others are for a compiler and a slow machine
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -46,7 +51,38 @@ def test_a_page_runs(page, run):
         pytest.skip("no C++ compiler")
     name = os.path.relpath(page, ROOT / "docs").replace(os.sep, "/")
     if any(run.runs(part, name) for part in run.parts(text)):
-        run.result(name)
+        assert run.result(name)["processor"] < LONGEST
+
+
+@pytest.mark.parametrize("page", TUTORIALS, ids=lambda p: p.stem)
+def test_a_tutorial_has_the_form_of_all(page):
+    text = page.read_text("utf-8")
+    headings = re.findall(r"^## (.+)$", text, re.MULTILINE)
+    assert [heading for heading in headings if heading in FORM] == list(FORM)
+    sections = dict(re.findall(r"^## ([^\n]+)\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL))
+    assert sections[FORM[0]].count("??? question ") == 3
+    assert all(
+        re.search(r"^```(?:python|sh)", sections[name], re.MULTILINE) for name in ("In code", "Check", "Break it")
+    )
+    assert "show(" in text and "<!-- exercises -->" in sections["Exercises"]
+
+
+def resolves(name: str) -> bool:
+    """Whether a dotted name leads to something."""
+    module, _, rest = name.rpartition(".")
+    try:
+        return bool(importlib.import_module(name))
+    except ImportError:
+        return bool(module) and hasattr(importlib.import_module(module), rest)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_names_and_files_in_prose_exist(page):
+    prose = re.sub(r"^( *)(```+).*?^\1\2", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for name in re.findall(r"`(?:import )?(minilinear(?:\.\w+)+)", prose):
+        assert resolves(name), name
+    for path in re.findall(r"`((?:minilinear|gpu|docs|tests|exercises)/[\w./-]+\.\w+)`", prose):
+        assert "NAME" in path or (ROOT / path).is_file(), path
 
 
 def same(written: str, printed: str) -> bool:
