@@ -36,6 +36,7 @@ def browser() -> Iterator:
 def look(page, path: Path, here: str) -> Iterator[str]:
     """What is wrong with a page as it is seen, wide and narrow, light and dark."""
     page.goto(path.as_uri(), wait_until="load")
+    page.add_style_tag(content="* { transition: none !important; }")  # colours on their way are no colours
     for device, size in SIZES.items():
         page.set_viewport_size(size)
         if page.evaluate(OVERFLOWING):
