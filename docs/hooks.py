@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import html
 import importlib
+import inspect
 import json
 import logging
 import os
@@ -81,6 +82,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         name = page.removesuffix(".md") + ".ipynb"
         files.append(File.generated(config, name, content=json.dumps(notebooks.notebook(page), indent=1)))
     files.append(File.generated(config, "assets/letters.css", content=letters()))
+    scrubber = run.DOCS / "figures" / "scrubber.js"
+    files.append(File.generated(config, "assets/scrubber.js", content=scrubber.read_text(encoding="utf-8")))
     return files
 
 
@@ -102,7 +105,21 @@ def reference(package: str, summary: str) -> str:
         value = getattr(module, name)
         said = ", ".join(f"`{entry}`" for entry in value) if isinstance(value, dict) else f"`{value!r}`"
         page += f"## `{name}` {{ #{package}.{name} }}\n\n{said}\n\n"
-    return page + "".join(f"::: {package}.{name}\n\n" for name in names)
+    return page + "".join(f"::: {package}.{name}\n\n{written_in(getattr(module, name))}\n\n" for name in names)
+
+
+def written_in(value: Any) -> str:
+    """A link to the line of the source in which a function or a class begins."""
+    value = inspect.unwrap(value)
+    try:
+        file, line = inspect.getsourcefile(value), inspect.getsourcelines(value)[1]
+    except TypeError:  # an object of a class, as a fused function is
+        return ""
+    path = Path(file or "").resolve()
+    if not path.is_relative_to(run.ROOT):
+        return ""
+    inside = path.relative_to(run.ROOT).as_posix()
+    return f"[{inside}, line {line}](../source/{inside}.html#line-{line})"
 
 
 def documented(value: Any) -> bool:
@@ -163,7 +180,8 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     if name in tutorials():
         page.meta["title"] = f"{number(name)} {re.search(r'^# (.+)$', markdown, re.MULTILINE)[1]}"  # type: ignore[index]
         notebook = posixpath.basename(name).removesuffix(".md") + ".ipynb"
-        head = f"[As a notebook]({notebook}){{ .ml-notebook download data-search-exclude }}\n"
+        download = f"[As a notebook]({notebook}){{ .ml-notebook download data-search-exclude }}"
+        head = f"Page {number(name)} of the book. {download}\n"
         markdown = re.sub(r"(^# .*\n)", rf"\1\n{head}", markdown, count=1, flags=re.MULTILINE)
     markdown = markdown.replace("<!-- exercises -->", exercises(name)).replace("<!-- pages -->", contents())
     return linked(markdown, page)

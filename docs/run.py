@@ -19,6 +19,7 @@ import argparse
 import contextlib
 import functools
 import hashlib
+import importlib.metadata
 import io
 import json
 import linecache
@@ -116,9 +117,8 @@ def key(page: str) -> str:
 
 @functools.cache
 def library() -> str:
-    import numpy
-
-    digest = hashlib.sha256(f"{platform.python_version()} {numpy.__version__} {Path(__file__).read_text()}".encode())
+    used = [platform.python_version(), *(importlib.metadata.version(name) for name in ("numpy", "matplotlib"))]
+    digest = hashlib.sha256(f"{used} {Path(__file__).read_text(encoding='utf-8')}".encode())
     for folder in USED:
         for path in sorted((ROOT / folder).rglob("*")):
             if path.is_file() and "__pycache__" not in path.parts:

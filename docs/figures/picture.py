@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from html import escape
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from minilinear import svg
@@ -61,7 +62,8 @@ class Scrubber(NamedTuple):
     names: tuple[str, ...]
 
     def _repr_html_(self) -> str:
-        return html(self)
+        script = Path(__file__).with_name("scrubber.js").read_text(encoding="utf-8")  # the site's pages share one
+        return f"{html(self)}<script>{{\n{script}}}</script>"
 
 
 SHOWN: list[Picture | Scrubber] | None = None  # a page that is being run collects here what its blocks show

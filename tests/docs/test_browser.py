@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from minilinear.figures import Picture, scrubber
 from tests.docs.test_site import site  # noqa: F401
 
 playwright = pytest.importorskip("playwright.sync_api", reason="the browser needs the docs extra")
@@ -98,6 +99,20 @@ def test_a_slider_shows_one_frame_at_a_time(browser, site):  # noqa: F811
     slider.focus()
     page.keyboard.press("ArrowRight")
     assert visible().index(True) == 1 and sum(visible()) == 1
+    page.close()
+
+
+def test_a_slider_works_in_a_notebook(browser, tmp_path):
+    """Its output is put into a page that knows nothing of the book."""
+    frames = [Picture(f'<svg viewBox="0 0 9 9"><text y="9">{t}</text></svg>', f"{t}") for t in range(3)]
+    (tmp_path / "cell.html").write_text(scrubber(frames, label="t")._repr_html_() * 2, "utf-8")  # two cells
+    page = browser.new_page()
+    page.goto((tmp_path / "cell.html").as_uri())
+    assert page.locator("input[type=range]").count() == 2
+    page.locator("input").last.focus()
+    page.keyboard.press("End")
+    shown = page.locator(".ml-frame")
+    assert [shown.nth(i).is_visible() for i in range(6)] == [True, False, False, False, False, True]
     page.close()
 
 

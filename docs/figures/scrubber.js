@@ -1,5 +1,6 @@
 // A slider over the frames of a figure. Without script all frames are shown, one below the other.
-for (const scrubber of document.querySelectorAll(".ml-scrubber")) {
+for (const scrubber of document.querySelectorAll(".ml-scrubber:not([data-ready])")) {
+  scrubber.dataset.ready = "";
   const frames = [...scrubber.querySelectorAll(".ml-frame")];
   const slider = Object.assign(document.createElement("input"), { type: "range", min: 0, max: frames.length - 1, value: 0 });
   const name = document.createElement("output");
