@@ -161,7 +161,8 @@ def test_a_backend_that_is_not_here_is_the_environments_fault(capsys, monkeypatc
         "minilinear.gpu.cuda.missing_for_cupy", lambda: [gpu.cuda.Missing("it is Sunday", "come again")]
     )
     code, _, err = command(capsys, *SMALL, "--backend", "cupy")
-    assert (code, err) == (3, "error: The backend cupy cannot run here: it is Sunday.\n  fix: come again\n")
+    said = "error: The backend cupy cannot run here: it is Sunday.\n  fix: come again\n"
+    assert (code, err) == (3, said + "  help: minilinear explain backend\n")
 
 
 # The account.
