@@ -82,7 +82,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         name = page.removesuffix(".md") + ".ipynb"
         files.append(File.generated(config, name, content=json.dumps(notebooks.notebook(page), indent=1)))
     files.append(File.generated(config, "assets/letters.css", content=letters()))
-    scrubber = run.DOCS / "figures" / "scrubber.js"
+    scrubber = Path(picture.__file__).with_name("scrubber.js")
     files.append(File.generated(config, "assets/scrubber.js", content=scrubber.read_text(encoding="utf-8")))
     return files
 
