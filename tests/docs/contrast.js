@@ -17,11 +17,11 @@
   const walk = document.createTreeWalker(document.querySelector("article"), NodeFilter.SHOW_TEXT);
   while (walk.nextNode()) {
     const text = walk.currentNode.data.trim(), e = walk.currentNode.parentElement;
-    if (!text || e.closest(LEFT_OUT) || !e.checkVisibility()) continue;
-    const style = getComputedStyle(e), size = parseFloat(style.fontSize);
-    const kind = [style.color, e.tagName, e.className, e.parentElement.className].join("|");
-    if (seen.has(kind)) continue;
+    if (!text) continue;
+    const kind = [e, e.parentElement, e.parentElement.parentElement].map((x) => `${x.tagName}.${x.className}`).join(" ");
+    if (seen.has(kind) || e.closest(LEFT_OUT) || !e.checkVisibility()) continue;
     seen.add(kind);
+    const style = getComputedStyle(e), size = parseFloat(style.fontSize);
     const back = behind(e), front = over(parse(style.color), back);
     const [low, high] = [luminance(front), luminance(back)].sort((a, b) => a - b);
     const ratio = (high + 0.05) / (low + 0.05);
