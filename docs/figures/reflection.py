@@ -45,8 +45,8 @@ def reflection() -> Picture:
     parts += [_ring(place(at[beta])) for beta in (0.5, 1.5)]
     lengths = [np.linalg.norm(at[beta]) for beta in (0, 1, 2)]
     alt = (
-        f"I {MINUS} βkkᵀ moves x along k only. The part along k, {k @ x:.2f}, becomes {abs(k @ at[1]):.2f} at β = 1 and "
-        f"{k @ at[2]:.2f}".replace("-", MINUS)
+        f"I {MINUS} βkkᵀ moves x along k only. The part along k, {k @ x:.2f}, becomes {abs(k @ at[1]):.2f} at β = 1 "
+        f"and {k @ at[2]:.2f}".replace("-", MINUS)
         + f" at β = 2; the length goes from {lengths[0]:.2f} to "
         f"{lengths[1]:.2f} and back to {lengths[2]:.2f}. Rings: β = 0.5 and 1.5."
     )
