@@ -13,7 +13,6 @@ import importlib
 import inspect
 import json
 import logging
-import os
 import posixpath
 import re
 import shutil
@@ -249,7 +248,7 @@ def exercises(page: str) -> str:
             "|---|---|---|---|",
             *lines,
             "",
-            f"`minilinear learn run {rows[0].id}` checks the first of them each time you save.",
+            f"`minilinear learn run {rows[0].id}` checks the first once, `minilinear learn` each time you save.",
         ]
     )
 
@@ -329,9 +328,3 @@ def shown_source(path: str) -> str:
     except ClassNotFound:
         code = f'<pre tabindex="0">{html.escape(text)}</pre>'
     return SOURCE.format(path=html.escape(path), up="../" * (path.count("/") + 1), code=code)
-
-
-def on_post_build(config: MkDocsConfig) -> None:
-    """Says what was made."""
-    made = sum(len(names) for _, _, names in os.walk(config.site_dir))
-    LOG.info(f"{made} files in {config.site_dir}")

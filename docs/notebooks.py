@@ -12,7 +12,7 @@ import run
 from minilinear.learn import Course
 
 INSTALL = """try:
-    import minilinear.figures
+    import matplotlib, minilinear.figures
 except ImportError:
     %pip install --quiet "minilinear[plot]"
 """

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minilinear.errors import explain
+from minilinear.errors import WrongValue, explain
 from minilinear.svg import text
 from minilinear.tasks import group
 
@@ -55,7 +55,7 @@ def plane_of(A: np.ndarray) -> Plane:
     eigenvalues, left = np.linalg.eig(np.swapaxes(A[TURN], -1, -2))  # columns y with y^T A = a y^T
     head, which = np.unravel_index(np.argmax(eigenvalues.imag), eigenvalues.shape)
     if not eigenvalues[head, which].imag > 0:
-        raise ValueError(
+        raise WrongValue(
             explain("A head turns its state at (1 2 3).", got="real eigenvalues in all heads", fix="a layer with R = 2")
         )
     y = left[head, :, which]

@@ -10,7 +10,7 @@ from minilinear import Tensor, svg
 from minilinear.autograd.backward import backpropagate
 from minilinear.autograd.core import Leaf
 from minilinear.autograd.graph import HEIGHT, Layout
-from minilinear.errors import explain
+from minilinear.errors import WrongValue, explain
 
 from .picture import FAINT, INK, PALETTE, Picture, Scrubber, by_hand, scrubber
 
@@ -39,7 +39,7 @@ class Flow:
         self.order = output.graph().order
         sizes = {node.outputs[0].size for node in self.order}
         if sizes != {1} or not all(node.primitive.rules for node in self.order):
-            raise ValueError(
+            raise WrongValue(
                 explain(
                     "This figure follows single numbers through simple rules.",
                     got=f"results of {max(sizes)} numbers",

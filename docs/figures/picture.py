@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from minilinear import svg
-from minilinear.errors import BackendError, explain
+from minilinear.errors import BackendError, WrongValue, explain
 
 # letter: (on a light page, on a dark page), each at least 4.5 : 1 against it
 LETTERS = {
@@ -89,7 +89,7 @@ def scrubber(frames: Sequence[Picture], *, label: str, names: Sequence[str] | No
     """
     named = tuple(names or map(str, range(1, len(frames) + 1)))
     if len(named) != len(frames) or not frames:
-        raise ValueError(
+        raise WrongValue(
             explain("Every frame of a scrubber has a name.", got=f"{len(frames)} frames, {len(named)} names")
         )
     return Scrubber(tuple(frames), label, named)
