@@ -271,7 +271,7 @@ def check_axes(name: str, array: Any, axes: str, sizes: dict[str, int], *, examp
 def _likeliest_fix(shape: Sequence[int], letters: list[str]) -> str:
     """Too few axes usually means a missing batch or head axis; too many, a head axis that is not wanted."""
     if len(shape) == len(letters) - 1:
-        return f"add the missing axis: x[None] for one batch element, x[..., None, :] for one head ({letters})"
+        return "add the missing axis: x[None] for one batch element, x[..., None, :] for one head"
     return f"reshape to the axes {', '.join(letters)}"
 
 
