@@ -36,7 +36,8 @@ from ..training.display import Display
 from ..training.recipes import parse_changes, parse_value, prepare
 from ..training.run import versions
 from .console import AsJson, Backend, Plain, Set, make_console, print_json, say, show_table
-from .train import alone, evaluated, headline
+from .result import evaluated, headline
+from .train import alone
 
 COMMA = re.compile(r",(?![^\[]*\])")  # between values, not inside a list
 FITTED = {"parameters": ["hidden"], "state": ["key_dim", "value_dim", "window"]}  # what --equal changes

@@ -28,7 +28,7 @@ from ..training.atomic import atomic_write
 from ..training.checkpoint import previous
 from .console import AsJson, Plain, make_console, print_json, say, show_table
 from .play import Spelling
-from .train import headline, result_picture
+from .result import headline, result_picture
 
 SHOWN = 24  # tokens of a sequence, unless --length says more
 ENTRIES = 64  # of a head's state, drawn one by one; of a larger one the lengths of its rows

@@ -25,7 +25,7 @@ from ..tasks import GroupWords, Parity, Recall, Task, Text
 from ..tasks.groups import BOS
 from ..training import Run, RunFolder
 from .console import Backend, Plain, make_console, say
-from .train import _label
+from .train import name_of
 
 COMMANDS = ("show", "reset", "quit")
 LISTED = 12  # so many tokens are named in a hint
@@ -221,7 +221,7 @@ class Player:
     """
 
     def __init__(self, run: Run, averaged: ExitStack):
-        self.run, self.name, self.model = run, _label(run), run.model
+        self.run, self.name, self.model = run, name_of(run), run.model
         if run.average is not None:
             averaged.enter_context(run.average.applied())
         self.model.eval()

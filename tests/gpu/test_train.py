@@ -15,7 +15,8 @@ from minilinear import gpu
 from minilinear.autograd import cross_entropy
 from minilinear.cli import main
 from minilinear.cli.bench import Worker
-from minilinear.cli.train import _announce, ran
+from minilinear.cli.result import ran
+from minilinear.cli.train import announce
 from minilinear.models import MIXERS
 from minilinear.norms import l2_norm, rms_norm
 from minilinear.tasks import task
@@ -219,7 +220,7 @@ def test_what_is_rounded_is_said(precision, backend, more):
     changes = {"mixer": "gated_delta_net", "D": 8, "hidden": 8, "heads": 2, "precision": precision}
     with ml.use(backend):
         run = Run(recipe(made, changes=changes, training={"steps": 1, "batch": 2}), RunFolder("nowhere"), made)
-        _announce(said, [run])
+        announce(said, [run])
         run.advance()
     assert f"products of linear layers{more} in {precision}; weights" in said.file.getvalue()
     assert ("delta_product_bf16" in gpu.account().kernels) == bool(more)

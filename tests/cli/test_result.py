@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 import pytest
 from rich.console import Console
 
-from minilinear.cli.train import result_picture, verdict
+from minilinear.cli.result import result_picture, verdict
 from minilinear.svg import line_chart
 from minilinear.training import Progress
 from minilinear.training.display import Display, sparkline
