@@ -183,8 +183,11 @@ def _source(value: Any) -> str:
         raise ConfigError(explain(f"{name} uses names of a function around it.", got=free, fix="define it at the top"))
     try:
         text = _class_source(value) if isinstance(value, type) else inspect.getsource(value)
-        return textwrap.dedent(text).strip()
-    except (OSError, TypeError):
+        text = textwrap.dedent(text).strip()
+        if getattr(ast.parse(text).body[0], "name", None) != name:  # "<string>" may be another text: that of python -c
+            raise OSError(value)
+        return text
+    except (OSError, TypeError, SyntaxError):
         raise ConfigError(explain(f"The source of {name} is not known.", fix="define it in a cell or a file")) from None
 
 
