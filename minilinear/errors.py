@@ -156,6 +156,7 @@ ROOMS: dict[str, dict[str, str]] = {  # class: {room, or module in it: kind}; th
         "cli": "command-line",
         "cli.kernels": "kernel-cases",
         "cli.learn": "workspace",
+        "cli.learn_exercise": "workspace",
         "cli.learn_instructor": "grading",
         "cli.learn_use": "own-functions",
         "gpu": "kernel-cases",

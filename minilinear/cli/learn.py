@@ -1,59 +1,38 @@
 """`minilinear learn`: the course. Alone it watches the workspace and checks a file each time it is saved.
 
+Here is what concerns the whole: making a workspace, the order of the tracks, lists, reports.
+
 Exit codes: 0 passed or done; 1 not passed; 2 wrong usage; 3 the environment refused; 130 interrupted.
 """
 
 from __future__ import annotations
 
-import importlib
 import os
-import shutil
-import subprocess
 import sys
-import tempfile
-import threading
-import time
-from collections.abc import Callable, Iterable
-from importlib import metadata
 from pathlib import Path
 from typing import Annotated
 
 import typer
-import watchfiles
 from rich.console import Console
 
 from ..errors import ConfigError, explain
-from ..learn import Course, Exercise, Result, Spare, show
-from ..learn.checking import check, check_many
-from ..learn.debug import debug as debugger
+from ..learn import Course, Spare, show
+from ..learn.checking import check_many
 from ..learn.judge import decisive
 from ..learn.progress import Progress
 from ..learn.watch import Session, loop
 from ..learn.workspace import NAME, Workspace
 from .check_course import check as check_course
 from .console import AsJson, Plain, make_console, print_json, say, show_table
-from .doctor import Finding
+from .learn_console import COMMAND, CourseFolder, WorkspaceFolder, beside, write
+from .learn_doctor import doctor
+from .learn_exercise import debug, hint, open_exercise, reset, run, solution
 from .learn_instructor import register
-from .learn_use import beside, unuse, use
+from .learn_use import unuse, use
 
 learn = typer.Typer(invoke_without_command=True)
 
-learn.command()(use)
-learn.command()(unuse)
-learn.command("check-course")(check_course)
-
-Id = Annotated[str | None, typer.Argument(metavar="[ID]", help="memory-1, or its file; by default the current one.")]
-CourseFolder = Annotated[Path | None, typer.Option("--course", metavar="DIR", help="A course of your own.")]
-WorkspaceFolder = Annotated[
-    Path | None, typer.Option("--workspace", metavar="DIR", help="Your files; by default this folder or one above.")
-]
 Poll = Annotated[bool, typer.Option("--poll", help="Look at the files again and again, where no changes are told.")]
-COMMAND = "minilinear learn"
-
-
-def _write(console: Console, lines: Iterable[show.Line]) -> None:
-    for line in lines:
-        say(console, line.text, style=line.style or None)
 
 
 @learn.callback()
@@ -88,7 +67,7 @@ def _watch(
     keys = sys.stdin.isatty() and console.is_terminal and not plain
     try:
         with Spare() as spare:
-            loop(Session(found, spare, lambda line: _write(console, [line]), console.width), poll=poll, keys=keys)
+            loop(Session(found, spare, lambda line: write(console, [line]), console.width), poll=poll, keys=keys)
     except KeyboardInterrupt:
         say(console)
         say(console, f"Your progress is saved. {COMMAND} goes on from here.")
@@ -136,7 +115,6 @@ def _made(console: Console, folder: Path, course: Path | None, variant: str = ""
     say(console, f"{made.folder}: {count} files, one for each exercise that can be begun.")
 
 
-@learn.command("door")
 def choose_door(course: CourseFolder = None, workspace: WorkspaceFolder = None, plain: Plain = False) -> None:
     """Choose again where you come from: in which order the tracks come. Nothing else changes."""
     console, found = make_console(plain=plain), beside(workspace, course)
@@ -145,7 +123,6 @@ def choose_door(course: CourseFolder = None, workspace: WorkspaceFolder = None, 
     _door(console, found)
 
 
-@learn.command()
 def init(
     folder: Annotated[Path, typer.Argument(help="Where.")] = Path("minilinear-course"),
     course: CourseFolder = None,
@@ -163,75 +140,6 @@ def init(
     say(console, f"Go there, and: {COMMAND}")
 
 
-@learn.command()
-def run(
-    name: Id = None,
-    long: Annotated[bool, typer.Option("--long", help="Then the long run that a capstone describes.")] = False,
-    course: CourseFolder = None,
-    workspace: WorkspaceFolder = None,
-    plain: Plain = False,
-) -> None:
-    """Check one exercise, once. Exit code 1 if it does not pass."""
-    console, found = make_console(plain=plain), beside(workspace, course)
-    exercise = found.exercise(name)
-    found.prepare(exercise)
-    if other := found.elsewhere(exercise):
-        say(console, other)
-    results = _checked(found, exercise, lambda result: _write(console, show.stage(result)))
-    _write(console, [show.total(exercise, results)])
-    if not show.passed(results):
-        raise typer.Exit(1)
-    _write(console, show.after(exercise, found.next(exercise.id), (f"{COMMAND} solution", COMMAND)))
-    if long:
-        _long_run(console, found, exercise, plain)
-
-
-def _long_run(console: Console, found: Workspace, exercise: Exercise, plain: bool) -> None:
-    """The command of a capstone, in the workspace, where `learn use` has its effect; it shows its own progress."""
-    if "long" not in exercise.spec:
-        having = ", ".join(name for name, each in found.course.exercises.items() if "long" in each.spec)
-        raise ConfigError(
-            explain(f"{exercise.id} has no long run.", fix=f"--long is for {having}" if having else "leave --long out")
-        )
-    _, *command = exercise.spec["long"]["command"]
-    say(console, f"minilinear {' '.join(command)}")
-    say(console, f"What to expect: {exercise.spec['long']['expect']}")
-    say(console, f"If it stops before its end, go on with the line that it prints, in {found.folder}")
-    start = [sys.executable, "-c", "from minilinear.cli import main; main()"]
-    ended = subprocess.run([*start, *command, *["--plain"] * plain], cwd=found.folder)
-    if ended.returncode:
-        raise typer.Exit(ended.returncode)
-
-
-def _checked(
-    workspace: Workspace, exercise: Exercise, seen: Callable[[Result], None] = lambda result: None
-) -> list[Result]:
-    """The results of a check; each is shown to `seen` as it comes."""
-    text = workspace.text(exercise)
-    if text is None:
-        got = "no such file" if not workspace.path(exercise).exists() else "not UTF-8 text"
-        raise ConfigError(
-            explain(f"{workspace.path(exercise)} cannot be read.", got=got, fix=f"{COMMAND} reset {exercise.id}")
-        )
-    results = []
-    with Spare() as spare:
-        for result in check(workspace, exercise, spare, text):
-            results.append(result)
-            seen(result)
-    return results
-
-
-@learn.command()
-def hint(name: Id = None, course: CourseFolder = None, workspace: WorkspaceFolder = None, plain: Plain = False) -> None:
-    """One hint more: a question, then which lines, then nearly the code. They cost no points."""
-    found = beside(workspace, course)
-    exercise = found.exercise(name)
-    level = found.progress.hint(exercise.id, len(exercise.hints))
-    lines = show.hint(exercise, level, found.progress.done(exercise.id))
-    _write(make_console(plain=plain), [show.heading(exercise), *lines])
-
-
-@learn.command("list")
 def list_exercises(
     words: Annotated[
         list[str] | None, typer.Argument(metavar="[WORD]...", help="Only what has all these words.")
@@ -245,90 +153,9 @@ def list_exercises(
     if route not in ("core", "elective", "all"):
         raise ConfigError(explain("--route is one of core, elective, all.", got=repr(route)))
     found = beside(workspace, course)
-    _write(make_console(plain=plain), show.overview(found, words or [], route))
+    write(make_console(plain=plain), show.overview(found, words or [], route))
 
 
-@learn.command("open")
-def open_exercise(
-    name: Id = None, course: CourseFolder = None, workspace: WorkspaceFolder = None, plain: Plain = False
-) -> None:
-    """Turn to an exercise: its statement, its file, and where the library does the same."""
-    console, found = make_console(plain=plain), beside(workspace, course)
-    exercise = found.exercise(name)
-    try:
-        where = f"your file: {found.prepare(exercise)}"
-    except ConfigError:  # the statement can be read all the same
-        where = f"its file, {exercise.file}, appears when {exercise.earlier.id if exercise.earlier else ''} has passed"
-    else:
-        found.progress.work_on(exercise.id)
-    _write(console, show.statement(exercise))
-    say(console)
-    say(console, f"  {where}")
-    if other := found.elsewhere(exercise):
-        say(console, f"  {other}")
-    _write(console, show.library(exercise))
-
-
-@learn.command()
-def debug(
-    name: Id = None, course: CourseFolder = None, workspace: WorkspaceFolder = None, plain: Plain = False
-) -> None:
-    """Open Python's debugger in your function, on the inputs that show what is wrong."""
-    console, found = make_console(plain=plain), beside(workspace, course)
-    exercise = found.exercise(name)
-    results = _checked(found, exercise)
-    _write(console, show.verdict(exercise, results))
-    first = decisive(results)
-    if first.passed:
-        say(console, "There is nothing to stop at.")
-        return
-    if not first.call.startswith("import") or exercise.mode == "kernel":  # nor a prediction, nor a property
-        say(console, "There is no call to stop at: what is said above is all there is.")
-        raise typer.Exit(1)
-    say(console)
-    say(console, "The debugger: n next line, p NAME prints, c goes on, q quits.")
-    debugger(first.call, exercise.name, found.folder)
-
-
-@learn.command()
-def reset(
-    name: Annotated[str, typer.Argument(metavar="ID", help="Which.")],
-    course: CourseFolder = None,
-    workspace: WorkspaceFolder = None,
-    plain: Plain = False,
-) -> None:
-    """Begin an exercise again. Your file is kept in backups/."""
-    console, found = make_console(plain=plain), beside(workspace, course)
-    exercise = found.exercise(name)
-    backup = found.reset(exercise)
-    say(console, f"{exercise.file} is a stub again." + (f" What was there: {backup}" if backup else ""))
-
-
-@learn.command()
-def solution(
-    name: Id = None,
-    give_up: Annotated[bool, typer.Option("--give-up", help="Before it has passed; the exercise is marked.")] = False,
-    course: CourseFolder = None,
-    workspace: WorkspaceFolder = None,
-    plain: Plain = False,
-) -> None:
-    """The course's solution beside yours, once yours has passed."""
-    console, found = make_console(plain=plain), beside(workspace, course)
-    exercise = found.exercise(name or found.progress.active or None)  # one that has just passed is not the next one
-    if not found.progress.done(exercise.id):
-        if not give_up:
-            raise ConfigError(
-                explain(
-                    f"{exercise.id} has not passed yet: its solution is for comparing.",
-                    fix=f"{COMMAND} hint {exercise.id}; or --give-up, which is marked",
-                )
-            )
-        found.progress.give_up(exercise.id)
-    _write(console, [show.heading(exercise), *show.usual(exercise)])
-    _write(console, show.comparison(found.text(exercise) or "", exercise.source, console.width))
-
-
-@learn.command()
 def check_all(
     jobs: Annotated[int, typer.Option(min=1, help="Processes at a time.")] = min(4, os.cpu_count() or 1),
     course: CourseFolder = None,
@@ -345,13 +172,12 @@ def check_all(
         first = decisive(results)
         words = f"  {first.stage}: {first.found.splitlines()[0]}" if first.found else ""
         line = show.total(found.course[name], results)
-        _write(console, [line._replace(text=line.text + words)])
+        write(console, [line._replace(text=line.text + words)])
     say(console, f"{len(begun) - failed} of {len(begun)} begun pass; {len(texts) - len(begun)} are not begun")
     if failed:
         raise typer.Exit(1)
 
 
-@learn.command()
 def report(
     as_json: AsJson = False, course: CourseFolder = None, workspace: WorkspaceFolder = None, plain: Plain = False
 ) -> None:
@@ -372,90 +198,20 @@ def report(
     say(console, document["summary"])
 
 
-@learn.command()
-def doctor(
-    as_json: AsJson = False, course: CourseFolder = None, workspace: WorkspaceFolder = None, plain: Plain = False
-) -> None:
-    """Look at what the course needs: packages, the process for checks, changes of files, a compiler.
-
-    Exit code 3 if something is wrong.
-    """
-    found = [*_packages(), *_files(course, workspace), _process(), _told(), _compiler()]
-    wrong = [finding for finding in found if finding.state == "wrong"]
-    if as_json:
-        print_json({"ok": not wrong, "findings": [vars(finding) for finding in found]})
-    else:
-        console = make_console(as_json, plain)
-        show_table(
-            console, ("what", "found", "", "fix"), [(f.what, f.found, f.state, f.fix) for f in found], numbers=False
-        )
-        missing = sum(finding.state == "missing" for finding in found)
-        without = (
-            f"the course works; without what is missing ({missing}) some of it waits" if missing else "all is well"
-        )
-        say(console, without if not wrong else f"{len(wrong)} to mend")
-    if wrong:
-        raise typer.Exit(3)
-
-
-def _packages() -> Iterable[Finding]:
-    yield Finding("Python", sys.version.split()[0])
-    for name in ("numpy", "hypothesis", "watchfiles", "psutil"):
-        yield Finding(name, metadata.version(name))
-
-
-def _files(course: Path | None, workspace: Path | None) -> Iterable[Finding]:
-    try:
-        found = beside(workspace, course)
-    except ConfigError as reason:
-        rule, _, fix = str(reason).partition("\n  fix: ")
-        yield Finding("workspace", rule.replace("\n ", ""), "missing", fix)
-        return
-    done = sum(found.progress.done(name) for name in found.course.ids)
-    yield Finding("workspace", f"{found.folder}: {done} of {len(found.course.ids)} done")
-    try:
-        with tempfile.NamedTemporaryFile(dir=found.folder):
-            pass
-    except OSError as reason:
-        yield Finding("writing", str(reason.strerror), "wrong", "a workspace in a folder that you may write to")
-
-
-def _process() -> Finding:
-    """Whether the process that runs exercises starts."""
-    begun = time.perf_counter()
-    try:
-        with Spare() as spare:
-            spare.take().kill()
-    except Exception as reason:
-        return Finding("process for checks", str(reason).split("\n")[0], "wrong", "pip install --force-reinstall numpy")
-    return Finding("process for checks", f"starts in {time.perf_counter() - begun:.1f} s")
-
-
-def _told() -> Finding:
-    """Whether the system tells of a file that is saved."""
-    folder, stop = Path(tempfile.mkdtemp(dir=Path.cwd() if os.access(Path.cwd(), os.W_OK) else None)), threading.Event()
-    try:
-        for number, changes in enumerate(
-            watchfiles.watch(folder, stop_event=stop, rust_timeout=300, yield_on_timeout=True)
-        ):
-            if changes:
-                return Finding("saving a file", "is told")
-            if number > 3:
-                break
-            (folder / "memory_1.py").write_text(str(number))
-    finally:
-        stop.set()
-        shutil.rmtree(folder, ignore_errors=True)
-    return Finding("saving a file", "is not told on this disk", "missing", f"{COMMAND} --poll")
-
-
-def _compiler() -> Finding:
-    compile = importlib.import_module("minilinear.gpu.sim.compile")
-    try:
-        return Finding("C++ compiler", " ".join(compile.find_compiler()))
-    except Exception as reason:
-        fix = "without g++ or clang++ you write the kernels in Python; kernel-5 waits for one"
-        return Finding("C++ compiler", str(reason).split("\n")[0], "missing", fix)
-
-
+# In the order of `minilinear learn --help`.
+learn.command()(use)
+learn.command()(unuse)
+learn.command("check-course")(check_course)
+learn.command("door")(choose_door)
+learn.command()(init)
+learn.command()(run)
+learn.command()(hint)
+learn.command("list")(list_exercises)
+learn.command("open")(open_exercise)
+learn.command()(debug)
+learn.command()(reset)
+learn.command()(solution)
+learn.command()(check_all)
+learn.command()(report)
+learn.command()(doctor)
 register(learn)

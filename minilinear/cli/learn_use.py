@@ -14,6 +14,7 @@ from ..errors import ConfigError, explain
 from ..learn.use import OPERATIONS, operation, using
 from ..learn.workspace import Workspace
 from .console import Plain, make_console, say
+from .learn_console import beside
 
 WorkspaceFolder = Annotated[Path | None, typer.Option("--workspace", metavar="DIR", help="Your files.")]
 
@@ -106,16 +107,3 @@ def stale(found: Workspace) -> Iterator[str]:
                 if state == "changed" or (name == each.forward and state != "passed"):
                     yield f"{name} {why}: the library's own runs; minilinear learn run {name}"
                     break  # the library's forward has the library's gradient
-
-
-def beside(workspace: Path | None, course: Path | None = None) -> Workspace:
-    """The workspace of a command: the one that is named, or the one here.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    folder = workspace.resolve() if workspace else Workspace.find(Path.cwd())
-    if folder is None:
-        fix = "minilinear learn init, or --workspace DIR"
-        raise ConfigError(explain("There is no workspace here.", got=str(Path.cwd()), fix=fix, see="workspace"))
-    return Workspace.open(folder, course)
