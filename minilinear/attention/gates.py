@@ -43,7 +43,8 @@ class DecayGate(Module):
         D H multiplications per token.
 
     Source:
-        Dao and Gu 2024, arXiv 2405.21060, section 7; in the delta rule, Yang et al. 2024, arXiv 2412.06464.
+        Dao and Gu 2024, arXiv 2405.21060, and their released code; in the delta rule, Yang et al. 2025, arXiv
+        2412.06464.
     """
 
     def __init__(self, D: int, heads: int, *, gain: float, rng: np.random.Generator):

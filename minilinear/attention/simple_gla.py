@@ -9,7 +9,7 @@ Mamba-2 too, which names and normalises its parts otherwise.
 With `negative_eigenvalues` the transition is 2 alpha_t - 1 in (-1, 1): a token may flip the sign of what a head knows,
 which is enough to count parity. See recurrence/signed.py for how a decay can be negative.
 
-Source: Yang et al. 2024, arXiv 2312.06635, appendix; Dao and Gu 2024, arXiv 2405.21060; Grazzi et al. 2025,
+Source: Yang et al. 2024, arXiv 2312.06635, section 4.1; Dao and Gu 2024, arXiv 2405.21060; Grazzi et al. 2025,
 arXiv 2411.12537, for negative eigenvalues.
 """
 

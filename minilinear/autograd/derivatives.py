@@ -77,7 +77,7 @@ def straight_through(hard: Array, soft: Array) -> Array:
         One copy of hard.
 
     Source:
-        Bengio, Leonard and Courville 2013, arXiv 1308.3432, section 4.
+        Bengio, Leonard and Courville 2013, arXiv 1308.3432, the straight-through estimator.
 
     >>> x = tensor([0.4, 1.7], requires_grad=True)
     >>> y = straight_through(np.round(x), x)

@@ -57,7 +57,7 @@ def recompute(function: Callable[..., Any], *inputs: Any) -> Any:
         One more forward. Memory for the inputs and outputs, and, for the time of its backward, for its inside.
 
     Source:
-        Chen et al. 2016, arXiv 1604.06174, section 3; Griewank and Walther 2000, ACM algorithm 799.
+        Chen et al. 2016, arXiv 1604.06174; Griewank and Walther 2000, ACM algorithm 799.
 
     >>> x = Tensor(np.float32([1, 2]), Leaf())
     >>> recompute(lambda x: x * x * x, x).sum().backward()

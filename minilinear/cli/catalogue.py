@@ -183,8 +183,8 @@ SOURCES = {
     ("feature map", "taylor"): "Arora et al. 2024, arXiv 2402.18668",
     ("feature map", "favor"): "Choromanski et al. 2020, arXiv 2009.14794",
     ("feed-forward", "relu_squared_mlp"): "So et al. 2021, arXiv 2109.08668",
-    ("feed-forward", "poly_relu"): "Zhuo et al. 2024, arXiv 2411.03884",
-    ("feed-forward", "poly_norm"): "Zhuo et al. 2024, arXiv 2411.03884",
+    ("feed-forward", "poly_relu"): "Zhuo et al. 2025, arXiv 2411.03884",
+    ("feed-forward", "poly_norm"): "Zhuo et al. 2025, arXiv 2411.03884",
     ("activation", "relu"): "Nair and Hinton 2010",
     ("activation", "relu_squared"): "So et al. 2021, arXiv 2109.08668",
     ("activation", "gelu"): "Hendrycks and Gimpel 2016, arXiv 1606.08415",
@@ -199,7 +199,7 @@ SOURCES = {
     ("tool", "ema"): "Polyak and Juditsky 1992",
     ("tool", "gated_rms_norm"): "Dao and Gu 2024, arXiv 2405.21060",
     ("tool", "bits_by_position"): "-",
-    ("tool", "fuse_affine_into_linear"): "Jacob et al. 2017, arXiv 1712.05877, section 3.2",
+    ("tool", "fuse_affine_into_linear"): "Jacob et al. 2018, arXiv 1712.05877, section 3.2",
 }
 KINDS: dict[str, Mapping[str, Any]] = {
     "mixer": MIXERS,

@@ -16,7 +16,7 @@ commute: this is what lets the state follow a word of a group, and what no diago
 
 Axes: B batch, T time, R steps, H heads, K key dim, V value dim, D model.
 
-Source: Siems et al. 2025, arXiv 2502.10297, equations 2 to 4; the layer's defaults are those of the released models.
+Source: Siems et al. 2025, arXiv 2502.10297; the layer's defaults are those of the released models.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class DeltaProduct(MemoryLayer):
         D H (K (1 + R) + V (1 + R + output_gate) + R) multiplications per token, and those of `delta_product`.
 
     Source:
-        Siems et al. 2025, arXiv 2502.10297, section 3 and appendix; defaults of the released implementation.
+        Siems et al. 2025, arXiv 2502.10297; defaults of the released implementation.
     """
 
     recurrence = staticmethod(delta_product)
@@ -140,7 +140,7 @@ class GatedDeltaProduct(DeltaProduct):
         That of DeltaProduct and D H multiplications per token.
 
     Source:
-        Siems et al. 2025, arXiv 2502.10297, section 3.2.
+        Siems et al. 2025, arXiv 2502.10297, for the gated variant.
     """
 
     forgets = True

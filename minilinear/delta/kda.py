@@ -63,7 +63,7 @@ class KDA(MemoryLayer):
         D (2 H K + 2 H V + H) + V (2 D + H K + H V) multiplications per token, and those of `delta_rule`.
 
     Source:
-        Kimi Team 2025, arXiv 2510.26692, section 3; defaults of the released implementation.
+        Kimi Team 2025, arXiv 2510.26692, section 4; defaults of the released implementation.
     """
 
     recurrence = staticmethod(delta_rule)

@@ -232,7 +232,7 @@ class BSplineLayer(KANLayer):
             Sorting, and a least-squares problem N x K for each channel.
 
         Source:
-            Liu et al. 2024, arXiv 2404.19756, appendix A; mixture and margin of the public efficient-kan.
+            Liu et al. 2024, arXiv 2404.19756, section 2.2; mixture and margin of the public efficient-kan.
         """
         x = to_numpy(unwrap(x)).astype(np.float64)
         G = self.basis.inner.shape[1] - 1

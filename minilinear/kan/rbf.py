@@ -28,7 +28,7 @@ class RBF(Basis):
         K exponentials for each number of x.
 
     Source:
-        Li 2024, arXiv 2405.06721, equation 5.
+        Li 2024, arXiv 2405.06721, for Gaussians in the place of splines.
     """
 
     def __init__(self, K: int = 8, *, low: float = -2.0, high: float = 2.0):

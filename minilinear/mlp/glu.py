@@ -108,7 +108,7 @@ class SGLU(GLU):
     See `GLU` for the arguments and the cost.
 
     Source:
-        Qin et al. 2023, arXiv 2307.14995, equation 7 (TransNormerLLM); "bilinear" in Shazeer 2020, arXiv 2002.05202.
+        Qin et al. 2023, arXiv 2307.14995 (SGLU, of TransNormerLLM); "bilinear" in Shazeer 2020, arXiv 2002.05202.
     """
 
     gate = side_by_side(np.multiply)

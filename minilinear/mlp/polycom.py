@@ -97,7 +97,7 @@ def poly_relu(x: Array, weight: Array, bias: Array) -> Array:
         A few passes over x; backward computes the powers again.
 
     Source:
-        Zhuo et al. 2025, arXiv 2411.03884, equation 2.
+        Zhuo et al. 2025, arXiv 2411.03884 (PolyReLU).
     """
     check_axes("weight", weight, "P", {"P": 3})
     check_axes("bias", bias, "one", {"one": 1})
@@ -124,7 +124,7 @@ def poly_norm(x: Array, weight: Array, bias: Array, *, eps: float = EPS) -> Arra
         2e6: have a norm in front.
 
     Source:
-        Zhuo et al. 2025, arXiv 2411.03884, equation 3.
+        Zhuo et al. 2025, arXiv 2411.03884 (PolyNorm).
     """
     check_axes("weight", weight, "P", {"P": 3})
     check_axes("bias", bias, "one", {"one": 1})
@@ -146,7 +146,7 @@ class PolyReLU(Polynomial):
         A few passes over x.
 
     Source:
-        Zhuo et al. 2025, arXiv 2411.03884, equation 2.
+        Zhuo et al. 2025, arXiv 2411.03884 (PolyReLU).
     """
 
     def __call__(self, x: Array) -> Array:
@@ -161,7 +161,7 @@ class PolyNorm(Polynomial):
         A dozen passes over x.
 
     Source:
-        Zhuo et al. 2025, arXiv 2411.03884, equation 3.
+        Zhuo et al. 2025, arXiv 2411.03884 (PolyNorm).
     """
 
     def __call__(self, x: Array) -> Array:

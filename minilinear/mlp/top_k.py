@@ -32,7 +32,7 @@ def keep_top_k(h: Array, k: int) -> Array:
         A partial sort of each row: linear in E.
 
     Source:
-        Li et al. 2023, arXiv 2210.06313, section 4.
+        Li et al. 2023, arXiv 2210.06313, section 3.2.
     """
     E, values = h.shape[-1], unwrap(h)
     if not 1 <= k <= E:
@@ -56,7 +56,7 @@ class TopKMLP(MLP):
         2 D E multiplications for each token, and a partial sort. A zero saves nothing in a dense product.
 
     Source:
-        Li et al. 2023, arXiv 2210.06313, section 4.
+        Li et al. 2023, arXiv 2210.06313, section 3.2.
     """
 
     def __init__(self, D: int, hidden: int | None = None, *, k: int | None = None, rng: np.random.Generator):

@@ -32,7 +32,7 @@ def fuse_affine_into_linear(a: Any, c: Any, linear: Linear, side: str) -> Linear
         D E multiplications, once.
 
     Source:
-        Jacob et al. 2018, arXiv 1712.05877, equation 14, for BatchNorm after a linear map.
+        Jacob et al. 2018, arXiv 1712.05877, section 3.2, for BatchNorm after a linear map.
     """
     if side not in ("before", "after"):
         raise WrongValue(explain('side is "before" or "after" the Linear.', got=repr(side)))

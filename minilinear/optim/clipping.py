@@ -70,7 +70,7 @@ def adaptive_clip(
         The gradients.
 
     Source:
-        Brock et al. 2021, arXiv 2102.06171, equation 3.
+        Brock et al. 2021, arXiv 2102.06171 (adaptive gradient clipping).
     """
     clipped = []
     for g, p in zip(gradients, parameters, strict=True):

@@ -34,7 +34,7 @@ def affine_scan(A: Array, B: Array, initial_state: Array | None = None) -> Array
         T K^2 V multiplications for each batch element and head, one token after another.
 
     Source:
-        Blelloch, "Prefix sums and their applications" (1990), section 1.4, for the form.
+        Blelloch, "Prefix sums and their applications" (1990), for the form.
     """
     sizes: dict[str, int] = {}
     check_axes("B", B, "B T H K V", sizes)
@@ -72,7 +72,7 @@ def segment(A: Array, B: Array) -> Segment:
         T K^2 (K + V) multiplications for each batch element and head: K / V more than running the tokens.
 
     Source:
-        Blelloch, "Prefix sums and their applications" (1990), section 1.4.
+        Blelloch, "Prefix sums and their applications" (1990).
     """
     sizes: dict[str, int] = {}
     check_axes("B", B, "B T H K V", sizes)
@@ -106,7 +106,7 @@ def compose(first: Segment, then: Segment) -> Segment:
         K^2 (K + V) multiplications for each pair.
 
     Source:
-        Blelloch, "Prefix sums and their applications" (1990), section 1.4.
+        Blelloch, "Prefix sums and their applications" (1990).
     """
     (A1, B1), (A2, B2) = first, then
     _check_pair("first", A1, B1)
@@ -141,7 +141,7 @@ def apply_segment(pair: Segment, state: Array) -> Array:
         K^2 V multiplications for each state, however long the run was.
 
     Source:
-        Blelloch, "Prefix sums and their applications" (1990), section 1.4.
+        Blelloch, "Prefix sums and their applications" (1990).
     """
     A, B = pair
     _check_pair("pair", A, B)

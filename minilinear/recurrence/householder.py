@@ -88,7 +88,7 @@ def delta_product(
         recurrent: T R K V, T steps. parallel: (T R)^2 (K + V), memory T^2 R^2, with a vector g T^2 K.
 
     Source:
-        Siems et al. 2025, arXiv 2502.10297, equation 2; with `g`, section 3.2 of Yang et al. 2025, arXiv 2412.06464.
+        Siems et al. 2025, arXiv 2502.10297; with `g`, Yang et al. 2025, arXiv 2412.06464, equation 10.
     """
     inputs = {
         "q": (q, "B T H K"),

@@ -55,7 +55,7 @@ def diagonal_scan(
         linear in T.
 
     Source:
-        Blelloch 1990, section 1.4; Martin & Cundy 2018, arXiv 1709.04057, for the backward.
+        Blelloch 1990, for recurrences as scans; Martin & Cundy 2018, arXiv 1709.04057, for the backward.
     """
     axes = " ".join(["B", "T", *(f"C{i}" for i in range(1, getattr(b, "ndim", 3) - 1))])
     _check("a", a, axes, b, axes, initial_state)
@@ -95,7 +95,7 @@ def block_scan(
         `diagonal_scan`.
 
     Source:
-        Blelloch 1990, section 1.4; Martin & Cundy 2018, arXiv 1709.04057, for the backward.
+        Blelloch 1990, for recurrences as scans; Martin & Cundy 2018, arXiv 1709.04057, for the backward.
     """
     _check("A", A, "B T n m m", b, "B T n m", initial_state)
     return _scan(A, b, initial_state, BLOCK, reverse, method)

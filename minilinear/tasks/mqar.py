@@ -19,8 +19,8 @@ then it shows a key that was given, with some other token behind it. A reader wh
 With V = 8192 that is rare. With the 256 of the small edition, one who says the last value that stood behind the key is
 right at 0.98 of the questions of (64, 4) and 0.97 of (128, 16); the last token, value or not, at 0.96 and 0.92.
 
-Source: Arora, Eyuboglu et al. 2023, arXiv 2312.04927, "Zoology", section 4 and their released generator. The small
-edition is this library's: V = 256, for two layers of D = 32 or 64 on a processor.
+Source: Arora, Eyuboglu et al. 2023, arXiv 2312.04927, "Zoology", and their released generator. The small edition is
+this library's: V = 256, for two layers of D = 32 or 64 on a processor.
 """
 
 from __future__ import annotations

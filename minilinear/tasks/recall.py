@@ -19,7 +19,7 @@ disturb one another, and the difference shows; with 12 keys and two heads all bu
     inputs         (B, T), each position drawn independently
     targets        the answer at a question, -1 elsewhere
 
-Source: the comparison is that of Yang, Kautz, Hatamizadeh 2024, arXiv 2412.06464, "Gated delta networks", section 3,
+Source: the comparison is that of Yang, Kautz, Hatamizadeh 2025, arXiv 2412.06464, "Gated delta networks", section 3,
 which names the two ways to forget; the task is this library's.
 """
 
@@ -48,7 +48,7 @@ class Recall:
         ConfigError: an option that does not fit.
 
     Source:
-        Yang, Kautz, Hatamizadeh 2024, arXiv 2412.06464.
+        Yang, Kautz, Hatamizadeh 2025, arXiv 2412.06464.
     """
 
     kind, features = "language_model", 0

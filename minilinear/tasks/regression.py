@@ -15,7 +15,7 @@ What can be reached is known, which makes the task a measure. Errors are parts o
     guessing 0                      1
     linear, least squares           1 - n / D  for n <= D without noise, 0 beyond; nothing does better
     linear, one step of descent     (D + 1) / (n + D + 1)  without noise: the most that a layer of linear attention can
-                                    do (Mahankali, Hashimoto, Ma 2023, arXiv 2307.03576)
+                                    do (Mahankali, Hashimoto, Ma 2024, arXiv 2307.03576)
     linear, the delta rule          (1 - 1 / D)^n  without noise, with beta = 1 and keys x / |x| (values y / |x|): each
                                     example takes one random direction out of what is wrong with w
     two_layer, any linear map       not below 1/2: half of the variance of f is even in x

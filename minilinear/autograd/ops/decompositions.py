@@ -6,9 +6,8 @@ other: there the backward raises NoGradient, because every number it could give 
 
 Sources: M. Giles, An extended collection of matrix derivative results for forward and reverse mode algorithmic
 differentiation (2008), for inverse, determinant, eigenvalues and singular values; I. Murray, Differentiation of the
-Cholesky decomposition, arXiv:1602.07527, equation 9; S. F. Walter and L. Lehmann, Algorithmic differentiation of linear
-algebra functions, arXiv:1001.1654, for QR; G. Golub and V. Pereyra, The differentiation of pseudo-inverses (1973),
-equation 4.12.
+Cholesky decomposition, arXiv:1602.07527; S. F. Walter and L. Lehmann, Algorithmic differentiation of linear algebra
+functions, arXiv:1001.1654, for QR; G. Golub and V. Pereyra, The differentiation of pseudo-inverses (1973).
 """
 
 import numpy as np
