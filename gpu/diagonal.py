@@ -1,4 +1,4 @@
-"""Linear attention with decay, in chunks and token by token: kernels/diagonal.cu."""
+"""Linear attention with decay, in chunks: kernels/diagonal.cu."""
 
 from __future__ import annotations
 
@@ -7,15 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from ..recurrence.diagonal import _chunk, recurrent
+from ..recurrence.diagonal import _chunk
 from . import checks, chunked
 from .chunked import Tables, drawn, flat, tables, too_large
 from .launch import Kernel, kernel
 from .mirror import Twin, in_float32, too_many
 
-COLUMNS = 16  # of the state, in a block that walks token by token
-LANES = 8  # that share a column
-ROWS = (4, 8, 16, 32)  # of a column in a lane, at most
 TILE = 64  # channels and columns of the state, in a block that walks chunk by chunk
 
 TOKENS = {"q": "T H K", "k": "T H K", "v": "T H V", "g": "T H G?", "o": "T H V"}
@@ -25,55 +22,16 @@ WAYS = GATES | {"0 <= reverse <= 1": "0 is forwards in time, 1 is backwards"}
 CUT = {"T <= 64 * N": "a chunk has 64 tokens at most"}
 
 
-def registered(name: str, shapes: dict[str, str], **options: Any) -> Kernel:
-    """One of the kernels of diagonal.cu; a check draws tables and gates that make sense."""
-    own = {"draw": drawn(shapes), "twin": "gated_linear_attention", "int32": False}
-    return kernel("diagonal.cu", name, shapes=shapes, **own, **options)
+def registered(file: str, name: str, shapes: dict[str, str], **options: Any) -> Kernel:
+    """One of the kernels of linear attention; a check draws tables and gates that make sense."""
+    return kernel(file, name, shapes=shapes, draw=drawn(shapes), int32=False, **options)
 
 
-# Token by token.
-
-
-def by_rows(length: int) -> str:
-    """Rows of the state of a column in a lane: as few as hold all."""
-    return next((f"<{rows}>" for rows in ROWS if length <= LANES * rows), "")
-
-
-BY_TOKEN: dict[str, Any] = {"templates": tuple(f"<{rows}>" for rows in ROWS), "block": 128, "registers": 144}
-SMALL = {"T": 5, "H": 2, "N": 3, "sequences": 2, "G": 1, "K": 3, "V": 17, "scale": 0.5, "reverse": 0}
-BY_TOKEN_CASES = (
-    SMALL | {"g": None, "start": None, "added": None},
-    SMALL | {"reverse": 1, "K": 17, "G": 17, "V": 3},
-    SMALL | {"K": 40, "V": 5},
-    SMALL | {"K": 5, "V": 40, "G": 5, "reverse": 1},
-    SMALL | {"K": 70, "V": 66, "G": 70, "H": 1},
-    SMALL | {"K": 140, "V": 130, "G": 140, "H": 1, "T": 3},
-)
-
-diagonal_recurrent = registered(
-    "diagonal_recurrent",
-    TOKENS | STATES | {"states": "N H K V?", "last": "sequences H K V"},
-    template=lambda K: by_rows(K),
-    grid=lambda sequences, H, V: (sequences, H, -(-V // COLUMNS)),
-    flops=lambda T, H, K, V: 5 * T * H * K * V,
-    cases=(*BY_TOKEN_CASES, SMALL | {"states": None}),
-    requires=WAYS | {"K <= 256": "eight lanes have 32 rows each, at most"},
-    **BY_TOKEN,
-)
-diagonal_recurrent_gradient = registered(
-    "diagonal_recurrent_gradient",
-    STATES | {"q": "T H V", "k": "T H V", "v": "T H K", "g": "T H G?", "o": "T H K"},
-    template=lambda V: by_rows(V),
-    grid=lambda sequences, H, K: (sequences, H, -(-K // COLUMNS)),
-    flops=lambda T, H, K, V: 5 * T * H * K * V,
-    cases=BY_TOKEN_CASES,
-    requires=WAYS | {"V <= 256": "eight lanes have 32 rows of S^T each, at most"},
-    **BY_TOKEN,
-)
-
-# In chunks.
-
-BY_GATE: dict[str, Any] = {"template": lambda G: "<1>" if G == 1 else "<16>", "templates": ("<1>", "<16>")}
+BY_GATE: dict[str, Any] = {
+    "template": lambda G: "<1>" if G == 1 else "<16>",
+    "templates": ("<1>", "<16>"),
+    "twin": "gated_linear_attention",
+}
 BLOCKS: dict[str, Any] = BY_GATE | {
     "block": 256,
     "registers": 128,
@@ -91,6 +49,7 @@ def without(cases: tuple[dict[str, Any], ...], *names: str) -> tuple[dict[str, A
 
 
 diagonal_states = registered(
+    "diagonal.cu",
     "diagonal_states",
     {name: TOKENS[name] for name in "kvg"} | STATES | {"states": "N H K V", "last": "sequences H K V"},
     grid=lambda sequences, H, K, V: (sequences, H, -(-K // TILE) * -(-V // TILE)),
@@ -100,6 +59,7 @@ diagonal_states = registered(
     **BLOCKS,
 )
 diagonal_outputs = registered(
+    "diagonal.cu",
     "diagonal_outputs",
     TOKENS | {"states": "N H K V", "starts": "N+1"},
     grid=lambda N, H: (N, H),
@@ -109,6 +69,7 @@ diagonal_outputs = registered(
     **BLOCKS,
 )
 diagonal_gradient = registered(
+    "diagonal.cu",
     "diagonal_gradient",
     {name: TOKENS[name] for name in "qkvg"}
     | {"d_o": "T H V", "states": "N H K V", "leaving": "N H K V", "starts": "N+1", "dq": "T H K", "dk": "T H K"},
@@ -119,6 +80,7 @@ diagonal_gradient = registered(
     **BLOCKS,
 )
 diagonal_gate = registered(
+    "diagonal.cu",
     "diagonal_gate",
     {"q": "T H K", "dq": "T H K", "k": "T H K", "dk": "T H K", "states": "N H K V", "last": "sequences H K V"}
     | {"g": "T H G", "leaving": "N H K V", "starts": "N+1", "after": "N", "dg": "T H G"},
@@ -161,10 +123,7 @@ def shaped(gradients: tuple, inputs: tuple) -> list[Any]:
     return [None if x is None else dx.reshape(x.shape) for dx, x in zip(gradients, inputs)]
 
 
-# In chunks.
-
-
-def chunk_forward(q, k, v, g, S0, *, scale, chunk, cu_seqlens):
+def forward(q, k, v, g, S0, *, scale, chunk, cu_seqlens):
     """o, the final and the entering states, and behind them those that enter the kernel's own chunks."""
     cut = tables(q, chunk=chunk, cu_seqlens=cu_seqlens)
     a = given(q, k, v, g, cut) | {"scale": scale, "reverse": 0}
@@ -174,7 +133,7 @@ def chunk_forward(q, k, v, g, S0, *, scale, chunk, cu_seqlens):
     return o.reshape(v.shape), last, cut.entering(states), states
 
 
-def chunk_backward(gs, outs, inputs, needs, *, scale, chunk, cu_seqlens):
+def backward(gs, outs, inputs, needs, *, scale, chunk, cu_seqlens):
     """The same two launches backwards, where k and q change places and dO stands for v; then dq, dk and dg."""
     (q, k, v, g, _), last, states = inputs, outs[1], outs[3]
     cut = tables(q, chunk=chunk, cu_seqlens=cu_seqlens)
@@ -186,33 +145,6 @@ def chunk_backward(gs, outs, inputs, needs, *, scale, chunk, cu_seqlens):
     leaving, dS0 = diagonal_states(**along, **sizes, reverse=1)
     dv = diagonal_outputs(**tokens, v=d_o, states=leaving, reverse=1)
     dq, dk = diagonal_gradient(**tokens, v=a["v"], d_o=d_o, states=states, leaving=leaving)
-    dg = gate_gradient(a, dq, dk, states, last, leaving, cut)
-    return shaped((dq, dk, dv, dg, dS0), inputs)
-
-
-# Token by token, in the caller's chunks: at their starts states are given out.
-
-
-def recurrent_forward(q, k, v, g, S, *, scale, chunk, cu_seqlens):
-    """o, the final and the entering states."""
-    cut = tables(q, chunk=chunk, cu_seqlens=cu_seqlens, rows=None)
-    a = given(q, k, v, g, cut)
-    o, states, last = diagonal_recurrent(**a, bounds=cut.bounds, start=S, added=None, scale=scale, reverse=0)
-    return o.reshape(v.shape), last, cut.entering(states)
-
-
-def recurrent_backward(gs, outs, inputs, needs, *, scale, chunk, cu_seqlens):
-    """dv from the recurrence backwards; dq and dk from its transpose, forwards and backwards."""
-    (q, k, v, g, S), (_, last, entering, *_) = inputs, outs
-    cut = tables(q, chunk=chunk, cu_seqlens=cu_seqlens, rows=None)
-    d_o, d_last, d_entering = cotangents(gs, outs, cut)
-    a = given(q, k, v, g, cut)
-    same = {name: a[name] for name in ("g", "starts", "N", "sequences", "G")} | {"bounds": cut.bounds, "scale": scale}
-    backwards = {"start": d_last, "added": d_entering, "reverse": 1}
-    dv, leaving, dS0 = diagonal_recurrent(q=a["k"], k=a["q"], v=d_o, **same, **backwards)
-    dq = diagonal_recurrent_gradient(q=d_o, k=a["v"], v=a["k"], **same, start=S, added=None, reverse=0)
-    dk = diagonal_recurrent_gradient(q=a["v"], k=d_o, v=a["q"], **same, **backwards)
-    states = entering.reshape(cut.N, *entering.shape[2:])
     dg = gate_gradient(a, dq, dk, states, last, leaving, cut)
     return shaped((dq, dk, dv, dg, dS0), inputs)
 
@@ -240,39 +172,22 @@ def example(
 
 
 LONG_EXAMPLE = partial(example, K=5, V=3, gate="channel", T=70, chunk=64)  # a whole chunk, and one of 6
-CHUNK_EXAMPLES = [
-    partial(example, K=17, V=20, gate="channel"),
-    partial(example, K=5, V=3, gate="head", T=70),
-    partial(example, K=3, V=5, gate="none", start=False),
-    LONG_EXAMPLE,
-]
-EXAMPLES_BY_TOKEN = [
-    *(partial(example, K=K, V=V, gate="channel") for K, V in ((5, 140), (40, 70), (70, 40), (140, 5))),
-    LONG_EXAMPLE,
-]
-
 SHAPES = {"q": "B T H K", "k": "B T H K", "v": "B T H V", "g": "B T H ...?"}
 
 TWINS = {
-    name: Twin(
-        name,
-        text,
+    "gated_linear_attention": Twin(
+        "gated_linear_attention",
+        _chunk,
         forward,
         backward,
-        shapes=SHAPES | {S: "S H K V?"},
+        shapes=SHAPES | {"S0": "S H K V?"},
         refuses=refuses,
         outputs=3,
-        examples=examples,
-    )
-    for name, text, forward, backward, S, examples in (
-        ("gated_linear_attention", _chunk, chunk_forward, chunk_backward, "S0", CHUNK_EXAMPLES),
-        (
-            "gated_linear_attention_recurrent",
-            recurrent,
-            recurrent_forward,
-            recurrent_backward,
-            "S",
-            EXAMPLES_BY_TOKEN,
-        ),
-    )
+        examples=[
+            partial(example, K=17, V=20, gate="channel"),
+            partial(example, K=5, V=3, gate="head", T=70),
+            partial(example, K=3, V=5, gate="none", start=False),
+            LONG_EXAMPLE,
+        ],
+    ),
 }

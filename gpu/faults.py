@@ -336,6 +336,7 @@ WRONG_NUMBERS = [
     ("scan_gradient", "lam * before", "lam", "wrong-numbers"),
     ("rational_backward", "dQ * sign", "dQ", "wrong-numbers"),
     ("cubic_spline_forward", "4.0f * near", "3.0f * near", "wrong-numbers"),
+    ("diagonal_recurrent", "scale_read * read", "read", "wrong-numbers"),
     ("diagonal_states", "S[i][j] *= kept[d];", "", "wrong-numbers"),
     ("diagonal_outputs", "scale * acc[i][j]", "acc[i][j]", "wrong-numbers"),
     ("softmax_attention_forward", "m[i] + logf(Z[i])", "m[i]", "wrong-numbers"),

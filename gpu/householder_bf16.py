@@ -1,4 +1,4 @@
-"""The delta rule with at most one gate a head, on the tensor cores: kernels/householder_bf16.cu."""
+"""The delta rule on the tensor cores, with at most one gate a head: kernels/householder_bf16.cu and its backward."""
 
 from __future__ import annotations
 
@@ -31,14 +31,15 @@ def cases(*without: str, **more: Any) -> tuple[dict[str, Any], ...]:
     return tuple({name: value for name, value in (case | more).items() if name not in without} for case in CASES)
 
 
-def registered(name: str, shapes: dict[str, str], **options: Any) -> Kernel:
-    """One of the kernels of householder_bf16.cu."""
+def registered(file: str, name: str, shapes: dict[str, str], **options: Any) -> Kernel:
+    """One of the kernels of the delta rule in bfloat16."""
     common = {"block": THREADS, "registers": 224, "int32": False, "arch": ARCH, "twin": "delta_product_bf16"}
     options = common | {"requires": CUT} | options
-    return kernel("householder_bf16.cu", name, shapes=shapes, draw=drawn(shapes), **options)
+    return kernel(file, name, shapes=shapes, draw=drawn(shapes), **options)
 
 
 householder_prepare_bf16 = registered(
+    "householder_bf16.cu",
     "householder_prepare_bf16",
     {"q": "T H K", **ROWS, "starts": "N+1", "TM": WHOLE["TM"]},
     grid=lambda H, N: (H, N),
@@ -46,6 +47,7 @@ householder_prepare_bf16 = registered(
     cases=cases("V", "sequences"),
 )
 householder_states_bf16 = registered(
+    "householder_bf16.cu",
     "householder_states_bf16",
     {**ROWS, "v": "T R H V", "initial": "sequences H K V?", **TABLES, **WHOLE, "final": "sequences H K V"},
     grid=lambda V, H, sequences: (-(-V // TILE), H, sequences),
@@ -55,6 +57,7 @@ householder_states_bf16 = registered(
     **BY_TILES,
 )
 householder_outputs_bf16 = registered(
+    "householder_bf16.cu",
     "householder_outputs_bf16",
     {"q": "T H K", "g": "T H?", "starts": "N+1", **WHOLE, "o": "T H V"},
     grid=lambda V, H, N: (-(-V // TILE), H, N),
@@ -62,6 +65,7 @@ householder_outputs_bf16 = registered(
     cases=cases("p", "sequences"),
 )
 householder_dstates_bf16 = registered(
+    "householder_backward_bf16.cu",
     "householder_dstates_bf16",
     {
         "q": "T H K", **ROWS, **TABLES, "TM": WHOLE["TM"], "d_o": "T H V?", "d_final": "sequences H K V?",
@@ -74,6 +78,7 @@ householder_dstates_bf16 = registered(
     **BY_TILES,
 )  # fmt: skip
 householder_gradients_bf16 = registered(
+    "householder_backward_bf16.cu",
     "householder_gradients_bf16",
     {
         "q": "T H K", **ROWS, "v": "T R H V", "starts": "N+1", "X": WHOLE["X"], "entering": WHOLE["entering"],

@@ -12,6 +12,7 @@ from . import (
     cross_entropy,
     diagonal,
     diagonal_bf16,
+    diagonal_recurrent,
     embedding,
     glu,
     householder,
@@ -29,6 +30,7 @@ from .mirror import Twin
 TABLE: dict[str, Twin] = (
     cross_entropy.TWINS | embedding.TWINS | glu.TWINS | norms.TWINS | softmax.TWINS  # on rows
     | convolution.TWINS | kan.TWINS | optim.TWINS | rotate.TWINS | scan.TWINS  # along streams
-    | attention.TWINS | diagonal.TWINS | householder.TWINS | householder_recurrent.TWINS  # over whole sequences
+    | attention.TWINS | diagonal.TWINS | diagonal_recurrent.TWINS  # over whole sequences
+    | householder.TWINS | householder_recurrent.TWINS
     | diagonal_bf16.TWINS | householder_bf16.TWINS  # and on tensor cores
 )  # fmt: skip

@@ -1,135 +1,33 @@
-// Linear attention with decay: minilinear/recurrence/diagonal.py in CUDA, forward and backward.
+// Linear attention with decay, in chunks: minilinear/recurrence/diagonal.py, with its letters.
 //
-//     S_t = exp(g_t) * S_{t-1} + k_t v_t^T          S (K, V); g absent, one for each token and head, or one per channel
-//     o_t = scale * S_t^T q_t
+//     S <- exp(g_t) * S + k_t v_t^T                 S (K, V); g absent, one for each token and head, or one per channel
+//     o_t = scale * S^T q_t
+//
+// is done for C <= 64 tokens at once. With Gamma the sum of g over the chunk, Q~ = Q as the state before the chunk sees
+// it, K~ = K as the state after it does, and the scores E of decay.cuh, M = scale E(Q, K):
+//
+//     states    S+ = exp(Gamma) * S + K~^T V        reversed    dS = exp(Gamma) * dS+ + Q~^T dO
+//     outputs   O  = Q~ S + M V                     reversed    dV = K~ dS+ + M^T dO
+//     gradient  dQ~ = dO S^T,  dK~ = V dS+^T,  dM = lower(dO V^T), and from these through ~ and E dQ and dK
+//
+// Reversed: going back, dS+ is the cotangent of the state that leaves the chunk, Q and K change places, and dO stands
+// for V. What is left to find is g. It is in every decay from a write to a later read, so Q * dQ - K * dK, summed from
+// the end, counts each once; that takes dQ and dK of any form, those of diagonal_recurrent.cu too:
+//
+//     gate      dg_t = sum_{s >= t} (q_s * dq_s - k_s * dk_s) + rowsum(dS+ * S+)                      s in the chunk
 //
 // q, k (T, H, K), v (T, H, V), g (T, H, 1 or K): the tokens of all sequences, one after another. Chunk n is tokens
 // starts[n] to starts[n+1], sequence s is chunks bounds[s] to bounds[s+1]: a batch is so many packed sequences.
 //
-// The gradient is the same recurrence, run backwards. With dS_t the cotangent of S_t, what comes after t included,
-//
-//     dS_t = exp(g_{t+1}) * dS_{t+1} + scale q_t do_t^T          dv_t = dS_t^T k_t
-//     dq_t = scale S_t do_t                                      dk_t = dS_t v_t
-//
-// so k and q change places, dO stands for v, and time runs the other way: reverse = 1. What is left to find is g. It is
-// in every decay from a write to a later read, so Q * dQ - K * dK, summed from the end, counts each once:
-//
-//     dg_t = sum_{s >= t} (q_s * dq_s - k_s * dk_s) + rowsum(dS+ * S+)      s in the chunk; S+ leaves it, dS+ is its dS
-//
-// |            | grid, blocks of                            | bytes for a token and head      | flops                 |
-// |------------|--------------------------------------------|---------------------------------|-----------------------|
-// | recurrent  | (sequences, H, V/16), 8 lanes x 16 columns | 4 (2 K + 2 V)                   | 5 K V                 |
-// | states     | (sequences, H, K/64 V/64), 256             | 4 (K + V + K V / C)             | 2 K V                 |
-// | outputs    | (N, H), 256                                | 4 (2 K + 2 V + K V / C)         | C (K + V) + 2 K V     |
-// | gradient   | (N, H), 256                                | 4 (4 K + 2 V + 2 K V / C)       | C (2 K + V) + 4 K V   |
-// | gate       | (N, H, G/32), 32                           | 4 (4 K + 2 G + 2 K V / C)       | 4 K + 2 K V / C       |
+// |          | grid, blocks of                | bytes for a token and head | flops               |
+// |----------|--------------------------------|----------------------------|---------------------|
+// | states   | (sequences, H, K/64 V/64), 256 | 4 (K + V + K V / C)        | 2 K V               |
+// | outputs  | (N, H), 256                    | 4 (2 K + 2 V + K V / C)    | C (K + V) + 2 K V   |
+// | gradient | (N, H), 256                    | 4 (4 K + 2 V + 2 K V / C)  | C (2 K + V) + 4 K V |
+// | gate     | (N, H, G/32), 32               | 4 (4 K + 2 G + 2 K V / C)  | 4 K + 2 K V / C     |
 //
 // No block waits for another, no sum is atomic: two runs give the same bits.
 #include "decay.cuh"
-
-// ---------------------------------------------------------------------------------------------------------------------
-// Token by token. A column of the state needs no other one, and it is split over 8 lanes of a warp, which keep it in
-// registers: lane l has the rows l, l + 8, ...; one reading is a sum over them and three shuffles.
-//
-//              8 lanes: rows of S
-//           +-----------------+     a block of 128 threads has 16 columns; grid (sequences, H, ceil(V / 16))
-//     V     | c = 0 | S  ...  |     and walks through its sequence alone
-//     |     | c = 1 |         |
-//     v     | ...   |         |     K = 256: 32 registers for a lane's rows
-//
-//     what is asked     q    k    v    o      time       the gate belongs to
-//     o                 q    k    v    o      forward    rows
-//     dv                k    q    do   dv     reversed   rows
-//     dq                do   v    k    dq     forward    columns                  S^T: keys and values change places
-//     dk                v    do   q    dk     reversed   columns
-//
-// `scale` belongs to the true q: it is read when time runs forward, and written when it is reversed.
-
-#define LANES 8
-#define COLUMNS 16
-
-template <int ROWS, bool OF_COLUMNS>
-__device__ __forceinline__ void walk(const float *q, const float *k, const float *v, const float *g, const float *start,
-                                     const float *added, const int *starts, const int *bounds, float *o, float *states,
-                                     float *last, int H, int K, int V, int G, int reverse, float scale)
-{
-    const int sequence = blockIdx.x, h = blockIdx.y, lane = threadIdx.x % LANES;
-    const int c = blockIdx.z * COLUMNS + threadIdx.x / LANES;
-    const int row = OF_COLUMNS ? 1 : V, column = OF_COLUMNS ? K : 1;  // steps in the state as memory has it
-    const float scale_read = reverse ? 1.0f : scale, scale_write = reverse ? scale : 1.0f;
-
-    const auto each_own = [&](auto body) {  // body(r, place in the state), for this thread's part of it
-#pragma unroll
-        for (int r = 0; r < ROWS; r++)
-            if (lane + LANES * r < K && c < V) body(r, (lane + LANES * r) * row + c * column);
-    };
-    const size_t own = ((size_t)sequence * H + h) * K * V;
-
-    float S[ROWS] = {};
-    if (start != nullptr) each_own([&](int r, int i) { S[r] = start[own + i]; });
-    const int first = bounds[sequence], end = bounds[sequence + 1];
-    for (int step = 0; step < end - first; step++) {
-        const int n = reverse ? end - 1 - step : first + step;
-        const size_t chunk = ((size_t)n * H + h) * K * V;
-        if (states != nullptr) each_own([&](int r, int i) { states[chunk + i] = S[r]; });
-        const int from = starts[n], tokens = starts[n + 1] - from;
-        for (int i = 0; i < tokens; i++) {
-            const size_t t = (size_t)(from + (reverse ? tokens - 1 - i : i)) * H + h;
-            const float v_t = c < V ? scale_write * v[t * V + c] : 0.0f;
-            float shared_decay = 1.0f;  // of all this thread's rows
-            if (g != nullptr && G == 1) shared_decay = expf(g[t]);
-            if (g != nullptr && G > 1 && OF_COLUMNS && c < V) shared_decay = expf(g[t * V + c]);
-            float read = 0.0f;
-#pragma unroll
-            for (int r = 0; r < ROWS; r++) {
-                const int d = lane + LANES * r;
-                if (d >= K) continue;
-                const float decay = !OF_COLUMNS && g != nullptr && G > 1 ? expf(g[t * K + d]) : shared_decay;
-                if (!reverse) S[r] *= decay;
-                S[r] += k[t * K + d] * v_t;
-                read += q[t * K + d] * S[r];
-                if (reverse) S[r] *= decay;  // on the way to the token before
-            }
-#pragma unroll
-            for (int away = LANES / 2; away > 0; away /= 2) read += __shfl_xor_sync(ALL_LANES, read, away);
-            if (lane == 0 && c < V) o[t * V + c] = scale_read * read;
-        }
-        if (added != nullptr) each_own([&](int r, int i) { S[r] += added[chunk + i]; });
-    }
-    if (last != nullptr) each_own([&](int r, int i) { last[own + i] = S[r]; });
-}
-
-// o, the states entering each chunk and the last ones; or dv, the cotangents of the states leaving each chunk and of
-// the initial ones. `added` are cotangents of the entering states, from outside.
-template <int ROWS>
-__global__ void diagonal_recurrent(const float *__restrict__ q, const float *__restrict__ k,
-                                   const float *__restrict__ v, const float *__restrict__ g,
-                                   const float *__restrict__ start, const float *__restrict__ added,
-                                   const int *__restrict__ starts, const int *__restrict__ bounds,
-                                   float *__restrict__ o, float *__restrict__ states, float *__restrict__ last, int H,
-                                   int K, int V, int G, int reverse, float scale)
-{
-    walk<ROWS, false>(q, k, v, g, start, added, starts, bounds, o, states, last, H, K, V, G, reverse, scale);
-}
-
-// dq from q = do, k = v, v = k; or dk from q = v, k = do, v = q. Rows are those of S^T, so K and V change places.
-template <int ROWS>
-__global__ void diagonal_recurrent_gradient(const float *__restrict__ q, const float *__restrict__ k,
-                                            const float *__restrict__ v, const float *__restrict__ g,
-                                            const float *__restrict__ start, const float *__restrict__ added,
-                                            const int *__restrict__ starts, const int *__restrict__ bounds,
-                                            float *__restrict__ o, int H, int K, int V, int G, int reverse, float scale)
-{
-    walk<ROWS, true>(q, k, v, g, start, added, starts, bounds, o, nullptr, nullptr, H, V, K, G, reverse, scale);
-}
-
-// ---------------------------------------------------------------------------------------------------------------------
-// In chunks of C <= 64 tokens, with Q~ = Q as the state before the chunk sees it, K~ = K as the state after it does,
-// and Gamma the sum of g over the chunk, as in diagonal.py:
-//
-//     states    S+ = exp(Gamma) * S + K~^T V        reversed    dS = exp(Gamma) * dS+ + Q~^T dO
-//     outputs   O  = Q~ S + M V                     reversed    dV = K~ dS+ + M^T dO               M = scale E(Q, K)
-//     gradient  dQ~ = dO S^T,  dK~ = V dS+^T,  dM = lower(dO V^T), and from these through ~ and E dQ and dK
 
 // The only loop that waits for what was before. A block has 64 channels and 64 columns of the state in registers.
 //
