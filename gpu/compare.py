@@ -85,9 +85,9 @@ def compare(
 
 
 def not_compared(kernels: Iterable[Kernel], compared: Iterable[Compared]) -> list[str]:
-    """Kernels, and instantiations of templates, that ran in none of these."""
-    ran = {name for each in compared for name in each.kernels}
-    return [name for kernel in kernels for name in kernel.names if name not in ran]
+    """Kernels, and instantiations of templates, that ran in none of these examples of the twin they are named with."""
+    ran = {(each.twin, name) for each in compared for name in each.kernels}
+    return [name for kernel in kernels for name in kernel.names if (kernel.twin, name) not in ran]
 
 
 def outcome(twin: Twin, function: Callable, example: Callable, dtype: Any, seed: int) -> list[np.ndarray]:

@@ -95,7 +95,7 @@ def _show(console: Console, plain: bool, runs: Any, compared: Any, found: Any, w
     for name in without:
         say(console, f"{name} has no case")
     for name in untold:
-        say(console, f"{name} runs in no example of a twin: its numbers are not compared")
+        say(console, f"{name} runs in no example of its twin: its numbers are not compared")
     clean, agree, caught = sum(r.clean for _, r in runs), sum(r.agrees for r in compared), sum(e for _, e in found)
     say(
         console,
