@@ -19,7 +19,7 @@ sys.path.insert(0, str(DOCS.parent))
 
 from docs.papers import arxiv  # noqa: E402
 from minilinear.cli.catalogue import KINDS, Component, catalogue_rows  # noqa: E402
-from minilinear.cli.compare import _machine  # noqa: E402
+from minilinear.cli.compare import machine  # noqa: E402
 from minilinear.gpu.cases import chosen  # noqa: E402
 
 MADE = "<!-- made by docs/generate.py from {}; edit what it is made from -->\n"
@@ -249,7 +249,7 @@ def record() -> None:
     about = {
         "command": " ".join(command),
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
-        "machine": _machine(),
+        "machine": machine(),
         "nvrtc": found["nvrtc"],
     }
     lines = ",\n".join(f"  {json.dumps(report)}" for report in found["kernels"])

@@ -15,6 +15,7 @@ from ..learn.check_course import SEEDS, Report, check_course
 from ..learn.course import Course
 from ..learn.latency import waits
 from .console import AsJson, Plain, make_console, print_json, say, show_table
+from .learn_console import CourseFolder
 
 
 def check(
@@ -22,7 +23,7 @@ def check(
         list[str] | None,
         typer.Argument(metavar="[DIR] [ID]...", help="A folder with a course.toml; and only these exercises."),
     ] = None,
-    course: Annotated[Path | None, typer.Option("--course", metavar="DIR", help="A course of your own.")] = None,
+    course: CourseFolder = None,
     seeds: Annotated[int, typer.Option(min=1, help="How often each known mistake is tried.")] = SEEDS,
     jobs: Annotated[int, typer.Option(min=1, help="Exercises at a time.")] = min(4, os.cpu_count() or 1),
     times: Annotated[bool, typer.Option("--times", help="Instead: how long a learner waits for a verdict.")] = False,

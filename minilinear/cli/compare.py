@@ -85,7 +85,7 @@ def compare(
             raise ConfigError(explain("--equal is parameters or state.", got=repr(equal)))
         plan = {
             "task": task_name, "over": _grid(over), "seeds": seeds, "set": parse_changes(set_), "preset": preset,
-            "equal": equal, "date": date.today().isoformat(), "machine": _machine(),
+            "equal": equal, "date": date.today().isoformat(), "machine": machine(),
             "command": shlex.join(["minilinear", *sys.argv[1:]]),
         }  # fmt: skip
         begun, _ = cells(plan)  # whatever is wrong is wrong before the first run
@@ -120,7 +120,8 @@ def _grid(over: Sequence[str]) -> dict[str, list[Any]]:
     return grid
 
 
-def _machine() -> str:
+def machine() -> str:
+    """What a comparison ran on, in a line."""
     versions_ = versions()
     return f"{os.cpu_count()} cores, {versions_['machine']}, Python {versions_['python']}, NumPy {versions_['numpy']}"
 

@@ -15,7 +15,9 @@ from ..learn.workspace import Workspace
 from .console import say
 
 Id = Annotated[str | None, typer.Argument(metavar="[ID]", help="memory-1, or its file; by default the current one.")]
-CourseFolder = Annotated[Path | None, typer.Option("--course", metavar="DIR", help="A course of your own.")]
+CourseFolder = Annotated[
+    Path | None, typer.Option("--course", metavar="DIR", help="A course of your own; by default minilinear's.")
+]
 WorkspaceFolder = Annotated[
     Path | None, typer.Option("--workspace", metavar="DIR", help="Your files; by default this folder or one above.")
 ]

@@ -20,10 +20,8 @@ from ..learn.secret_file import read_secret
 from ..learn.similarity import compare_class
 from ..training.atomic import atomic_write, cannot
 from .console import AsJson, Plain, make_console, print_json, say, show_table
+from .learn_console import CourseFolder
 
-CourseFolder = Annotated[
-    Path | None, typer.Option("--course", metavar="DIR", help="A course of your own; by default minilinear's.")
-]
 AssignmentFile = Annotated[
     Path | None, typer.Option("--assignment", metavar="FILE", help="assignment.toml; by default the whole course.")
 ]

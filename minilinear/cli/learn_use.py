@@ -14,9 +14,7 @@ from ..errors import ConfigError, explain
 from ..learn.use import OPERATIONS, operation, using
 from ..learn.workspace import Workspace
 from .console import Plain, make_console, say
-from .learn_console import beside
-
-WorkspaceFolder = Annotated[Path | None, typer.Option("--workspace", metavar="DIR", help="Your files.")]
+from .learn_console import WorkspaceFolder, beside
 
 
 def use(
