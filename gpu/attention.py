@@ -71,6 +71,8 @@ def of_a_case(tiles: Any) -> dict[str, Any]:
 
 REQUIRES = {
     "T <= S": "the queries are the last tokens of their sequences, and each sees a key",
+    "window >= 1 or T == 0": "a query sees its own token",
+    "K >= 1": "a key has channels",
     "G == 0 or H % G == 0": "each head of keys serves as many query heads",
     f"K <= {LARGEST} and V <= {LARGEST}": "a block keeps all channels of 64 rows in its registers",
 }

@@ -93,7 +93,8 @@ def check(kernel: Kernel, case: dict[str, Any], *, seed: int = 0, folder: Path |
         results = kernel(**arguments)
     written = {name: arguments[name] for name in kernel.inout}
     written |= zip(kernel.outputs, results if isinstance(results, tuple) else (results,))
-    wrong = tuple(name for name, y in written.items() if y is not None and not _is_numbers(y))
+    told = [(name, y) for name, y in written.items() if y is not None and name not in kernel.scratch]
+    wrong = tuple(name for name, y in told if not _is_numbers(y))
     findings = tuple(finding for launch in launches for finding in launch.findings)
     counters = launches[-1].counters if launches else None
     return Checked(launches[-1].kernel if launches else kernel.name, case, findings, wrong, counters)

@@ -138,6 +138,8 @@ def evenly(rng: np.random.Generator, n: int, pieces: int) -> np.ndarray:
     return np.linspace(0, n, pieces + 1).astype(np.int32)
 
 
+CHUNKED = {"N >= 1 or T == 0": "a token belongs to a chunk"}
+IN_TILES = CHUNKED | {"T == 0 or R * -(-T // N) <= 64": "a chunk has 64 rows at most"}
 DRAW: dict[str, Callable[..., Any]] = {
     "g": lambda rng, T, H, G: -rng.uniform(0, 2, (T, H, G)),
     "beta": lambda rng, T, R, H: rng.uniform(0, 2, (T, R, H)),

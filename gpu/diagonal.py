@@ -17,8 +17,9 @@ TILE = 64  # channels and columns of the state, in a block that walks chunk by c
 
 TOKENS = {"q": "T H K", "k": "T H K", "v": "T H V", "g": "T H G?", "o": "T H V"}
 STATES = {"start": "sequences H K V?", "added": "N H K V?", "starts": "N+1", "bounds": "sequences+1"}
-GATES = {"G == 1 or G == K": "a gate belongs to one channel, or to all"}
-WAYS = GATES | {"0 <= reverse <= 1": "0 is forwards in time, 1 is backwards"}
+GATES = {"K >= 1": "a state has rows", "G == 1 or G == K": "a gate belongs to one channel, or to all"}
+GATED = GATES | {"G == 1 or g": "without a gate G is 1"}
+WAYS = GATED | {"0 <= reverse <= 1": "0 is forwards in time, 1 is backwards"}
 CUT = {"T <= 64 * N": "a chunk has 64 tokens at most"}
 
 
@@ -76,7 +77,7 @@ diagonal_gradient = registered(
     grid=lambda N, H: (N, H),
     flops=lambda T, H, K, V, N: (T / N * (2 * K + V) + 4 * K * V) * T * H,
     cases=without(CHUNK_CASES, "sequences"),
-    requires=GATES | CUT,
+    requires=GATED | CUT,
     **BLOCKS,
 )
 diagonal_gate = registered(
@@ -89,7 +90,7 @@ diagonal_gate = registered(
     registers=64,
     flops=lambda T, H, K, V, N: 4 * T * H * K + 2 * N * H * K * V,
     cases=without(CHUNK_CASES, "g", "scale"),
-    requires=GATES,
+    requires=GATES | {"sequences >= 1 or T == 0": "a token belongs to a sequence"},
     **BY_GATE,
 )
 

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from ..recurrence.diagonal import recurrent
-from .chunked import tables
+from .chunked import CHUNKED, tables
 from .diagonal import (
     LONG_EXAMPLE,
     SHAPES,
@@ -57,7 +57,7 @@ diagonal_recurrent = registered(
     grid=lambda sequences, H, V: (sequences, H, -(-V // COLUMNS)),
     flops=lambda T, H, K, V: 5 * T * H * K * V,
     cases=(*CASES, SMALL | {"states": None}),
-    requires=WAYS | {"K <= 256": "eight lanes have 32 rows each, at most"},
+    requires=WAYS | CHUNKED | {"K <= 256": "eight lanes have 32 rows each, at most"},
     **BY_ROWS,
 )
 diagonal_recurrent_gradient = registered(
@@ -68,7 +68,7 @@ diagonal_recurrent_gradient = registered(
     grid=lambda sequences, H, K: (sequences, H, -(-K // COLUMNS)),
     flops=lambda T, H, K, V: 5 * T * H * K * V,
     cases=CASES,
-    requires=WAYS | {"V <= 256": "eight lanes have 32 rows of S^T each, at most"},
+    requires=WAYS | CHUNKED | {"V <= 256": "eight lanes have 32 rows of S^T each, at most"},
     **BY_ROWS,
 )
 

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from ..recurrence import householder as text
-from .chunked import CHUNK, absent, counts, flat, given_back, tables
+from .chunked import CHUNK, IN_TILES, absent, counts, flat, given_back, tables
 from .householder_recurrent import (
     ARRAYS,
     GATES,
@@ -28,7 +28,7 @@ BY_GATE: dict[str, Any] = {
     "templates": ("<1>", "<16>"),
     "block": 256,
     "registers": 128,
-    "requires": GATES | {"K <= 256": "S is in shared memory", "T * R <= 64 * N": "a chunk has 64 rows at most"},
+    "requires": GATES | IN_TILES | {"K <= 256": "S is in shared memory"},
     "usual": {"N": lambda T, R: -(-T // (1 << (CHUNK // R).bit_length() - 1))},
     "twin": "delta_product",
 }

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from ..recurrence.householder import _chunk
-from .chunked import absent, counts, flat, given_back, tables
+from .chunked import IN_TILES, absent, counts, flat, given_back, tables
 from .diagonal_bf16 import ARCH, CHUNK, THREADS, TILE, drawn, tiles, too_many_chunks, too_old
 from .householder import refuses_chunks
 from .householder_recurrent import ARRAYS, TABLES, TOGETHER, example
@@ -22,7 +22,7 @@ CASES: tuple[dict[str, Any], ...] = (
     {"T": 3, "N": 1, "H": 1, "R": 3, "K": 65, "V": 5, "scale": 1.0, "sequences": 1, "p": None},
 )
 BY_TILES: dict[str, Any] = {"template": lambda K: f"<{tiles(K)}>", "templates": ("<1>", "<2>")}
-CUT = {"R >= 1": "a token makes a correction", "T * R <= 64 * N": "a chunk has 64 rows at most"}
+CUT = {"R >= 1": "a token makes a correction"} | IN_TILES
 FITS = CUT | {f"K <= {LARGEST}": "a block has two tiles of the state"}
 
 

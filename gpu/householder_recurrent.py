@@ -9,7 +9,7 @@ import numpy as np
 
 from ..recurrence import householder as text
 from . import checks
-from .chunked import CHUNK, absent, counts, drawn, flat, given_back, tables, too_large
+from .chunked import CHUNK, CHUNKED, absent, counts, drawn, flat, given_back, tables, too_large
 from .launch import Kernel, kernel
 from .mirror import Twin, in_float32, too_many
 
@@ -17,7 +17,12 @@ PARTS, COLUMNS, SLAB = 4, 32, 16  # as the kernels have them
 
 INPUTS = {"q": "T H K", "k": "T R H K", "v": "T R H V", "beta": "T R H", "g": "T H G?", "p": "T R H K?"}
 TABLES = {"starts": "N+1", "bounds": "sequences+1"}
-GATES = {"G == 1 or G == K": "a gate belongs to one channel, or to all", "R >= 1": "a token makes a correction"}
+GATES = {
+    "K >= 1": "a state has rows",
+    "G == 1 or G == K": "a gate belongs to one channel, or to all",
+    "G == 1 or g": "without a gate G is 1",
+    "R >= 1": "a token makes a correction",
+}
 TOGETHER = {"g == dg": "a gate has a gradient, and only a gate", "p == dp": "so has an erase key"}
 SMALL = {"T": 6, "R": 1, "H": 1, "K": 5, "V": 3, "G": 1, "N": 2, "sequences": 1, "scale": 0.5}
 TWO: dict[str, Any] = {"R": 2, "H": 2, "V": 33, "sequences": 2}
@@ -56,7 +61,7 @@ householder_recurrent_forward = registered(
     block=128,
     registers=168,
     flops=lambda T, R, H, K, V: T * H * K * V * (4 * R + 3),
-    requires=GATES | {"K <= 256": "four lanes have 64 rows each, at most"},
+    requires=GATES | CHUNKED | {"K <= 256": "four lanes have 64 rows each, at most"},
     cases=(
         SMALL,
         {**SMALL, **TWO, "K": 18, "G": 18},
@@ -83,8 +88,11 @@ householder_recurrent_backward = registered(
     flops=lambda T, R, H, K, V: T * H * K * V * (15 * R + 6),
     requires=GATES
     | TOGETHER
-    | {"K <= 256": "a thread has a row", "T * R <= N * rows": "states holds the longest chunk"},
+    | CHUNKED
+    | {"V >= 1": "a state has columns", "K <= 256": "a thread has a row"}
+    | {"T == 0 or R * -(-T // N) <= rows": "states holds the longest chunk"},
     usual={"rows": lambda T, R, N: R * -(-T // N)},
+    scratch=("states",),
     cases=(
         {**SMALL, "rows": 3},
         {**SMALL, **TWO, "K": 40, "rows": 6, "d_entering": None, "d_initial": None},

@@ -124,6 +124,7 @@ class Kernel:
         grid, block: blocks and threads, as functions of the axes and numbers by name, or constants.
         shared: dynamic shared memory in bytes, in the same way.
         inout: pointers that are read and written in place; given by the caller, and not returned.
+        scratch: outputs that are only room to work in: what they hold afterwards means nothing.
         template: gives the template's arguments, "<128>"; templates: all there are.
         align: of an array's first byte, where the kernel reads vectors; the item size by default.
         registers: a thread may have, at most.
@@ -148,6 +149,7 @@ class Kernel:
     block: Amount
     shared: Amount = 0
     inout: tuple[str, ...] = ()
+    scratch: tuple[str, ...] = ()
     template: Callable[..., str] | None = None
     templates: tuple[str, ...] = ()
     align: Mapping[str, int] = field(default_factory=dict)
@@ -223,7 +225,7 @@ class Kernel:
         """Refuse what does not fit the signature."""
         parameters = {parameter.name: parameter for parameter in self.signature.parameters}
         arrays = [p.name for p in self.pointers]
-        for word in ("shapes", "inout", "align", "draw"):
+        for word in ("shapes", "inout", "scratch", "align", "draw"):
             for name in getattr(self, word):
                 if name not in arrays:
                     rule = f"{word} of {self.name} is for the pointers of its signature, {', '.join(arrays)}."

@@ -20,7 +20,10 @@ rotate = kernel(
     grid=lambda N, H, K: -(-N * H * (K // 2) // THREADS),
     block=THREADS,
     registers=40,
-    requires={"K % 2 == 0": "it turns pairs of numbers", "A == 0 or N % A == 0": "each sequence has the same angles"},
+    requires={
+        "K % 2 == 0": "it turns pairs of numbers",
+        "N == 0 or A >= 1 and N % A == 0": "each sequence has the same angles",
+    },
     flops=lambda N, H, K: 3 * N * H * K,
     cases=(
         {"N": 6, "A": 3, "H": 2, "K": 10, "interleaved": 0, "direction": 1.0},

@@ -1,5 +1,7 @@
 """What must hold between the numbers of a launch: it is read, refused in words, and no wrong call gets past it."""
 
+import contextlib
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -170,9 +172,22 @@ def test_no_wrong_call_launches(name, data):
     except (ShapeError, TypeError, ValueError):
         return
     assert not [finding for launch in launches for finding in launch.findings]
-    written = results if isinstance(results, tuple) else (results,)
-    for y in [*(y for y in written if y is not None), *(arguments[n] for n in kernel.inout)]:
-        assert np.isfinite(y).all()
+    written = dict(zip(kernel.outputs, results if isinstance(results, tuple) else (results,)))
+    written |= {n: arguments[n] for n in kernel.inout}
+    for name in written.keys() - kernel.scratch:
+        assert written[name] is None or np.isfinite(written[name]).all(), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", KERNELS)
+def test_a_case_of_another_length_is_refused_or_right(name):
+    """Lengths of 0 above all: no key, no chunk, no sequence, no angle."""
+    kernel = KERNELS[name]
+    for case in kernel.cases:
+        for axis, length in itertools.product(kernel.axes, (0, 1, 5)):
+            with contextlib.suppress(ValueError, TypeError, ZeroDivisionError):  # refused, or no array has it
+                found = cases.check(kernel, case | {axis: length})
+                assert found.clean, (axis, length, found)
 
 
 @pytest.mark.parametrize("narrow", [np.float32(1), np.int32(1)])

@@ -137,7 +137,7 @@ HOSTILE = {
     ),
     "a thread that goes on": (
         "import threading, time\ndef write(S, k, v):\n    threading.Thread(target=time.sleep, args=(60,)).start()\n",
-        ("type", "raised ImportError", "denied"),  # denied from Python 3.13 on, which tells the guard of it
+        ("type", "raised ImportError", "denied"),  # denied from Python 3.12 on, which tells the guard
         ("NoneType", "threading"),
     ),
     "a flood of output": ("def write(S, k, v):\n    print('x' * 10_000_000)\n    return S\n", "value", "example"),
