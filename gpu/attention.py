@@ -165,8 +165,8 @@ def backward(gs, outs, inputs, needs, *, window, sequences, chunk):
 def refuses(q, k, v, sink, *, window, sequences, chunk):
     """A block keeps 64 rows of all channels in its registers; heads of keys are counted along y."""
     (B, T, H, K), (_, S, G, V) = q.shape, v.shape
-    if not V:
-        return "values without numbers"
+    if not K or not V:
+        return "keys or values without numbers"
     if G > MOST_GROUPS:
         return f"{G} heads of keys, the kernels have {MOST_GROUPS} at most"
     return too_large(K, V) or too_many(B * max(T * H, S * G) * max(K, V))

@@ -267,8 +267,6 @@ def check_axes(name: str, array: Any, axes: str, sizes: dict[str, int], *, examp
             )
         )
     sizes.update(zip(letters, shape))
-    if sizes.get("K") == 0:
-        raise ShapeError(explain("A key has a number or more: K >= 1.", got=f"{name} {tuple(shape)}", see="axes"))
 
 
 def _likeliest_fix(shape: Sequence[int], letters: list[str]) -> str:

@@ -93,12 +93,6 @@ def test_every_axis_that_differs_is_named():
     assert rule.endswith("axis B, T differs.")
 
 
-def test_keys_have_a_length():
-    said = message("q", np.zeros((0, 0, 4, 0)), "B T H K", {})
-    assert said[:2] == ["A key has a number or more: K >= 1.", "  got: q (0, 0, 4, 0)"]
-    check_axes("v", np.zeros((0, 0, 4, 0)), "B T H V", {})
-
-
 def test_exchanged_axes_are_recognised():
     _, _, fix = message("k", np.zeros((2, 4, 3, 5)), "B T H K", {"B": 2, "T": 3, "H": 4, "K": 5}, example="q")
     assert fix == "  fix: axes 1 and 2 look exchanged: np.swapaxes(x, 1, 2)"

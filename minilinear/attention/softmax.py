@@ -104,7 +104,7 @@ def softmax_attention(
     check_window(window)
     options: dict[str, Any] = {"chunk": check_chunk(chunk), "window": window}
     options["sequences"] = pieces(check_cu_seqlens(cu_seqlens, sizes["B"], sizes["T"]), key_cu_seqlens, **sizes)
-    q = q * (sizes["K"] ** -0.5 if scale is None else float(scale))
+    q = q * (max(sizes["K"], 1) ** -0.5 if scale is None else float(scale))
     run: Any = {"chunk": _chunk, "recurrent": recurrent, "parallel": parallel}[form if sizes["T"] else "chunk"]
     out, lse = run(q, k, v, sink, **options)
     return (out, lse) if return_lse else out

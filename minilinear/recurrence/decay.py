@@ -133,7 +133,7 @@ class Decay:
     def _by_gate(self, d: Any) -> Any:
         """The sum over a token's rows, and over the channels that share a gate: (..., C, r, K) -> (..., C, G)."""
         d = d[..., 0, :] if d.shape[-2] == 1 else d.sum(-2)
-        return d if self.prefix.shape[-1] > 1 or d.shape[-1] == 1 else d.sum(-1, keepdims=True)
+        return d if self.prefix.shape[-1] == d.shape[-1] else d.sum(-1, keepdims=True)
 
     def read(self, x: Any) -> Any:
         """Rows as the state from before the chunk sees them: x_r exp(g_1 + ... + g_r)."""

@@ -102,7 +102,7 @@ def delta_product(
     if check:
         check_values(inputs)
     run: Any = {"chunk": _chunk, "recurrent": recurrent, "parallel": parallel}[form]
-    scale = q.shape[-1] ** -0.5 if scale is None else float(scale)
+    scale = max(q.shape[-1], 1) ** -0.5 if scale is None else float(scale)
     out, final, states, *_ = run(
         q, k, v, beta, g, erase_key, initial_state, scale=scale, chunk=chunk, cu_seqlens=cu_seqlens
     )

@@ -153,6 +153,9 @@ def test_no_tokens_no_batch(form):
     o, lse = softmax_attention(**inputs(0, 3), form=form, return_lse=True)
     assert (o.shape, lse.shape) == ((B, 0, 4, V), (B, 0, 4))
     assert softmax_attention(**inputs(5, batch=0), form=form).shape == (0, 5, 4, V)
+    x = inputs(5)
+    x |= {name: x[name][..., :0] for name in "qk"}  # all scores are 0: a mean of the values so far
+    np.testing.assert_allclose(softmax_attention(**x, form=form)[:, -1, 0], x["v"].mean(1)[:, 0], rtol=1e-12)
     x = leaves(inputs(0, 3, sink=True))
     for d in ml.grad(softmax_attention(**x, form=form).sum(), list(x.values())):
         assert not d.data.any()

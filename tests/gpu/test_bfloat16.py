@@ -13,6 +13,8 @@ from minilinear.training import Run, RunFolder
 from minilinear.training.recipes import recipe
 from tests.gpu.test_householder import KEYS
 
+pytestmark = pytest.mark.kernels
+
 BOUND = 1e-2  # 8 bits, some products one after another
 DIFFERENCES = 3e-2  # gates' gradients, and all that is written where keys repeat
 TWINS = {"linear": "gated_linear_attention_bf16", "delta": "delta_product_bf16"}

@@ -19,6 +19,8 @@ from minilinear.randomness import stream
 from tests.mixers.cases import VARIANTS
 from tests.optim import cases
 
+pytestmark = pytest.mark.kernels
+
 D, B, T = 8, 2, 9
 SOFTMAX = {"default": {}, "window": {"window": 4}, "norms": {"qk_norm": "rms"}}
 MIXER_CASES = [(mixer, name) for mixer in MIXERS for name in VARIANTS.get(mixer, SOFTMAX)]

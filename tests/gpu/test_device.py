@@ -35,6 +35,8 @@ from tests.gpu.fake_cupy import on_gpu
 from tests.mixers.cases import VARIANTS
 from tests.optim import cases
 
+pytestmark = pytest.mark.kernels
+
 SOFTMAX = {"default": {}, "window": {"window": 4}, "sink, shared keys": {"sink": True, "kv_heads": 1, "qk_norm": "l2"}}
 MIXER_CASES = [(m, name) for m in MIXERS for name in VARIANTS.get(m, SOFTMAX)]
 D, B, T = 8, 2, 13

@@ -13,6 +13,8 @@ from minilinear.tasks import task
 from minilinear.training import Run, RunFolder
 from minilinear.training.recipes import recipe
 
+pytestmark = pytest.mark.kernels
+
 every_form = pytest.mark.parametrize("form", ["chunk", "recurrent"])
 every_gate = pytest.mark.parametrize("gate", ["none", "scalar", "vector"])
 TWINS = {"chunk": "gated_linear_attention", "recurrent": "gated_linear_attention_recurrent"}

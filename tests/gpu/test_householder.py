@@ -12,6 +12,8 @@ from minilinear.training import Run, RunFolder
 from minilinear.training.recipes import recipe
 from tests.gpu.test_streams import exactly, near
 
+pytestmark = pytest.mark.kernels
+
 FORMS = {"chunk": "delta_product", "recurrent": "delta_product_recurrent"}  # and their twins
 CHUNK_KERNELS = {"prepare", "states", "outputs", "states_backward", "gradients"}
 KERNELS = {

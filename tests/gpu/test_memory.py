@@ -10,6 +10,8 @@ from minilinear.attention import softmax_attention
 from minilinear.precision import products_in
 from minilinear.recurrence import delta_product, gated_linear_attention
 
+pytestmark = pytest.mark.kernels
+
 # Of Python and the text of kernels it is 60 KB: the shapes are so large that this is 1 %.
 GATES = {"none": lambda K: 0, "scalar": lambda K: 1, "vector": lambda K: K}  # numbers for each token and head
 

@@ -10,6 +10,8 @@ from minilinear.gpu import cases, compare, faults, source, twins
 from minilinear.gpu.faults import FAULTS, Fault
 from minilinear.gpu.launch import KERNELS
 
+pytestmark = pytest.mark.kernels
+
 
 def test_every_global_function_is_registered():
     written = {

@@ -16,6 +16,8 @@ from minilinear.gpu.launch import KERNELS, recorded
 from minilinear.gpu.relations import Presence, relation, settle
 from tests.gpu.test_launch import f32, ones, scale, weighted
 
+pytestmark = pytest.mark.kernels
+
 # One relation after the other
 
 

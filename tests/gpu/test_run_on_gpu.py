@@ -27,6 +27,8 @@ from tests.gpu.on_gpu.record import Record, plain
 from tests.gpu.on_gpu.split import split
 from tests.gpu.run_on_gpu import main
 
+pytestmark = pytest.mark.kernels
+
 CODE = {"commit": "a", "changed": False, "place": "cpucuda", "device": "this one"}
 
 

@@ -24,6 +24,8 @@ from minilinear.training import Run, RunFolder
 from minilinear.training.recipes import recipe
 from tests.gpu import fake_cupy
 
+pytestmark = pytest.mark.kernels
+
 
 @pytest.fixture(autouse=True)
 def from_zero():

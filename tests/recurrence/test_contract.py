@@ -267,8 +267,8 @@ def test_nothing_packed(case, form):
 
 @few_cases
 @every_form
-@pytest.mark.parametrize("nothing", ["B", "H", "V"])
-def test_no_batch_no_heads_no_values(case, form, nothing):
+@pytest.mark.parametrize("nothing", ["B", "H", "K", "V"])
+def test_no_batch_no_heads_no_keys_no_values(case, form, nothing):
     x = case.inputs(5, **{nothing: 0})
     tensors = leaves(x)
     outs = case(tensors, form=form, chunk=2, return_states=True)

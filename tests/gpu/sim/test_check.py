@@ -12,6 +12,8 @@ import pytest
 from minilinear.gpu import sim
 from minilinear.gpu.sim.findings import KINDS
 
+pytestmark = pytest.mark.kernels
+
 HERE = Path(__file__).parent
 MISTAKES, CORRECT = (HERE / "mistakes.cu").read_text("utf-8"), (HERE / "correct.cu").read_text("utf-8")
 COMPILERS = [compiler for compiler in ("g++", "clang++") if shutil.which(compiler)]

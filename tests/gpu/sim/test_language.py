@@ -12,6 +12,8 @@ from minilinear.errors import BackendError, CompileError
 from minilinear.gpu import nvrtc, sim, source
 from minilinear.gpu.sim.compile import MAC, find_compiler
 
+pytestmark = pytest.mark.kernels
+
 HERE = Path(__file__).parent
 TEXT = (HERE / "features.cu").read_text("utf-8")
 KERNELS = HERE.parents[2] / "gpu" / "kernels"
