@@ -1,4 +1,4 @@
-"""Linear attention with decay, in chunks: kernels/diagonal.cu."""
+"""Linear attention with decay, in chunks: kernels/diagonal.cu; and what its other forms share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The delta rule on the tensor cores, with at most one gate a head: kernels/householder_bf16.cu and its backward."""
+"""The delta rule on tensor cores, one gate a head at most: householder_bf16.cu and householder_backward_bf16.cu."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ householder_gradients_bf16 = registered(
         "dq": "T H K", "dk": "T R H K", "dv": "T R H V", "dbeta": "T R H", "dg": "T H?", "dp": "T R H K?",
     },
     grid=lambda H, N: (H, N),
-    flops=lambda T, R, H, K, V: T * R * H * (6 * K * V + 4 * CHUNK * (K + V)),
+    flops=lambda T, R, H, K, V: T * R * H * (6 * K * V + 4 * CHUNK * (2 * K + V)),
     cases=tuple(case | {f"d{name}": None for name in ("g", "p") if name in case} for case in cases("sequences")),
     requires=CUT | TOGETHER,
 )  # fmt: skip

@@ -236,6 +236,11 @@ class Kernel:
         for name in arrays:
             for token in self.letters(name):
                 checks.check_token(self, name, token)
+        for name in self.scratch:
+            if name not in self.outputs:
+                raise WrongType(
+                    explain("Scratch is an output: neither const nor in place.", got=f"{name} of {self.name}")
+                )
         for name in self.inout:
             if parameters[name].const:
                 raise WrongType(explain("What is written in place is not const.", got=f"const {name} of {self.name}"))

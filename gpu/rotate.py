@@ -22,7 +22,7 @@ rotate = kernel(
     registers=40,
     requires={
         "K % 2 == 0": "it turns pairs of numbers",
-        "N == 0 or A >= 1 and N % A == 0": "each sequence has the same angles",
+        "N == 0 or (A >= 1 and N % A == 0)": "each sequence has the same angles",
     },
     flops=lambda N, H, K: 3 * N * H * K,
     cases=(

@@ -3,8 +3,8 @@
 //     S <- exp(g_t) * S + k_t v_t^T                 S (K, V); g absent, one for each token and head, or one per channel
 //     o_t = scale * S^T q_t
 //
-// is done for C <= 64 tokens at once. With Gamma the sum of g over the chunk, Q~ = Q as the state before the chunk sees
-// it, K~ = K as the state after it does, and the scores E of decay.cuh, M = scale E(Q, K):
+// is done for C <= 64 tokens at once. With Gamma the sum of g over the chunk, Q~ = scale * Q as the state before the
+// chunk sees it, K~ = K as the state after it does, and the scores E of decay.cuh, M = scale * E(Q, K):
 //
 //     states    S+ = exp(Gamma) * S + K~^T V        reversed    dS = exp(Gamma) * dS+ + Q~^T dO
 //     outputs   O  = Q~ S + M V                     reversed    dV = K~ dS+ + M^T dO

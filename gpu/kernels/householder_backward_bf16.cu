@@ -9,8 +9,8 @@
 //     dstates      grid (V / 64, H, sequences)     from the last chunk to the first
 //     gradients    grid (H, N)                     all sums over V and K in one block: no atomics
 //
-// 256 threads. Flops for each row and head: 6 K V + 6 C V in dstates, 6 K V + 4 C (K + V) in gradients. Bytes: those of
-// all inputs and gradients, V / 64 times for what dstates reads of q, k and p, and K / 64 times for dO, dR and X.
+// 256 threads. Flops for each row and head: 6 K V + 6 C V in dstates, 6 K V + 4 C (2 K + V) in gradients. Bytes: those
+// of all inputs and gradients, V / 64 times for what dstates reads of q, k and p, and K / 64 times for dO, dR and X.
 #include "householder_bf16.cuh"
 
 template <int TILES>

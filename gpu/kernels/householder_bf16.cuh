@@ -1,4 +1,5 @@
-// The rows of a chunk of the delta rule as tiles for the tensor cores: 64 rows, 64 channels at a time, in bfloat16.
+// What a chunk of the delta rule brings to the tensor cores, as 64 x 64 tiles of bfloat16: its rows, T and M, a state; and
+// its gates.
 #pragma once
 #include "householder.cuh"
 #include "tensor_cores.cuh"

@@ -1,6 +1,6 @@
 """The result of a run: measured beyond what was trained on, drawn in the run's folder, said on the terminal.
 
-It is one document: `--json` prints it, result.json keeps it, the pictures and the sentences are made from it.
+It is one document: `--json` prints it, result.json keeps it, the sentences and most pictures are made from it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from ..tasks import GroupWords, Needles, Text
 from ..training import Run, bits_by_position, evaluate, evaluate_text
 from ..training.atomic import atomic_write
 from ..training.evaluation import EVALUATION_SEED, outputs_of
-from ..training.replay import Replay
 from .console import say, show_table
 
 DEPTHS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)  # of a needle in a text
@@ -166,13 +165,6 @@ def report(console: Console, runs: list[Run], result: dict[str, Any]) -> None:
     say(console, "Next:")
     for command, why in tries.items():
         say(console, f"  {command:<46}  {why}")
-
-
-def replays(replay: Replay) -> str:
-    """One line on what became of --graph."""
-    if replay.why is not None:
-        return f"--graph: {replay.why}; {replay.other} parts of batches ran as ever"
-    return f"--graph: {replay.replayed} of {replay.replayed + replay.other} parts of batches were replays"
 
 
 def used(result: dict[str, Any]) -> str:

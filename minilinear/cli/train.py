@@ -19,10 +19,11 @@ from ..tasks import GroupWords, Task, options_of
 from ..training import Run, RunConfig, RunFolder
 from ..training.display import Display
 from ..training.recipes import fitted_to, parse_changes, prepare, recipe
+from ..training.replay import Replay
 from ..training.usage import peak_memory, too_small
 from .console import AsJson, Backend, Plain, Set, make_console, print_json, say
 from .learn_use import learners_own
-from .result import draw, evaluated, replays, report
+from .result import draw, evaluated, report
 
 RECORD_EVERY = 10  # steps between two lines of metrics.jsonl
 OTHER_NAMES = {"micro_batches": "accumulate"}  # of settings, as options
@@ -301,6 +302,13 @@ def advance_all(console: Console, runs: list[Run]) -> int | None:
 def _recorded() -> Any:
     """A list of the kernels launched in the block; NumPy's runs do not load them."""
     return importlib.import_module("minilinear.gpu.launch").recorded()
+
+
+def replays(replay: Replay) -> str:
+    """One line on what became of --graph."""
+    if replay.why is not None:
+        return f"--graph: {replay.why}; {replay.other} parts of batches ran as ever"
+    return f"--graph: {replay.replayed} of {replay.replayed + replay.other} parts of batches were replays"
 
 
 def name_of(run: Run) -> str:

@@ -9,7 +9,8 @@ What matrix is it? A_t = alpha_t (I - beta_t k_t k_t^T). alpha is a number, so t
 A_t; it does for a gate per channel, see kda.py. With alpha = 1 this is DeltaNet, with orthogonal keys and beta = 1
 simple GLA.
 
-Source: Yang, Kautz, Hatamizadeh 2025, arXiv 2412.06464, equation 10; the layer's section 3.4 and released defaults.
+Source: Yang, Kautz, Hatamizadeh 2025, arXiv 2412.06464, equation 10; the layer, section 3.4 and the
+released defaults.
 """
 
 from __future__ import annotations

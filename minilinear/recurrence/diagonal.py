@@ -84,7 +84,7 @@ def gated_linear_attention(
     chunk, cu_seqlens = check_arguments(inputs, initial_state, form, chunk, cu_seqlens)
     if check:
         check_values(inputs)
-    run: Any = {"chunk": _chunk, "recurrent": recurrent, "parallel": parallel}[form]
+    run: Any = {"chunk": _chunk, "recurrent": recurrent, "parallel": parallel}[form if q.shape[1] else "chunk"]
     scale = max(q.shape[-1], 1) ** -0.5 if scale is None else float(scale)
     out, final, states, *_ = run(q, k, v, g, initial_state, scale=scale, chunk=chunk, cu_seqlens=cu_seqlens)
     return (out, final, states) if return_states else (out, final)

@@ -101,7 +101,7 @@ def delta_product(
     chunk, cu_seqlens = check_arguments(inputs, initial_state, form, chunk, cu_seqlens)
     if check:
         check_values(inputs)
-    run: Any = {"chunk": _chunk, "recurrent": recurrent, "parallel": parallel}[form]
+    run: Any = {"chunk": _chunk, "recurrent": recurrent, "parallel": parallel}[form if q.shape[1] else "chunk"]
     scale = max(q.shape[-1], 1) ** -0.5 if scale is None else float(scale)
     out, final, states, *_ = run(
         q, k, v, beta, g, erase_key, initial_state, scale=scale, chunk=chunk, cu_seqlens=cu_seqlens

@@ -429,6 +429,7 @@ def test_a_compile_error_shows_the_line_of_the_kernel_file(tmp_path):
         ({"shapes": {"x": "N D"}}, "Every pointer of scale has a shape.\n  got: none for y"),
         ({"shapes": {"x": "N D", "y": "N D", "z": "N"}}, "shapes of scale is for the pointers of its signature, x, y"),
         ({"inout": ("x",)}, "What is written in place is not const.\n  got: const x of scale"),
+        ({"scratch": ("x",)}, "Scratch is an output: neither const nor in place.\n  got: x of scale"),
         ({"align": {"w": 16}}, "align of scale is for the pointers"),
         ({"templates": ("<1>",)}, "template and templates of scale go together"),
     ],

@@ -262,6 +262,14 @@ def test_nothing_packed(case, form):
     assert (final == x.get("initial_state", np.zeros((2, 3, 3, 4)))).all()
 
 
+@few_cases
+@every_form
+def test_without_tokens_there_are_gradients_of_0(case, form):
+    x = leaves({name: value for name, value in case.inputs(0).items() if name != "initial_state"})
+    o, _ = case(x, form=form)
+    assert all(not d.data.any() for d in ml.grad(o.sum(), list(x.values()), allow_unused=True) if d is not None)
+
+
 # Batch, heads, threads and storage
 
 

@@ -89,4 +89,5 @@ def launched(place: Processor, kernel: Kernel, case: dict[str, Any]) -> dict[str
         results = kernel(**given)
     outputs = dict(zip(kernel.outputs, results if isinstance(results, tuple) else (results,)))
     outputs |= {name: given[name] for name in kernel.inout}
-    return {name: place.numbers(x) for name, x in outputs.items() if x is not None}
+    told = outputs.keys() - kernel.scratch
+    return {name: place.numbers(x) for name, x in outputs.items() if x is not None and name in told}
