@@ -229,9 +229,9 @@ def kernel_table() -> str:
 
 KERNELS = """# Kernel table
 
-What NVIDIA's compiler makes of the {functions} functions in {files} files of kernels, for {generations} kinds of GPU
-and without one: `{command}`, NVRTC {nvrtc}, {date}; {machine}. What each kernel computes, and why it is laid out so, is
-told with [the kernels](kernels.md), and how this report is made, with [the GPU](gpu.md#minilinear-kernels).
+What NVIDIA's compiler makes of the {functions} functions in {files} files of kernels, for {generations} kinds of GPU,
+on a machine without one: `{command}`, NVRTC {nvrtc}, {date}; {machine}. What each kernel computes, and why it is laid
+out so, is told with [the kernels](kernels.md), and how this report is made, with [the GPU](gpu.md#minilinear-kernels).
 
 * **sm_75** to **sm_120**: registers of a thread on that architecture. A dash: tensor cores that take bfloat16 came with
   sm_80. A multiprocessor has 65,536 registers for all the threads that it holds.

@@ -83,7 +83,7 @@ def bench(
 ) -> None:
     """Measure speed and memory here, as ratios to NumPy by hand and to torch and jax, where they are installed.
 
-    Takes about a quarter of an hour for 3 rounds with all peers, most of it torch.compile.
+    Takes about a quarter of an hour with all peers, most of it torch.compile.
     """
     only, peers = _chosen("--only", only, list(ONLY)), _chosen("--peers", peers, PEERS)
     if out is not None and not out.parent.is_dir():  # said now, not after ten minutes
@@ -96,7 +96,7 @@ def bench(
     for name in dict.fromkeys(row for chosen in only or ROWS for row in ONLY[chosen]):
         with console.status(ROWS[name].title) if console.is_terminal else contextlib.nullcontext():
             results.append(measured(name, rounds, threads, quick, peers))
-        _show(console, results[-1])
+        _show(console, results[-1], quick)
         means = _geometric_means(results)
         document = {**circumstances, "rows": results, "groups": means, "short_of_goal": _short_of_goal(results, means)}
         if out is not None:  # after every row: who breaks off keeps what was measured
@@ -351,9 +351,10 @@ def _cpu() -> str:
 # Showing.
 
 
-def _show(console: Console, row: dict[str, Any]) -> None:
+def _show(console: Console, row: dict[str, Any], quick: bool) -> None:
     columns = ("bytes",) if row["unit"] == "bytes" else ("each", "ratio", "range", "goal (floor)")
-    console.print(f"\n{row['row']}: {row['title']}", highlight=False, markup=False, soft_wrap=True)
+    small = ", here in small" * quick
+    console.print(f"\n{row['row']}: {row['title']}{small}", highlight=False, markup=False, soft_wrap=True)
     table = new_table(console, "", *columns)
     for result in row["implementations"]:
         name = f"{result['implementation']}{' *' if result['footnote'] else ''}"

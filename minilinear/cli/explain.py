@@ -79,6 +79,10 @@ def explanation(
     say(console, f"{section.kind}\n", style="bold")
     for paragraph in LINK.sub(_named, section.text).replace("`", "").split("\n\n"):
         say(console, textwrap.fill(" ".join(paragraph.split()), min(console.width, 100)) + "\n")
+    if section.language == "python":
+        for short, name in (("np", "numpy"), ("ml", "minilinear")):
+            if re.search(rf"\b{short}\.", section.example):
+                say(console, f"    import {name} as {short}", style="dim")
     say(console, textwrap.indent(section.example, "    " if section.language == "python" else "    $ "), style="cyan")
     say(console, textwrap.indent(section.said.rstrip("\n"), "    "))
     return None

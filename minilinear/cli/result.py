@@ -126,8 +126,9 @@ def report(console: Console, runs: list[Run], result: dict[str, Any]) -> None:
             "minilinear train s3 --set R=1 --set layers=2": "one reflection, but two layers",
             "minilinear train a5": "60 elements, the hard kind",
             "minilinear train text --file FILE": "the same layer reads your text",
-            f"minilinear play {result['run']}": "shuffle the cups yourself",
+            f"minilinear play {result['run']}": f"shuffle the {'cups' if made.name in CUPS else 'letters'} yourself",
         }
+        tries = {command: why for command, why in tries.items() if command != f"minilinear train {made.name}"}
     elif isinstance(made, Text):
         bits, window = result["bits_per_character"], made.length
         say(console, f"\nheld-out text, bits per character: {bits['windows']:.3f} in windows of {window}, "
@@ -214,5 +215,7 @@ def verdict(result: dict[str, Any]) -> str:
         return f"{right}; {guessing}"
     beside = result["baseline"]["scores"][length]["mean"]
     if R > 1 and mean >= 0.9 and beside <= 0.6:
-        return f"{about}: {many} {knows}, one is guessing."
+        return (
+            f"{about}: {many} {knows}, right at {mean:.0%} of the positions; one does not, at {beside:.0%}; {guessing}"
+        )
     return f"{right}; with one, at {beside:.0%}; {guessing}"

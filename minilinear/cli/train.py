@@ -135,6 +135,7 @@ def train(
             if graph:
                 run.use_graph()
         announce(console, runs)
+        before = sum(run.seconds for run in runs)  # of earlier sittings
         launches = advance_all(console, runs)
         if runs[0].replay is not None:
             say(console, replays(runs[0].replay))
@@ -150,7 +151,7 @@ def train(
         if len(runs) > 1:
             beside = found[1]
             result["baseline"] = {name: beside[name] for name in ("mixer", "set", "scores")}
-        result["seconds"] = round(time.perf_counter() - started, 2)
+        result["seconds"] = round(before + time.perf_counter() - started, 2)
         result["peak_memory"], result["peak_memory_of"] = peak_memory()
         result["launches_per_step"] = launches
         if (replay := runs[0].replay) is not None:
@@ -251,6 +252,8 @@ def announce(console: Console, runs: list[Run]) -> None:
     config = runs[0].config
     options = ", ".join(f"{name}={value}" for name, value in config.model["mixer_options"].items())
     say(console, f"{runs[0].task.name}, preset {config.preset}: {config.model['mixer']}({options})")
+    if runs[0].step:
+        say(console, f"going on at step {runs[0].step} of {config.steps}")
     say(
         console,
         f"{runs[0].model.parameter_count():,} parameters, {config.steps} steps of {config.batch} sequences by "

@@ -11,10 +11,8 @@ import ast
 import time
 import traceback
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from itertools import repeat
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +23,7 @@ from .exercise import Exercise
 from .host import Child, Spare
 from .judge import Judge, Result, decisive
 from .links import docs_of, unresolved
+from .pool import spawned
 from .stub import restore
 from .variants import conventions, unlike_reference
 
@@ -75,7 +74,7 @@ def check_course(
     if jobs == 1 or len(names) == 1:
         yield from (examine(course.folder, name, seeds) for name in names)
         return
-    with ProcessPoolExecutor(min(jobs, len(names)), get_context("spawn")) as pool:
+    with spawned(min(jobs, len(names))) as pool:
         yield from pool.map(examine, repeat(course.folder), names, repeat(seeds))
 
 

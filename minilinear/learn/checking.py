@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from itertools import repeat
-from multiprocessing import get_context
 from pathlib import Path
 
 from . import show
@@ -13,6 +11,7 @@ from .course import Course
 from .exercise import Exercise
 from .host import Spare
 from .judge import Judge, Result, score
+from .pool import spawned
 from .workspace import Workspace
 
 PATIENCE = 20.0  # seconds for an exercise among many: nobody waits for it alone, and the machine is full
@@ -40,7 +39,7 @@ def check_many(workspace: Workspace, texts: dict[str, str], jobs: int) -> Iterat
     Args:
         workspace: whose progress it is.
         texts: id -> the learner's file.
-        jobs: processes at a time. They are spawned: a fork would take this one's threads and locks along.
+        jobs: processes at a time.
     """
     if jobs == 1 or len(texts) <= 1:
         for name, text in texts.items():
@@ -48,7 +47,7 @@ def check_many(workspace: Workspace, texts: dict[str, str], jobs: int) -> Iterat
             record(workspace, workspace.course[name], text, results, here=False)
             yield name, results
         return
-    with ProcessPoolExecutor(min(jobs, len(texts)), get_context("spawn")) as pool:
+    with spawned(min(jobs, len(texts))) as pool:
         folders, variants = repeat(workspace.course.folder), repeat(workspace.course.variant)
         for (name, text), results in zip(texts.items(), pool.map(_judged, folders, variants, texts, texts.values())):
             record(workspace, workspace.course[name], text, results, here=False)

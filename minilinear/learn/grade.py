@@ -20,7 +20,7 @@ import stat
 import sys
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -37,6 +37,7 @@ from .course import Course
 from .exercise import Exercise
 from .host import Spare
 from .judge import Judge, Result, score
+from .pool import spawned
 from .reports import ExerciseMark, Report, StageMark, from_json, to_json, verify
 
 EXAMPLES, SECONDS = 60, 30.0  # more of both than a learner waits for
@@ -341,11 +342,10 @@ def grade(
         finally:
             grader.close()
         return
-    context = multiprocessing.get_context("spawn")
-    queue = context.SimpleQueue()
+    queue = multiprocessing.get_context("spawn").SimpleQueue()
     for user in users:
         queue.put(user)
-    pool = ProcessPoolExecutor(jobs, context, _begin, (plan, out, key, queue))
+    pool = spawned(jobs, _begin, plan, out, key, queue)
     try:
         waiting = [pool.submit(_next, folder, student) for student, folder in folders.items()]
         for done in as_completed(waiting):

@@ -127,9 +127,7 @@ class RunFolder:
         if not begun:
             got = f"{path} without config.json" if folder.path.is_dir() else f"{path}, which is no folder"
             raise RunError(
-                explain(
-                    "There is no run here to go on with.", got=got, fix="the path that train printed", see="run-folder"
-                )
+                explain("There is no run here.", got=got, fix="the path that train printed", see="run-folder")
             )
         return folder
 

@@ -24,7 +24,8 @@ def result(R, mean, baseline=None, task="s3"):
 
 def test_the_sentence_to_remember_needs_both_halves():
     assert verdict(result(2, 0.97, 0.4)) == (
-        "three cups, 128 shuffles: two reflections per token still know where the ball is, one is guessing."
+        "three cups, 128 shuffles: two reflections per token still know where the ball is, right at 97% of the "
+        "positions; one does not, at 40%; guessing is 17%."
     )
     assert "with one, at 93%" in verdict(result(2, 0.97, 0.93))
     assert "right at 60%" in verdict(result(2, 0.6, 0.3))
