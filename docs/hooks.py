@@ -16,13 +16,12 @@ import re
 import shutil
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import notebooks
 import reference_pages
 import run
 import source_pages
-from latex2mathml.converter import convert
+from formulas import mathml
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
@@ -197,10 +196,7 @@ def formula(found: re.Match[str], page: Page) -> str:
     written = html.unescape(re.sub(r"<[^>]*>", "", found[2])).strip()
     tex, display = written[2:-2].strip(), written.startswith("\\[")
     try:
-        made = convert(tex, display="block" if display else "inline")
-        ElementTree.fromstring(made)
-        if "\\" in made:
-            raise ValueError("a command is left in it")
+        made = mathml(tex, display=display)
     except Exception as error:
         LOG.warning(f"{page.file.src_uri}: the formula {tex!r} does not become MathML: {error}")
         return found[0]

@@ -184,7 +184,7 @@ def test_every_tutorial_is_offered_as_a_notebook(site, read):
 
 def test_a_page_without_fresh_results_ends_a_strict_build(tmp_path):
     """On a small site with the same hook: one page, nothing stored."""
-    for name in ("hooks.py", "run.py", "notebooks.py", "source_pages.py", "reference_pages.py"):
+    for name in ("hooks.py", "run.py", "notebooks.py", "formulas.py", "source_pages.py", "reference_pages.py"):
         (tmp_path / "docs").mkdir(exist_ok=True)
         shutil.copy(ROOT / "docs" / name, tmp_path / "docs" / name)
     (tmp_path / "minilinear").mkdir()
