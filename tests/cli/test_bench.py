@@ -15,6 +15,8 @@ from minilinear.models import MIXERS
 from minilinear.recurrence.chunks import Chunks
 from minilinear.recurrence.decay import MildDecay, VectorDecay, kind_of_decay
 
+pytestmark = pytest.mark.slow
+
 bench = importlib.import_module("minilinear.cli.bench")  # the module: minilinear.cli.bench is the command
 
 

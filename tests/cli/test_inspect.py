@@ -17,6 +17,8 @@ from minilinear.tasks import task
 from minilinear.training import load_checkpoint
 from tests.cli.test_train import minilinear
 
+pytestmark = pytest.mark.slow
+
 SMALL = ("--batch", 4, "--json", "--set", "D=16", "--set", "heads=2")
 
 

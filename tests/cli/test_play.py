@@ -17,6 +17,8 @@ from minilinear.tasks import task
 from minilinear.training import Run, RunFolder
 from tests.cli.test_train import ENTRY, minilinear, text_run  # noqa: F401  (a fixture)
 
+pytestmark = pytest.mark.slow
+
 SMALL = ("--steps", 4, "--batch", 4, "--json", "--set", "D=16", "--set", "heads=2")
 
 

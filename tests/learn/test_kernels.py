@@ -24,6 +24,8 @@ from minilinear.learn.isolated.blocks import run
 from minilinear.learn.reports import from_json
 from minilinear.learn.show import comparison
 
+pytestmark = pytest.mark.kernels
+
 COURSE = Course()
 compiler = pytest.mark.skipif(bool(kernel_launch.missing()), reason="no C++ compiler")
 

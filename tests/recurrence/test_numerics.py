@@ -8,6 +8,8 @@ from minilinear.recurrence.triangular import unit_lower_inverse
 from tests.recurrence.cases import close, gradients, leaves, relative_rms
 from tests.recurrence.errors_table import KEYS, cases, error_table, errors, inputs, unit
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def no_silence():
