@@ -83,7 +83,7 @@ def bench(
 ) -> None:
     """Measure speed and memory here, as ratios to NumPy by hand and to torch and jax, where they are installed.
 
-    Takes about a quarter of an hour with all peers, most of it torch.compile.
+    Takes about a quarter of an hour with --rounds 3 and all peers, most of it torch.compile.
     """
     only, peers = _chosen("--only", only, list(ONLY)), _chosen("--peers", peers, PEERS)
     if out is not None and not out.parent.is_dir():  # said now, not after ten minutes
